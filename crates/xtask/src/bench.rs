@@ -1,0 +1,256 @@
+//! `cargo xtask bench NAME`: one measurement, repeated, and its figures.
+//!
+//! A bench is an example in the crate it measures. Run in release, it prints a JSON object a line for each
+//! figure, `{"figure": "delivery_us", "value": 512.5}`, with the unit at the end of the name; it prints
+//! anything meant for people on stderr. Here it is run several times, and the median counts.
+
+use crate::shell::{cargo, line_by_line};
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What `cargo xtask bench` can be told.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which bench; without a name, lists them.
+    name: Option<String>,
+    /// Print one JSON object: bench, figures (medians), runs, machine.
+    #[arg(long)]
+    json: bool,
+    /// How often to run it.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    runs: u16,
+}
+
+/// A row of the table below.
+struct Bench {
+    name: &'static str,
+    about: &'static str,
+    /// The folder under `crates/`; the example is `examples/bench_<name>.rs` there.
+    folder: &'static str,
+    /// Every figure it must print, each time.
+    figures: &'static [&'static str],
+}
+
+const BENCHES: [Bench; 2] = [
+    Bench {
+        name: "verify",
+        about: "an agent checks one delivery",
+        folder: "trust",
+        figures: &["delivery_us", "delivery_bytes"],
+    },
+    Bench {
+        name: "job",
+        about: "a job goes out to many agents; the last one starts it",
+        folder: "swarm",
+        figures: &["last_start_ms"],
+    },
+];
+
+/// Measures what was named, or refuses with the list of what can be measured.
+pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
+    let Some(name) = &args.name else {
+        println!("{}", list(root));
+        return Ok(());
+    };
+    let found = BENCHES.iter().find(|bench| bench.name == name);
+    let bench = found.with_context(|| format!("no bench is called {name}\n{}", list(root)))?;
+    if !exists(root, bench) {
+        bail!("the bench {name} is not here yet\n{}", list(root));
+    }
+    let mut samples = Samples::default();
+    for _ in 0..args.runs {
+        run_once(root, bench, &mut samples)?;
+    }
+    let figures = samples.summary(bench)?;
+    if args.json {
+        println!("{}", as_json(bench.name, &figures, args.runs, &machine()));
+    } else {
+        println!("{}", as_table(bench.name, &figures, args.runs, &machine()));
+    }
+    Ok(())
+}
+
+fn example(bench: &Bench) -> String {
+    format!("bench_{}", bench.name)
+}
+
+fn exists(root: &Path, bench: &Bench) -> bool {
+    let examples = root.join("crates").join(bench.folder).join("examples");
+    examples.join(example(bench)).with_extension("rs").is_file()
+}
+
+fn list(root: &Path) -> String {
+    let lines = BENCHES.iter().map(|bench| {
+        let absent = if exists(root, bench) { "" } else { " (not here yet)" };
+        format!("  {:8} {}: {}{absent}", bench.name, bench.about, bench.figures.join(", "))
+    });
+    format!("benches:\n{}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+fn run_once(root: &Path, bench: &Bench, samples: &mut Samples) -> anyhow::Result<()> {
+    let mut command = cargo(root);
+    let package = format!("countersign-{}", bench.folder);
+    command.args([
+        "run",
+        "--release",
+        "--locked",
+        "--quiet",
+        "--package",
+        &package,
+        "--example",
+        &example(bench),
+    ]);
+    let mut read = Ok(());
+    line_by_line(&mut command, |line| {
+        if read.is_ok() {
+            read = samples.add(line);
+        }
+    })?;
+    read
+}
+
+/// Every value seen, under the name of its figure.
+#[derive(Default)]
+struct Samples(BTreeMap<String, Vec<f64>>);
+
+/// A figure over all runs.
+#[derive(Debug, PartialEq)]
+struct Figure {
+    name: String,
+    median: f64,
+    lowest: f64,
+    highest: f64,
+}
+
+impl Samples {
+    fn add(&mut self, line: &str) -> anyhow::Result<()> {
+        let parsed: Value = serde_json::from_str(line).with_context(|| format!("not a figure: {line}"))?;
+        let name = parsed.get("figure").and_then(Value::as_str);
+        let value = parsed.get("value").and_then(Value::as_f64).filter(|value| value.is_finite());
+        let (Some(name), Some(value)) = (name, value) else { bail!("not a figure: {line}") };
+        self.0.entry(name.to_owned()).or_default().push(value);
+        Ok(())
+    }
+
+    /// The figures in the order of the bench's row; fails if one is missing or not in the row.
+    fn summary(mut self, bench: &Bench) -> anyhow::Result<Vec<Figure>> {
+        let mut figures = Vec::new();
+        for name in bench.figures {
+            let values = self.0.remove(*name).unwrap_or_default();
+            figures.push(figure(name, values).with_context(|| format!("{} printed no {name}", bench.name))?);
+        }
+        if let Some((name, _)) = self.0.first_key_value() {
+            bail!("{} printed {name}, which its row does not name", bench.name);
+        }
+        Ok(figures)
+    }
+}
+
+/// Of an even number of values the lower middle one counts, so that a figure is always one that was seen.
+fn figure(name: &str, mut values: Vec<f64>) -> Option<Figure> {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len().saturating_sub(1) / 2;
+    let (median, lowest, highest) = (*values.get(middle)?, *values.first()?, *values.last()?);
+    Some(Figure { name: name.to_owned(), median, lowest, highest })
+}
+
+fn as_json(bench: &str, figures: &[Figure], runs: u16, machine: &str) -> Value {
+    let medians: BTreeMap<&str, f64> = figures.iter().map(|figure| (&*figure.name, figure.median)).collect();
+    json!({"bench": bench, "figures": medians, "runs": runs, "machine": machine})
+}
+
+fn as_table(bench: &str, figures: &[Figure], runs: u16, machine: &str) -> String {
+    let mut lines = vec![format!("{bench}, {runs} runs on {machine}")];
+    lines.push(format!("{:24} {:>14} {:>14} {:>14}", "figure", "median", "lowest", "highest"));
+    for Figure { name, median, lowest, highest } in figures {
+        lines.push(format!("{name:24} {median:>14.1} {lowest:>14.1} {highest:>14.1}"));
+    }
+    lines.join("\n")
+}
+
+/// Processor, cores and system: what a figure means nothing without.
+fn machine() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let model = model.map_or("unknown processor", |(_, model)| model);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{model}, {cores} cores, {} {}", std::env::consts::OS, std::env::consts::ARCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEED: Bench = Bench {
+        name: "speed",
+        about: "a test's own row",
+        folder: "none",
+        figures: &["late_ms", "size_bytes"],
+    };
+
+    fn samples(lines: &[&str]) -> Samples {
+        let mut samples = Samples::default();
+        lines.iter().for_each(|line| samples.add(line).unwrap());
+        samples
+    }
+
+    #[test]
+    fn the_median_run_counts_and_the_extremes_are_shown() {
+        let lines = [
+            r#"{"figure": "late_ms", "value": 30}"#,
+            r#"{"figure": "late_ms", "value": 10.5}"#,
+            r#"{"figure": "late_ms", "value": 20}"#,
+            r#"{"figure": "size_bytes", "value": 4096}"#,
+        ];
+        let figures = samples(&lines).summary(&SPEED).unwrap();
+        let late = Figure { name: "late_ms".into(), median: 20.0, lowest: 10.5, highest: 30.0 };
+        assert_eq!(figures.first(), Some(&late));
+        let json = as_json("speed", &figures, 3, "a machine");
+        let expected = json!({"bench": "speed", "figures": {"late_ms": 20.0, "size_bytes": 4096.0},
+            "runs": 3, "machine": "a machine"});
+        assert_eq!(json, expected);
+        assert!(as_table("speed", &figures, 3, "a machine").contains("late_ms"));
+    }
+
+    #[test]
+    fn a_figure_that_was_promised_and_not_printed_is_an_error() {
+        let error = samples(&[r#"{"figure": "late_ms", "value": 1}"#]).summary(&SPEED).unwrap_err();
+        assert_eq!(error.to_string(), "speed printed no size_bytes");
+    }
+
+    #[test]
+    fn a_figure_that_was_not_promised_is_an_error() {
+        let lines = [
+            r#"{"figure": "late_ms", "value": 1}"#,
+            r#"{"figure": "size_bytes", "value": 2}"#,
+            r#"{"figure": "mood", "value": 3}"#,
+        ];
+        let error = samples(&lines).summary(&SPEED).unwrap_err();
+        assert_eq!(error.to_string(), "speed printed mood, which its row does not name");
+    }
+
+    #[test]
+    fn a_line_that_is_no_figure_is_quoted() {
+        let error = Samples::default().add("12 ms").unwrap_err();
+        assert_eq!(error.to_string(), "not a figure: 12 ms");
+    }
+
+    #[test]
+    fn an_unknown_bench_is_refused_with_the_list() {
+        let empty = tempfile::tempdir().unwrap();
+        let args = Args { name: Some("vibes".into()), json: false, runs: 1 };
+        let error = run(empty.path(), &args).unwrap_err().to_string();
+        assert!(error.starts_with("no bench is called vibes\nbenches:\n  verify"), "{error}");
+    }
+
+    #[test]
+    fn a_bench_whose_example_is_absent_is_refused_and_listed_as_absent() {
+        let empty = tempfile::tempdir().unwrap();
+        let args = Args { name: Some("verify".into()), json: false, runs: 1 };
+        let error = run(empty.path(), &args).unwrap_err().to_string();
+        assert!(error.starts_with("the bench verify is not here yet\n"), "{error}");
+        assert!(error.contains("(not here yet)"), "{error}");
+    }
+}
