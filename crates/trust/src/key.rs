@@ -133,6 +133,16 @@ impl PublicKey {
         self.application.as_deref()
     }
 
+    /// The point or modulus alone: equal for one key listed under two algorithms, applications or kinds.
+    /// Ed25519: 32 bytes, as a device's key; P-256: 65 bytes, uncompressed; RSA: the modulus, big-endian.
+    pub fn numbers(&self) -> &[u8] {
+        match &self.material {
+            Material::Ed25519(point) => point,
+            Material::P256(point) => point,
+            Material::Rsa(modulus) => modulus,
+        }
+    }
+
     pub(crate) fn material(&self) -> &Material {
         &self.material
     }

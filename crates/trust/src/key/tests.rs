@@ -251,6 +251,18 @@ fn a_passkey_is_the_same_blob_under_another_word() {
 }
 
 #[test]
+fn one_key_under_two_algorithms_or_applications_has_the_same_numbers() {
+    let plain = blob(&[b"ecdsa-sha2-nistp256", b"nistp256", &point()]);
+    let plain = PublicKey::from_blob(Algorithm::EcdsaP256, &plain).unwrap();
+    let sk = PublicKey::from_blob(Algorithm::SkEcdsaP256, &sk_ecdsa(b"ssh:")).unwrap();
+    let other = PublicKey::from_blob(Algorithm::SkEcdsaP256, &sk_ecdsa(b"ssh:other")).unwrap();
+    for key in [&plain, &sk, &other, &sk.as_passkey().unwrap()] {
+        assert_eq!(key.numbers(), point());
+    }
+    assert_eq!(PublicKey::ed25519(&[9; 32]).unwrap().numbers(), [9; 32]);
+}
+
+#[test]
 fn keys_are_ordered_by_algorithm_name_and_blob() {
     let sk = PublicKey::from_blob(Algorithm::SkEcdsaP256, &sk_ecdsa(b"a")).unwrap();
     let (low, high) = (PublicKey::ed25519(&[9; 32]).unwrap(), PublicKey::ed25519(&[10; 32]).unwrap());
