@@ -19,6 +19,7 @@ use super::{SigError, SshSig, excerpt, expect_algorithm, signed_bytes};
 use crate::ids::Sha256;
 use crate::key::{Algorithm, Material, PublicKey, RSA_EXPONENT, fingerprint};
 use crate::sshwire::{Reader, Writer};
+use crate::words::Address;
 
 /// Where passkeys may sign: what the policy says of them.
 #[derive(Clone, Copy, Debug)]
@@ -26,13 +27,13 @@ pub struct PasskeyRules<'a> {
     /// The relying party that passkeys must have been made for.
     pub rp_id: &'a str,
     /// The origins of the pages on which they may be used, compared byte for byte.
-    pub origins: &'a BTreeSet<String>,
+    pub origins: &'a BTreeSet<Address>,
 }
 
 impl PasskeyRules<'static> {
     /// No passkey may sign anywhere.
     pub const NONE: Self = {
-        static NO_ORIGINS: BTreeSet<String> = BTreeSet::new();
+        static NO_ORIGINS: BTreeSet<Address> = BTreeSet::new();
         Self { rp_id: "", origins: &NO_ORIGINS }
     };
 }
@@ -164,7 +165,7 @@ fn passkey(
 
 fn check_origin(origin: &str, rules: &PasskeyRules<'_>) -> Result<(), SigError> {
     // No origin holds a quote; with one it could pose as the rest of the client data.
-    if rules.origins.contains(origin) && !origin.contains(['"', '\\']) {
+    if rules.origins.iter().any(|listed| listed.as_str() == origin) && !origin.contains(['"', '\\']) {
         return Ok(());
     }
     let listed: Vec<String> = rules.origins.iter().map(|origin| format!("`{origin}`")).collect();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use countersign_trust::key::{Algorithm, PublicKey};
 use countersign_trust::sshsig::{PasskeyRules, SigError, SignatureFacts, SshSig, signed_bytes};
 use countersign_trust::sshwire::WireError;
+use countersign_trust::words::Address;
 
 use crate::keygen::Keygen;
 use crate::software_keys::refuses_every_change;
@@ -24,8 +25,8 @@ enum SshKeygen {
 }
 use SshKeygen::{Refuses, Takes};
 
-fn origins() -> BTreeSet<String> {
-    [ORIGIN, OTHER_ORIGIN].map(String::from).into()
+fn origins() -> BTreeSet<Address> {
+    [ORIGIN, OTHER_ORIGIN].map(|origin| origin.parse().unwrap()).into()
 }
 
 fn verify(signature: &SshSig, key: &PublicKey) -> Result<SignatureFacts, SigError> {
@@ -240,7 +241,7 @@ fn an_origin_with_a_quote_is_refused_even_when_listed() {
     let token = Token::new();
     let origin = "https://a.example\",\"crossOrigin\":false,\"x\":\"";
     let signing = Signing::with_passkey(token.key(Algorithm::WebauthnSkEcdsaP256, RP_ID), origin);
-    let rules = PasskeyRules { rp_id: RP_ID, origins: &[origin.to_owned()].into() };
+    let rules = PasskeyRules { rp_id: RP_ID, origins: &[origin.parse().unwrap()].into() };
     let verdict = signing.sign(&token).verify(&signing.key, NAMESPACE, MESSAGE, &rules);
     assert!(matches!(verdict, Err(SigError::Origin { .. })), "{verdict:?}");
 }

@@ -1,0 +1,138 @@
+//! What a server brings: a job with everything a device needs to judge it by itself.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::chain::{Chain, ChainError, Inclusion, Taken};
+use crate::checkpoint::Proof;
+use crate::clear::AnsweredClear;
+use crate::envelope::{EnvelopeError, Logged, Signed};
+use crate::ids::Sha256;
+use crate::statement::Kind;
+
+/// A job on its way to one device. As a folder it is the evidence bundle.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// The job, its signatures and its proof.
+    pub job: Logged,
+    /// Policies, resumes and halts the device may not have, in the order of what they name.
+    pub news: Vec<News>,
+    /// Clears that answer the device's own challenge.
+    pub clears: Vec<AnsweredClear>,
+    /// Where the device stands in the job's list of targets; none for targets by label.
+    pub target: Option<TargetProof>,
+}
+
+/// The place of a device's id in the tree of a job's targets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetProof {
+    /// Which of the sorted ids.
+    pub index: u64,
+    /// From the leaf's sibling upwards.
+    pub path: Vec<Sha256>,
+}
+
+/// A statement that changes what a device holds, whoever brings it.
+#[derive(Clone, Debug)]
+pub enum News {
+    /// A policy.
+    Policy(Logged),
+    /// A resume.
+    Resume(Logged),
+    /// A halt: obeyed on sight, so it needs no proof.
+    Halt(Signed),
+}
+
+/// Why an envelope is no news.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NewsError {
+    /// No envelope.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// A kind that changes nothing a device holds.
+    #[error("a {0} is neither policy, resume nor halt")]
+    Kind(Kind),
+}
+
+impl News {
+    /// Reads an envelope; the namespace of its signatures says which it is.
+    pub fn from_text(text: &str) -> Result<Self, NewsError> {
+        match Logged::from_text(text) {
+            Ok(logged) => match logged.signed.kind()? {
+                Kind::Policy => Ok(Self::Policy(logged)),
+                Kind::Resume => Ok(Self::Resume(logged)),
+                Kind::Halt => Ok(Self::Halt(logged.signed)),
+                other => Err(NewsError::Kind(other)),
+            },
+            Err(error) => match Signed::from_text(text)? {
+                signed if signed.kind()? == Kind::Halt => Ok(Self::Halt(signed)),
+                _ => Err(error.into()),
+            },
+        }
+    }
+
+    /// Offers it to a chain.
+    pub fn offer(&self, chain: &mut Chain) -> Result<Taken, ChainError> {
+        match self {
+            Self::Policy(Logged { signed, proof }) => chain.take_policy(signed, Inclusion::Proved(proof)),
+            Self::Resume(Logged { signed, proof }) => chain.take_resume(signed, proof),
+            Self::Halt(signed) => chain.take_halt(signed),
+        }
+    }
+
+    /// Everything in `chain` that one who holds its policies up to `after` has not got: policies, resumes, halts.
+    /// Parts without a proof, which only a witness has, are left out.
+    pub fn since(chain: &Chain, after: u64) -> Vec<Self> {
+        let logged = |signed: &Signed, proof: &Option<Proof>| {
+            proof.as_ref().map(|proof| Logged { signed: signed.clone(), proof: proof.clone() })
+        };
+        let policies = chain.policies().iter().filter(|policy| policy.body.number > after);
+        let policies = policies.filter_map(|held| logged(&held.signed, &held.proof)).map(Self::Policy);
+        let resumes = chain.resumes().iter().filter_map(|held| logged(&held.signed, &held.proof));
+        let halts = chain.halts().map(|halt| Self::Halt(halt.signed.clone()));
+        policies.chain(resumes.map(Self::Resume)).chain(halts).collect()
+    }
+
+    /// The hash of the statement.
+    pub fn hash(&self) -> Sha256 {
+        match self {
+            Self::Policy(logged) | Self::Resume(logged) => logged.signed.hash(),
+            Self::Halt(signed) => signed.hash(),
+        }
+    }
+}
+
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Policy(logged) | Self::Resume(logged) => logged.fmt(f),
+            Self::Halt(signed) => signed.fmt(f),
+        }
+    }
+}
+
+/// Several envelopes as one text, each after a line that gives its length in bytes.
+///
+/// Source: docs/spec/8-interfaces.md, "Sequence of envelopes".
+pub fn write_sequence<T: fmt::Display>(items: &[T]) -> String {
+    let mut text = String::new();
+    for item in items {
+        let item = item.to_string();
+        text.push_str(&alloc::format!("envelope {}\n{item}", item.len()));
+    }
+    text
+}
+
+/// Splits what [`write_sequence`] joined; none if it is malformed.
+pub fn read_sequence(mut text: &str) -> Option<Vec<&str>> {
+    let mut items = Vec::new();
+    while !text.is_empty() {
+        let (head, rest) = text.split_once('\n')?;
+        let length = head.strip_prefix("envelope ")?.parse().ok()?;
+        let (item, tail) = rest.split_at_checked(length)?;
+        items.push(item);
+        text = tail;
+    }
+    Some(items)
+}

@@ -1,0 +1,543 @@
+//! A device's life: what it does about what it hears, as a function of its state, the input and the clocks.
+//!
+//! The program around it is one loop: it carries inputs in and does what the outputs say, in their order. An output
+//! [`Output::Persist`] is on disk before any output after it has an effect.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::chain::Taken;
+use crate::checkpoint::Proof;
+use crate::clear::{AnsweredClear, Challenges, Freshness, NotFresh, check_clears, lifetime_ms};
+use crate::delivery::{Delivery, News};
+use crate::envelope::leaf;
+use crate::ids::Sha256;
+use crate::ledger::{Ledger, LedgerError, Record, StepKey, StepState};
+use crate::merkle::{leaf_hash, verify_inclusion};
+use crate::note::{Note, NoteSigner};
+use crate::receipt::{Reason, Receipt, Verdict};
+use crate::statement::job::OnHalt;
+use crate::time::Reading;
+use crate::verify::{Facts, Local, Refusal, VerifiedJob, judge, may_go_on};
+
+/// How many deliveries may wait for Clears.
+const MAX_WAITING: usize = 16;
+/// How many refusals a minute get a receipt of their own.
+const MAX_REFUSALS: u64 = 30;
+/// That minute, in milliseconds.
+const REFUSAL_SPAN_MS: u64 = 60_000;
+/// How often beacons are asked again while something waits for them, in milliseconds.
+const ASK_AGAIN_MS: u64 = 5_000;
+
+/// A moment: what the clocks say, and 32 random bytes that nobody has seen.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The clocks.
+    pub now: Reading,
+    /// Fresh randomness: it becomes a challenge if one is due.
+    pub random: [u8; 32],
+}
+
+/// What a device hears.
+#[derive(Debug)]
+pub enum Input {
+    /// It came up: comes once, first.
+    Started,
+    /// The server answers.
+    Connected,
+    /// The server is gone.
+    Disconnected,
+    /// Some time passed; comes every second or so.
+    Tick,
+    /// The server brought a job.
+    Delivered(Box<Delivery>),
+    /// Anybody brought policies, resumes or halts.
+    News(Vec<News>),
+    /// Beacons answered directly.
+    Clears(Vec<AnsweredClear>),
+    /// A step came to its end.
+    Ended(StepKey, Ending),
+    /// Somebody shows that a receipt stands in the log.
+    Acknowledged(Box<Acknowledged>),
+}
+
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Whether the next step may follow.
+    pub well: bool,
+    /// In words: `exit 0`, `signal 9`, `timeout`, `halted`.
+    pub how: String,
+    /// SHA-256 of the output that was kept.
+    pub output: Sha256,
+    /// Bytes kept.
+    pub kept: u64,
+    /// Bytes beyond the cap.
+    pub dropped: u64,
+}
+
+/// The place of a receipt in a batch whose root is a leaf of the log.
+#[derive(Clone, Debug)]
+pub struct Acknowledged {
+    /// The receipt's number.
+    pub number: u64,
+    /// Which leaf of the batch.
+    pub index: u64,
+    /// How many leaves the batch has.
+    pub size: u64,
+    /// From the leaf's sibling upwards.
+    pub path: Vec<Sha256>,
+    /// The batch's root.
+    pub root: Sha256,
+    /// Where the batch stands in the log.
+    pub proof: Proof,
+}
+
+/// What a device wants done.
+#[derive(Clone, Debug)]
+pub enum Output {
+    /// Append these to the disk and sync, before anything that follows.
+    Persist(Vec<Record>),
+    /// Leave this challenge with the server.
+    LeaveChallenge([u8; 32]),
+    /// Send this receipt.
+    SendReceipt(Note),
+    /// Ask every beacon for a Clear that answers this challenge, a tree of one leaf.
+    AskBeacons([u8; 32]),
+    /// Run this.
+    Run(Box<VerifiedJob>),
+    /// Kill this and all it started.
+    Kill(StepKey, Refusal),
+}
+
+/// A device.
+#[derive(Debug)]
+pub struct Device {
+    ledger: Ledger,
+    signer: NoteSigner,
+    version: String,
+    challenges: Challenges,
+    freshness: Result<Freshness, NotFresh>,
+    running: BTreeMap<StepKey, Running>,
+    waiting: BTreeMap<Sha256, Waiting>,
+    asked: Option<Reading>,
+    connected: bool,
+    disk_full: bool,
+    refusals: Refusals,
+}
+
+#[derive(Debug)]
+struct Running {
+    job: VerifiedJob,
+    delivery: Delivery,
+    killed: bool,
+}
+
+/// A delivery that lacks nothing but Clears.
+#[derive(Debug)]
+struct Waiting {
+    delivery: Delivery,
+    since: Reading,
+}
+
+/// Refusals of the current minute.
+#[derive(Debug, Default)]
+struct Refusals {
+    since: Option<Reading>,
+    told: u64,
+    untold: u64,
+    last: Option<(Option<Sha256>, Reason)>,
+}
+
+impl Device {
+    /// A device that remembers `ledger` and signs with `signer`.
+    pub fn new(ledger: Ledger, signer: NoteSigner, version: String) -> Self {
+        let freshness = Err(NotFresh { got: 0, need: 1, faults: Vec::new() });
+        Self {
+            ledger,
+            signer,
+            version,
+            challenges: Challenges::default(),
+            freshness,
+            running: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            asked: None,
+            connected: false,
+            disk_full: false,
+            refusals: Refusals::default(),
+        }
+    }
+
+    /// What it remembers.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The challenge that answers are expected to.
+    pub fn challenge(&self) -> Option<[u8; 32]> {
+        self.challenges.newest().map(|(challenge, _)| challenge)
+    }
+
+    /// Tells whether the disk has room for a receipt and a job's output.
+    pub fn set_disk_full(&mut self, full: bool) {
+        self.disk_full = full;
+    }
+
+    /// Hears `input` and says what to do about it.
+    ///
+    /// # Errors
+    /// A record it made itself cannot be taken in: a bug, and nothing of the input has had an effect.
+    pub fn handle(&mut self, input: Input, moment: Moment) -> Result<Vec<Output>, LedgerError> {
+        let mut out = Outbox::default();
+        self.renew_challenge(moment, &mut out);
+        match input {
+            Input::Started => self.close_interrupted(moment.now, &mut out)?,
+            Input::Connected => {
+                self.connected = true;
+                out.outputs.extend(self.challenge().map(Output::LeaveChallenge));
+                out.outputs.extend(self.ledger.spool().cloned().map(Output::SendReceipt));
+            }
+            Input::Disconnected => self.connected = false,
+            Input::Tick => {}
+            Input::Delivered(delivery) => self.delivered(*delivery, moment.now, &mut out)?,
+            Input::News(news) => self.take_news(&news, &mut out)?,
+            Input::Clears(answers) => self.clears(&answers, moment.now, &mut out)?,
+            Input::Ended(key, ending) => self.ended(key, &ending, moment.now, &mut out)?,
+            Input::Acknowledged(shown) => self.acknowledged(&shown, &mut out)?,
+        }
+        self.stop_what_may_not_go_on(moment.now, &mut out);
+        self.tell_untold_refusals(moment.now, &mut out)?;
+        self.give_up_waiting(moment.now, &mut out)?;
+        self.ask_if_waiting(moment.now, &mut out);
+        Ok(out.outputs)
+    }
+
+    /// Draws a challenge each third of the lifetime.
+    fn renew_challenge(&mut self, moment: Moment, out: &mut Outbox) {
+        let Some(chain) = self.ledger.chain() else { return };
+        let due = lifetime_ms(chain) / 3;
+        if self.challenges.newest().is_some_and(|(_, drawn)| moment.now.since(drawn).most_ms < due) {
+            return;
+        }
+        let first = self.challenges.newest().is_none();
+        self.challenges.draw(moment.random, moment.now);
+        if self.connected {
+            out.outputs.push(Output::LeaveChallenge(moment.random));
+        }
+        // Once at the start, and whenever no server is there to bring halts, the beacons are asked themselves.
+        if first || !self.connected {
+            out.outputs.push(Output::AskBeacons(moment.random));
+        }
+    }
+
+    fn delivered(&mut self, delivery: Delivery, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+        self.take_news(&delivery.news, out)?;
+        if !delivery.clears.is_empty() {
+            self.take_clears(&delivery.clears, now, out)?;
+        }
+        self.consider(delivery, now, out)
+    }
+
+    /// Judges a delivery: runs it, refuses it, or lets it wait if nothing but Clears is missing.
+    fn consider(&mut self, delivery: Delivery, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+        match judge(&self.facts(now), &delivery.job, delivery.target.as_ref()) {
+            Ok(job) => self.accept(job, delivery, now, out),
+            Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.may_wait(&delivery) => {
+                let hash = delivery.job.signed.hash();
+                self.waiting.entry(hash).or_insert(Waiting { delivery, since: now });
+                Ok(())
+            }
+            Err(refusal) => self.refuse(Some(delivery.job.signed.hash()), &refusal, now, out),
+        }
+    }
+
+    fn may_wait(&self, delivery: &Delivery) -> bool {
+        self.waiting.len() < MAX_WAITING || self.waiting.contains_key(&delivery.job.signed.hash())
+    }
+
+    fn accept(
+        &mut self,
+        job: VerifiedJob,
+        delivery: Delivery,
+        now: Reading,
+        out: &mut Outbox,
+    ) -> Result<(), LedgerError> {
+        let key = job.key();
+        let said = Said { verdict: Verdict::Accepted, ..Said::of(Some(key.job)) }.at(key);
+        let receipt = self.sign(said, now)?;
+        let (state, not_after) = (StepState::Started, job.job().not_after);
+        let record = Record::Step { key, state, not_after, receipt: Some(receipt.clone()) };
+        let floor = self.floor(now);
+        self.persist(floor.into_iter().chain([record]).collect(), out)?;
+        out.outputs.push(Output::SendReceipt(receipt));
+        out.outputs.push(Output::Run(Box::new(job.clone())));
+        self.running.insert(key, Running { job, delivery, killed: false });
+        Ok(())
+    }
+
+    fn refuse(
+        &mut self,
+        job: Option<Sha256>,
+        refusal: &Refusal,
+        now: Reading,
+        out: &mut Outbox,
+    ) -> Result<(), LedgerError> {
+        let because = Reason::new(refusal);
+        let since = *self.refusals.since.get_or_insert(now);
+        if now.since(since).most_ms < REFUSAL_SPAN_MS && self.refusals.told >= MAX_REFUSALS {
+            self.refusals.untold += 1;
+            self.refusals.last = Some((job, because));
+            return Ok(());
+        }
+        self.refusals.told += 1;
+        self.say(Said { verdict: Verdict::Refused, because, ..Said::of(job) }, now, out)
+    }
+
+    /// At the end of a minute with too many refusals, one receipt stands for all that had none.
+    fn tell_untold_refusals(&mut self, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+        if self.refusals.since.is_none_or(|since| now.since(since).most_ms < REFUSAL_SPAN_MS) {
+            return Ok(());
+        }
+        let Refusals { untold, last, .. } = core::mem::take(&mut self.refusals);
+        match last {
+            Some((job, because)) => self.say(
+                Said { verdict: Verdict::Refused, because, count: untold, ..Said::of(job) },
+                now,
+                out,
+            ),
+            None => Ok(()),
+        }
+    }
+
+    fn take_news(&mut self, news: &[News], out: &mut Outbox) -> Result<(), LedgerError> {
+        let Some(mut chain) = self.ledger.chain().cloned() else { return Ok(()) };
+        // What is not taken is not kept either: the next delivery brings it again if it was good.
+        let taken = news.iter().filter(|news| matches!(news.offer(&mut chain), Ok(Taken::New)));
+        let records: Vec<Record> = taken.cloned().map(Record::News).collect();
+        self.persist(records, out)
+    }
+
+    fn clears(
+        &mut self,
+        answers: &[AnsweredClear],
+        now: Reading,
+        out: &mut Outbox,
+    ) -> Result<(), LedgerError> {
+        self.take_clears(answers, now, out)?;
+        if self.freshness.is_err() {
+            return Ok(());
+        }
+        for (_, waiting) in core::mem::take(&mut self.waiting) {
+            self.consider(waiting.delivery, now, out)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps better Clears; worse ones do not take away what is held.
+    fn take_clears(
+        &mut self,
+        answers: &[AnsweredClear],
+        now: Reading,
+        out: &mut Outbox,
+    ) -> Result<(), LedgerError> {
+        let Some(chain) = self.ledger.chain() else { return Ok(()) };
+        let held_is_good = self.freshness.as_ref().is_ok_and(|held| held.still_good(chain, now).is_ok());
+        let fresh = check_clears(chain, &self.challenges, answers, now);
+        if fresh.is_ok() || !held_is_good {
+            self.freshness = fresh;
+        }
+        let floor = self.floor(now);
+        self.persist(floor.into_iter().collect(), out)
+    }
+
+    /// The lower bound of the time, if it has risen by a minute or more since it was last written down.
+    fn floor(&self, now: Reading) -> Option<Record> {
+        let window = self.freshness.as_ref().ok()?.window(now, self.ledger.floor());
+        (window.lo >= self.ledger.floor().plus(60)).then_some(Record::Floor(window.lo))
+    }
+
+    fn ended(
+        &mut self,
+        key: StepKey,
+        ending: &Ending,
+        now: Reading,
+        out: &mut Outbox,
+    ) -> Result<(), LedgerError> {
+        let Some(Running { job, delivery, .. }) = self.running.remove(&key) else { return Ok(()) };
+        let state = if ending.well { StepState::EndedWell } else { StepState::Failed };
+        let said = Said { verdict: Verdict::Ended, ending: Some(ending), ..Said::of(Some(key.job)) }.at(key);
+        self.close(key, state, job.job().not_after, said, now, out)?;
+        let more = usize::try_from(key.step).is_ok_and(|step| step + 1 < job.job().steps.len());
+        if ending.well && more { self.consider(delivery, now, out) } else { Ok(()) }
+    }
+
+    /// A step found started at boot never runs again.
+    fn close_interrupted(&mut self, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+        for (key, not_after) in self.ledger.started() {
+            let said = Said { verdict: Verdict::Interrupted, ..Said::of(Some(key.job)) }.at(key);
+            self.close(key, StepState::Failed, not_after, said, now, out)?;
+        }
+        Ok(())
+    }
+
+    fn close(
+        &mut self,
+        key: StepKey,
+        state: StepState,
+        not_after: crate::time::Time,
+        said: Said<'_>,
+        now: Reading,
+        out: &mut Outbox,
+    ) -> Result<(), LedgerError> {
+        let receipt = self.sign(said, now)?;
+        let record = Record::Step { key, state, not_after, receipt: Some(receipt.clone()) };
+        self.persist(alloc::vec![record], out)?;
+        out.outputs.push(Output::SendReceipt(receipt));
+        Ok(())
+    }
+
+    fn acknowledged(&mut self, shown: &Acknowledged, out: &mut Outbox) -> Result<(), LedgerError> {
+        let (Some(chain), Some(note)) = (self.ledger.chain(), self.ledger.receipt(shown.number)) else {
+            return Ok(());
+        };
+        let Acknowledged { number, index, size, path, root, proof } = shown;
+        let in_batch = verify_inclusion(leaf_hash(note.text().as_bytes()), *index, *size, path, *root);
+        let entry = leaf(&chain.org(), "receipts", root, &Sha256::of(b""));
+        if in_batch.is_err() || chain.logged(&entry, proof).is_err() {
+            return Ok(());
+        }
+        // Receipts are chained: one that is in the log names all before it, but only the oldest lets go of itself.
+        let oldest = self.ledger.spool().next().map(Note::text) == Some(note.text());
+        if oldest { self.persist(alloc::vec![Record::Acknowledged(*number)], out) } else { Ok(()) }
+    }
+
+    fn stop_what_may_not_go_on(&mut self, now: Reading, out: &mut Outbox) {
+        let facts = Facts {
+            ledger: &self.ledger,
+            freshness: self.freshness.as_ref(),
+            now,
+            local: Local { version: &self.version, running: 0, disk_full: false },
+        };
+        for (key, running) in &mut self.running {
+            let Err(refusal) = may_go_on(&facts, &running.job) else { continue };
+            if !running.killed && running.job.job().on_halt == OnHalt::Kill {
+                running.killed = true;
+                out.outputs.push(Output::Kill(*key, refusal));
+            }
+        }
+    }
+
+    /// What waited for a lifetime without enough Clears is refused, so that somebody hears of it.
+    fn give_up_waiting(&mut self, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+        let Some(lifetime) = self.ledger.chain().map(lifetime_ms) else { return Ok(()) };
+        let aged = |waiting: &Waiting| now.since(waiting.since).most_ms >= lifetime;
+        let given_up: Vec<Sha256> =
+            self.waiting.iter().filter(|(_, waiting)| aged(waiting)).map(|(hash, _)| *hash).collect();
+        for hash in given_up {
+            self.waiting.remove(&hash);
+            let not_fresh = self.freshness.as_ref().err().cloned();
+            let refusal = not_fresh.unwrap_or(NotFresh { got: 0, need: 1, faults: Vec::new() }).into();
+            self.refuse(Some(hash), &refusal, now, out)?;
+        }
+        Ok(())
+    }
+
+    fn ask_if_waiting(&mut self, now: Reading, out: &mut Outbox) {
+        let asked_lately = self.asked.is_some_and(|asked| now.since(asked).most_ms < ASK_AGAIN_MS);
+        if self.waiting.is_empty() || asked_lately {
+            return;
+        }
+        self.asked = Some(now);
+        out.outputs.extend(self.challenge().map(Output::AskBeacons));
+    }
+
+    fn facts(&self, now: Reading) -> Facts<'_> {
+        Facts {
+            ledger: &self.ledger,
+            freshness: self.freshness.as_ref(),
+            now,
+            local: Local { version: &self.version, running: self.running.len(), disk_full: self.disk_full },
+        }
+    }
+
+    fn say(&mut self, said: Said<'_>, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+        let receipt = self.sign(said, now)?;
+        self.persist(alloc::vec![Record::Receipt(receipt.clone())], out)?;
+        out.outputs.push(Output::SendReceipt(receipt));
+        Ok(())
+    }
+
+    fn sign(&self, said: Said<'_>, now: Reading) -> Result<Note, LedgerError> {
+        let (Some(chain), Some(me)) = (self.ledger.chain(), self.ledger.enrolled()) else {
+            return Err(LedgerError::NoBeginning);
+        };
+        let (number, previous) = self.ledger.next_receipt();
+        let floor = self.ledger.floor();
+        let time = self.freshness.as_ref().map_or(floor, |fresh| fresh.window(now, floor).lo);
+        let (because, output, kept, dropped) = match said.ending {
+            Some(ending) => (Reason::new(&ending.how), Some(ending.output), ending.kept, ending.dropped),
+            None => (said.because, None, 0, 0),
+        };
+        let receipt = Receipt {
+            org: chain.org(),
+            device: me.device,
+            number,
+            previous,
+            job: said.job,
+            occurrence: said.occurrence,
+            step: said.step,
+            verdict: said.verdict,
+            count: said.count,
+            because,
+            output,
+            kept,
+            dropped,
+            policy: chain.policy().hash,
+            enroll: me.enroll,
+            time,
+        };
+        self.signer
+            .note(alloc::format!("{receipt}"))
+            .map_err(|error| LedgerError::Note(alloc::format!("{error}")))
+    }
+
+    /// Takes records in and has them written down.
+    fn persist(&mut self, records: Vec<Record>, out: &mut Outbox) -> Result<(), LedgerError> {
+        for record in &records {
+            self.ledger.apply(record)?;
+        }
+        if !records.is_empty() {
+            out.outputs.push(Output::Persist(records));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Default)]
+struct Outbox {
+    outputs: Vec<Output>,
+}
+
+/// What a receipt is to say, besides what is the same for all.
+struct Said<'a> {
+    job: Option<Sha256>,
+    occurrence: u64,
+    step: u64,
+    verdict: Verdict,
+    count: u64,
+    because: Reason,
+    ending: Option<&'a Ending>,
+}
+
+impl Said<'_> {
+    fn of(job: Option<Sha256>) -> Self {
+        let (verdict, because) = (Verdict::Refused, Reason::default());
+        Self { job, occurrence: 0, step: 0, verdict, count: 1, because, ending: None }
+    }
+
+    fn at(self, key: StepKey) -> Self {
+        Self { occurrence: key.occurrence, step: key.step, ..self }
+    }
+}

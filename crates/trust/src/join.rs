@@ -1,0 +1,191 @@
+//! How a device takes its place in a batch: a note signed by the token's one-time key and by the device's own.
+//!
+//! Source: docs/spec/3-statements.md, "Join".
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use core::fmt;
+use core::str::FromStr;
+
+use crate::chain::{Chain, ChainError, need, read};
+use crate::checkpoint::Proof;
+use crate::envelope::{Logged, leaf};
+use crate::ids::{DeviceId, Name, OrgId, Sha256};
+use crate::lines::{LineReader, LinesError};
+use crate::note::{KeyKind, Note, VerifierKey, VerifierKeyError};
+use crate::signers::signers;
+use crate::statement::Kind;
+use crate::statement::enroll::{Enroll, What};
+use crate::words::Line;
+
+/// A device's wish to join. Prints as the text of a note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// The organization.
+    pub org: OrgId,
+    /// The batch's enrollment statement.
+    pub batch: Sha256,
+    /// The device's key, by which it signs receipts. Its name is the device's id.
+    pub device: VerifierKey,
+    /// Its SSH host key, or nothing.
+    pub host_key: Line,
+}
+
+const JOIN: &str = "countersign-join/v1";
+
+impl fmt::Display for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { org, batch, device, host_key } = self;
+        writeln!(f, "{JOIN}\n{org}\nbatch {batch}\ndevice {device}\nhost {host_key}")
+    }
+}
+
+impl FromStr for Join {
+    type Err = LinesError;
+    fn from_str(text: &str) -> Result<Self, LinesError> {
+        let mut lines = LineReader::new(text);
+        lines.exactly(JOIN)?;
+        let join = Self {
+            org: lines.word("an organization")?,
+            batch: lines.value("batch")?,
+            device: lines.value("device")?,
+            host_key: lines.value("host")?,
+        };
+        lines.finish()?;
+        Ok(join)
+    }
+}
+
+/// The key of a device, named by its id.
+pub fn device_key(raw: [u8; 32]) -> Result<VerifierKey, VerifierKeyError> {
+    VerifierKey::new(&DeviceId::of_key(&raw).to_string(), KeyKind::Ed25519, raw)
+}
+
+/// The log entry of a join.
+pub fn join_leaf(org: &OrgId, note: &Note) -> String {
+    leaf(org, "join", &Sha256::of(note.text().as_bytes()), &Sha256::of(b""))
+}
+
+/// A device's labels, the site among them under `site`.
+pub type Labels = BTreeMap<Name, Name>;
+
+/// Who a device is, as an enrollment says that was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Enrolled {
+    /// The device.
+    pub device: DeviceId,
+    /// Its key.
+    pub key: VerifierKey,
+    /// Its labels, the site among them under `site`.
+    pub labels: Labels,
+    /// The enrollment statement.
+    pub enroll: Sha256,
+    /// The leaf by which the device is enrolled: of the statement, or of the join.
+    pub index: u64,
+}
+
+/// Why a device is not enrolled by what is shown.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnrollError {
+    /// The enrollment statement does not hold.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// The join is no join.
+    #[error("the join: {0}")]
+    Text(#[from] LinesError),
+    /// The join lacks a signature.
+    #[error("the join is not signed by the {0} key")]
+    Unsigned(&'static str),
+    /// The join names another batch or organization.
+    #[error("the join is for {found}, the batch is {expected}")]
+    OtherBatch {
+        /// The enrollment shown.
+        expected: Sha256,
+        /// What the join names.
+        found: Sha256,
+    },
+    /// A device's name is not the hash of its key.
+    #[error("the key is named {found}, its device is {expected}")]
+    KeyName {
+        /// The device of the key.
+        expected: DeviceId,
+        /// The key's name.
+        found: String,
+    },
+    /// The statement enrolls no device in this way.
+    #[error("the statement is no enrollment of {0}")]
+    NotThat(&'static str),
+    /// A label called `site`: the site has a field of its own.
+    #[error("a label is called `site`")]
+    SiteLabel,
+}
+
+/// Checks an enrollment: quorum under the policy in force at its leaf. Returns it with its place in the log.
+pub fn check_enroll(chain: &Chain, enroll: &Logged) -> Result<(Enroll, u64), EnrollError> {
+    let leaf = enroll.signed.leaf(&chain.org()).map_err(ChainError::from)?;
+    let (governing, place, _) = chain.governing(&leaf, &enroll.proof)?;
+    let count = signers(&governing.body, Kind::Enroll, &enroll.signed);
+    if count.is_empty() {
+        return Err(ChainError::UnknownSigners.into());
+    }
+    let body: Enroll = read(&enroll.signed)?;
+    if body.org != chain.org() {
+        let found = body.org.to_string();
+        return Err(ChainError::Organization { expected: chain.org(), found }.into());
+    }
+    need(&governing.body, &governing.body.quorums.enroll, &count)?;
+    Ok((body, place.index))
+}
+
+/// The device that a statement enrolls by itself.
+pub fn enrolled_directly(chain: &Chain, enroll: &Logged) -> Result<Enrolled, EnrollError> {
+    let (body, index) = check_enroll(chain, enroll)?;
+    let What::Device(device) = body.what else { return Err(EnrollError::NotThat("one device")) };
+    named_by_its_key(&device.key)?;
+    let labels = with_site(device.labels, device.site)?;
+    let id = DeviceId::of_key(device.key.raw());
+    Ok(Enrolled { device: id, key: device.key, labels, enroll: enroll.signed.hash(), index })
+}
+
+/// The device that joined a batch. Whether it is among the first `count` only a reader of the whole log can say.
+pub fn enrolled_by_join(
+    chain: &Chain,
+    enroll: &Logged,
+    join: &Note,
+    proof: &Proof,
+) -> Result<Enrolled, EnrollError> {
+    let (body, _) = check_enroll(chain, enroll)?;
+    let What::Batch(batch) = body.what else { return Err(EnrollError::NotThat("a batch")) };
+    let wish: Join = join.text().parse()?;
+    let expected = enroll.signed.hash();
+    if wish.batch != expected || wish.org != chain.org() {
+        return Err(EnrollError::OtherBatch { expected, found: wish.batch });
+    }
+    if !join.signed_by(&batch.token) {
+        return Err(EnrollError::Unsigned("token's"));
+    }
+    named_by_its_key(&wish.device)?;
+    if !join.signed_by(&wish.device) {
+        return Err(EnrollError::Unsigned("device's"));
+    }
+    let (_, place, _) = chain.governing(&join_leaf(&chain.org(), join), proof)?;
+    let labels = with_site(batch.labels, batch.site)?;
+    let id = DeviceId::of_key(wish.device.raw());
+    Ok(Enrolled { device: id, key: wish.device, labels, enroll: expected, index: place.index })
+}
+
+fn named_by_its_key(key: &VerifierKey) -> Result<(), EnrollError> {
+    let expected = DeviceId::of_key(key.raw());
+    if key.name() == expected.to_string() && key.kind() == KeyKind::Ed25519 {
+        return Ok(());
+    }
+    Err(EnrollError::KeyName { expected, found: key.name().to_string() })
+}
+
+fn with_site(mut labels: Labels, site: Name) -> Result<Labels, EnrollError> {
+    let key: Name = "site".parse().map_err(|_| EnrollError::SiteLabel)?;
+    match labels.insert(key, site) {
+        None => Ok(labels),
+        Some(_) => Err(EnrollError::SiteLabel),
+    }
+}

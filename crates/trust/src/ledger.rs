@@ -1,0 +1,321 @@
+//! What a device must remember, as a list of records that is only appended to.
+//!
+//! The device's state is what replaying its records gives. A record is on disk before the effect it speaks of, so a
+//! power cut at any moment leaves a state from which nothing runs twice and nothing ran without a receipt.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::chain::{Chain, ChainError, Inclusion};
+use crate::checkpoint::Proof;
+use crate::delivery::{News, NewsError};
+use crate::envelope::{EnvelopeError, Logged};
+use crate::ids::{OrgId, Sha256};
+use crate::join::{EnrollError, Enrolled, enrolled_by_join, enrolled_directly};
+use crate::lines::LinesError;
+use crate::note::Note;
+use crate::receipt::Receipt;
+use crate::sshwire::{Reader, WireError, Writer};
+use crate::time::Time;
+
+/// One thing to remember.
+#[derive(Clone, Debug)]
+pub enum Record {
+    /// The device belongs to this organization, which begins with this policy. Comes first.
+    Began {
+        /// The organization.
+        org: OrgId,
+        /// Its genesis policy.
+        genesis: Logged,
+    },
+    /// A policy, resume or halt was taken.
+    News(News),
+    /// The device is enrolled.
+    Enrolled {
+        /// By this statement.
+        enroll: Logged,
+        /// And this join with its proof, if the statement is a batch.
+        join: Option<(Note, Proof)>,
+    },
+    /// It has certainly been this late.
+    Floor(Time),
+    /// A step was accepted or came to its end, or is only remembered so that it never runs again.
+    Step {
+        /// Which.
+        key: StepKey,
+        /// How it stands.
+        state: StepState,
+        /// When it may be forgotten: one day after this.
+        not_after: Time,
+        /// What was said of it; none after the ledger was rewritten.
+        receipt: Option<Note>,
+    },
+    /// A receipt that speaks of no step.
+    Receipt(Note),
+    /// All receipts up to this number stand in the log, witnessed.
+    Acknowledged(u64),
+    /// The newest receipt's number and hash, after the ledger was rewritten.
+    Head {
+        /// Its number.
+        number: u64,
+        /// The hash of its text.
+        hash: Sha256,
+    },
+}
+
+/// A step of a job, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StepKey {
+    /// The job's hash.
+    pub job: Sha256,
+    /// Which occurrence, counted from 0.
+    pub occurrence: u64,
+    /// Which step, counted from 0.
+    pub step: u64,
+}
+
+/// How a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// It was accepted and may be running.
+    Started,
+    /// It ended well, so the next may follow.
+    EndedWell,
+    /// It ended otherwise.
+    Failed,
+}
+
+/// Why records do not make a ledger: the disk holds what this program never wrote.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerError {
+    /// A record of no known form.
+    #[error("record of unknown form {0}")]
+    Form(u8),
+    /// A record that breaks off.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A text that is no envelope.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// A text that is no news.
+    #[error(transparent)]
+    News(#[from] NewsError),
+    /// A note or proof that cannot be read.
+    #[error("{0}")]
+    Note(String),
+    /// A receipt that cannot be read.
+    #[error("a receipt: {0}")]
+    Receipt(#[from] LinesError),
+    /// A statement that the chain does not take.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// An enrollment that does not hold.
+    #[error(transparent)]
+    Enroll(#[from] EnrollError),
+    /// A record that needs one that is not there.
+    #[error("the first record is not the organization's beginning")]
+    NoBeginning,
+}
+
+/// How long a step is remembered after its job can no longer run, in seconds.
+const REMEMBER_S: u64 = 86_400;
+
+/// Everything a device remembers.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    chain: Option<Chain>,
+    genesis: Option<Logged>,
+    enrolled: Option<Enrolled>,
+    enrollment: Option<(Logged, Option<(Note, Proof)>)>,
+    floor: Time,
+    steps: BTreeMap<StepKey, (StepState, Time)>,
+    receipts: BTreeMap<u64, Note>,
+    head: Option<(u64, Sha256)>,
+    acknowledged: u64,
+}
+
+impl Ledger {
+    /// Takes one more record in.
+    pub fn apply(&mut self, record: &Record) -> Result<(), LedgerError> {
+        match record {
+            Record::Began { org, genesis } => {
+                self.chain = Some(Chain::begin(*org, &genesis.signed, Inclusion::Proved(&genesis.proof))?);
+                self.genesis = Some(genesis.clone());
+            }
+            Record::News(news) => {
+                news.offer(self.chain.as_mut().ok_or(LedgerError::NoBeginning)?)?;
+            }
+            Record::Enrolled { enroll, join } => {
+                let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
+                self.enrolled = Some(match join {
+                    Some((note, proof)) => enrolled_by_join(chain, enroll, note, proof)?,
+                    None => enrolled_directly(chain, enroll)?,
+                });
+                self.enrollment = Some((enroll.clone(), join.clone()));
+            }
+            Record::Floor(time) => self.floor = self.floor.max(*time),
+            Record::Step { key, state, not_after, receipt } => {
+                self.steps.insert(*key, (*state, *not_after));
+                receipt.as_ref().map_or(Ok(()), |note| self.keep_receipt(note))?;
+            }
+            Record::Receipt(note) => self.keep_receipt(note)?,
+            Record::Acknowledged(through) => {
+                self.acknowledged = self.acknowledged.max(*through);
+                self.receipts.retain(|number, _| number > through);
+            }
+            Record::Head { number, hash } => self.head = Some((*number, *hash)),
+        }
+        Ok(())
+    }
+
+    fn keep_receipt(&mut self, note: &Note) -> Result<(), LedgerError> {
+        let receipt: Receipt = note.text().parse()?;
+        self.head = Some((receipt.number, Sha256::of(note.text().as_bytes())));
+        self.receipts.insert(receipt.number, note.clone());
+        Ok(())
+    }
+
+    /// The organization's chain, once the device belongs to one.
+    pub fn chain(&self) -> Option<&Chain> {
+        self.chain.as_ref()
+    }
+
+    /// Who the device is, once it is enrolled.
+    pub fn enrolled(&self) -> Option<&Enrolled> {
+        self.enrolled.as_ref()
+    }
+
+    /// The latest time that has certainly passed.
+    pub fn floor(&self) -> Time {
+        self.floor
+    }
+
+    /// How a step stands, if it was ever accepted.
+    pub fn step(&self, key: &StepKey) -> Option<StepState> {
+        self.steps.get(key).map(|(state, _)| *state)
+    }
+
+    /// Steps that were accepted and of whose end nothing is known.
+    pub fn started(&self) -> Vec<(StepKey, Time)> {
+        let started = self.steps.iter().filter(|(_, (state, _))| *state == StepState::Started);
+        started.map(|(key, (_, not_after))| (*key, *not_after)).collect()
+    }
+
+    /// Receipts that nobody has acknowledged, oldest first.
+    pub fn spool(&self) -> impl Iterator<Item = &Note> {
+        self.receipts.values()
+    }
+
+    /// An unacknowledged receipt by its number.
+    pub fn receipt(&self, number: u64) -> Option<&Note> {
+        self.receipts.get(&number)
+    }
+
+    /// How many receipts nobody has acknowledged.
+    pub fn spooled(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// The number that the next receipt takes, and the hash it names as the one before.
+    pub fn next_receipt(&self) -> (u64, Option<Sha256>) {
+        self.head.map_or((1, None), |(number, hash)| (number.saturating_add(1), Some(hash)))
+    }
+
+    /// The fewest records that give this ledger again, without what may be forgotten: a rewrite of the file.
+    pub fn rewritten(&self) -> Vec<Record> {
+        let mut records = Vec::new();
+        if let (Some(chain), Some(genesis)) = (&self.chain, &self.genesis) {
+            records.push(Record::Began { org: chain.org(), genesis: genesis.clone() });
+            records.extend(News::since(chain, 1).into_iter().map(Record::News));
+        }
+        if let Some((enroll, join)) = &self.enrollment {
+            records.push(Record::Enrolled { enroll: enroll.clone(), join: join.clone() });
+        }
+        records.push(Record::Floor(self.floor));
+        let remembered = self.steps.iter().filter(|(_, (state, not_after))| {
+            *state == StepState::Started || self.floor <= not_after.plus(REMEMBER_S)
+        });
+        records.extend(remembered.map(|(key, (state, not_after))| Record::Step {
+            key: *key,
+            state: *state,
+            not_after: *not_after,
+            receipt: None,
+        }));
+        records.extend(self.receipts.values().cloned().map(Record::Receipt));
+        records.push(Record::Acknowledged(self.acknowledged));
+        records.extend(self.head.map(|(number, hash)| Record::Head { number, hash }));
+        records
+    }
+}
+
+impl Record {
+    /// The record's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut to = Writer::new();
+        match self {
+            Self::Began { org, genesis } => to.byte(1).raw(&org.0).string(genesis.to_string().as_bytes()),
+            Self::News(news) => to.byte(2).string(news.to_string().as_bytes()),
+            Self::Enrolled { enroll, join: None } => to.byte(3).string(enroll.to_string().as_bytes()),
+            Self::Enrolled { enroll, join: Some((note, proof)) } => {
+                to.byte(4).string(enroll.to_string().as_bytes());
+                to.string(note.to_string().as_bytes()).string(proof.to_string().as_bytes())
+            }
+            Self::Floor(time) => to.byte(5).u64(time.0),
+            Self::Step { key, state, not_after, receipt } => {
+                let state = match state {
+                    StepState::Started => 0,
+                    StepState::EndedWell => 1,
+                    StepState::Failed => 2,
+                };
+                to.byte(6).raw(&key.job.0).u64(key.occurrence).u64(key.step).byte(state).u64(not_after.0);
+                let receipt = receipt.as_ref().map(ToString::to_string).unwrap_or_default();
+                to.string(receipt.as_bytes())
+            }
+            Self::Receipt(note) => to.byte(7).string(note.to_string().as_bytes()),
+            Self::Acknowledged(through) => to.byte(8).u64(*through),
+            Self::Head { number, hash } => to.byte(9).u64(*number).raw(&hash.0),
+        };
+        to.take()
+    }
+
+    /// Reads what [`Record::encode`] wrote.
+    pub fn decode(bytes: &[u8]) -> Result<Self, LedgerError> {
+        let mut from = Reader::new(bytes);
+        let record = match from.byte()? {
+            1 => Self::Began { org: OrgId(from.array()?), genesis: Logged::from_text(from.text()?)? },
+            2 => Self::News(News::from_text(from.text()?)?),
+            3 => Self::Enrolled { enroll: Logged::from_text(from.text()?)?, join: None },
+            4 => {
+                let enroll = Logged::from_text(from.text()?)?;
+                let note = note(from.text()?)?;
+                let proof = from.text()?.parse::<Proof>();
+                let proof = proof.map_err(|error| LedgerError::Note(error.to_string()))?;
+                Self::Enrolled { enroll, join: Some((note, proof)) }
+            }
+            5 => Self::Floor(Time(from.u64()?)),
+            6 => {
+                let key = StepKey { job: Sha256(from.array()?), occurrence: from.u64()?, step: from.u64()? };
+                let state = match from.byte()? {
+                    0 => StepState::Started,
+                    1 => StepState::EndedWell,
+                    2 => StepState::Failed,
+                    other => return Err(LedgerError::Form(other)),
+                };
+                let not_after = Time(from.u64()?);
+                let receipt = Some(from.text()?).filter(|text| !text.is_empty());
+                Self::Step { key, state, not_after, receipt: receipt.map(note).transpose()? }
+            }
+            7 => Self::Receipt(note(from.text()?)?),
+            8 => Self::Acknowledged(from.u64()?),
+            9 => Self::Head { number: from.u64()?, hash: Sha256(from.array()?) },
+            other => return Err(LedgerError::Form(other)),
+        };
+        from.finish()?;
+        Ok(record)
+    }
+}
+
+fn note(text: &str) -> Result<Note, LedgerError> {
+    text.parse::<Note>().map_err(|error| LedgerError::Note(error.to_string()))
+}

@@ -1,0 +1,602 @@
+//! The acceptance rule: when a device runs a step of a job.
+//!
+//! A pure function of the delivery, the ledger, the clocks and a few local facts, asked before every step. Its checks stand in
+//! the order of docs/spec/6-acceptance.md, and each has one way to refuse.
+
+use alloc::collections::BTreeSet;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::chain::{Chain, ChainError, HeldHalt, read};
+use crate::checkpoint::Witnessed;
+use crate::clear::{ClearFault, Freshness, NotFresh};
+use crate::delivery::TargetProof;
+use crate::envelope::Logged;
+use crate::ids::{DeviceId, Name, OrgId, Sha256};
+use crate::join::{Enrolled, Labels};
+use crate::ledger::{Ledger, StepKey, StepState};
+use crate::merkle::{leaf_hash, verify_inclusion};
+use crate::signers::{Signers, signers};
+use crate::statement::Kind;
+use crate::statement::halt::Scope;
+use crate::statement::job::{Job, JobError, Run, Step, Targets};
+use crate::statement::policy::{Hours, Policy, Rule, WEEK_MINUTES};
+use crate::time::{Reading, Time, Window};
+
+/// How many receipts may wait for acknowledgement before no new job is taken.
+pub const MAX_SPOOL: usize = 4_096;
+
+/// A step that this device has agreed to run. Only [`judge`] makes one.
+#[derive(Clone, Debug)]
+pub struct VerifiedJob {
+    job: Job,
+    key: StepKey,
+    step: Step,
+    signed_by: Signers,
+}
+
+impl VerifiedJob {
+    /// The job.
+    pub fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// Which step of it.
+    pub fn key(&self) -> StepKey {
+        self.key
+    }
+
+    /// What to do.
+    pub fn step(&self) -> &Step {
+        &self.step
+    }
+}
+
+/// What the device knows besides its ledger.
+#[derive(Clone, Debug)]
+pub struct Local<'a> {
+    /// This program's version.
+    pub version: &'a str,
+    /// How many steps are running.
+    pub running: usize,
+    /// Whether the disk has room for a receipt and the output.
+    pub disk_full: bool,
+}
+
+/// Why a device does not run what it was brought. Each says what was found and what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Step 0: nobody known signed it, so its text was not even read.
+    #[error("no signature by a key of a policy this device holds")]
+    UnknownSigners,
+    /// Step 0: not a canonical job.
+    #[error(transparent)]
+    Statement(ChainError),
+    /// Step 1.
+    #[error("it is for {found}, this device belongs to {mine}")]
+    OtherOrganization {
+        /// Its.
+        found: OrgId,
+        /// Mine.
+        mine: OrgId,
+    },
+    /// The device is in no enrollment.
+    #[error("this device is not enrolled")]
+    NotEnrolled,
+    /// Step 3: too few fresh Clears.
+    #[error(transparent)]
+    NotFresh(#[from] NotFresh),
+    /// Step 3: there were enough once, but they have aged, or what is held has changed since.
+    #[error("the Clears no longer hold: {0}")]
+    Aged(ClearFault),
+    /// Step 4.
+    #[error("halted: {scope} by {by} ({halt}): {reason}")]
+    Halted {
+        /// The halt.
+        halt: Sha256,
+        /// What it stops, in words.
+        scope: String,
+        /// Who called it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Step 5: it cannot be run, whoever signed it.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// Step 5.
+    #[error("not before {not_before}, it may still be {lo}")]
+    NotYet {
+        /// Its begin.
+        not_before: Time,
+        /// The earliest it can be.
+        lo: Time,
+    },
+    /// Step 5.
+    #[error("it ended at {not_after}, it may be {hi} already")]
+    Expired {
+        /// Its end.
+        not_after: Time,
+        /// The latest it can be.
+        hi: Time,
+    },
+    /// Step 5.
+    #[error("outside the hours of rule {rule}: it is between minute {lo} and {hi} of the week")]
+    OutsideHours {
+        /// Which row, counted from 1.
+        rule: usize,
+        /// Minute of the week, earliest.
+        lo: u64,
+        /// Minute of the week, latest.
+        hi: u64,
+    },
+    /// Step 5.
+    #[error("signed before the resume {0}, which cuts it off")]
+    Cut(Sha256),
+    /// Step 5: it names a resume that is not held.
+    #[error("it names the resume {0}, which this device does not hold")]
+    UnknownResume(Sha256),
+    /// Step 6.
+    #[error("it names policy {0}, which this device does not hold")]
+    UnknownPolicy(Sha256),
+    /// Step 6: no row, no run.
+    #[error("no rule of policy {policy} fits kind {kind} on this device")]
+    NoRule {
+        /// The policy's number.
+        policy: u64,
+        /// The kind of step.
+        kind: &'static str,
+    },
+    /// Step 6.
+    #[error("not signed by its requester {requester} as policy {policy} asks")]
+    NotSignedByRequester {
+        /// Who asks.
+        requester: Name,
+        /// The policy's number.
+        policy: u64,
+    },
+    /// Step 6.
+    #[error("{requester} is not of role {}, rule {rule} of policy {policy}", list(roles))]
+    NotARequester {
+        /// Who asks.
+        requester: Name,
+        /// Roles that may.
+        roles: Vec<Name>,
+        /// Which row, counted from 1.
+        rule: usize,
+        /// The policy's number.
+        policy: u64,
+    },
+    /// Step 6.
+    #[error("{}", too_few_approvals(*got, *need, roles))]
+    Approvals {
+        /// People who approved and count.
+        got: usize,
+        /// How many the rule asks for.
+        need: usize,
+        /// Roles whose people may.
+        roles: Vec<Name>,
+    },
+    /// Step 6: every counted signature is a passkey of the server's own pages.
+    #[error("every signature that counts is a passkey of the server's own origin; one must be another key")]
+    SameOrigin,
+    /// Step 6.
+    #[error("{got} waves, rule {rule} asks for at least {need}")]
+    TooFewWaves {
+        /// The job's.
+        got: usize,
+        /// The rule's.
+        need: u64,
+        /// Which row, counted from 1.
+        rule: usize,
+    },
+    /// Step 7.
+    #[error(transparent)]
+    Log(ChainError),
+    /// Step 8.
+    #[error("step {step} was accepted before")]
+    Again {
+        /// Which step, counted from 1.
+        step: u64,
+    },
+    /// Step 8.
+    #[error("step {step} was accepted before and did not end well: nothing follows it")]
+    EarlierFailed {
+        /// Which step, counted from 1.
+        step: u64,
+    },
+    /// Step 9.
+    #[error("{device} is not among its {count} targets")]
+    NotATarget {
+        /// This device.
+        device: DeviceId,
+        /// How many targets it has.
+        count: u64,
+    },
+    /// Step 9: targets by label.
+    #[error("this device does not carry the label {0}")]
+    NotLabelled(String),
+    /// Step 9: targets by label.
+    #[error("this device was enrolled at leaf {mine}, the job is for those before {as_of}")]
+    EnrolledLater {
+        /// My enrollment's leaf.
+        mine: u64,
+        /// The log size its author saw.
+        as_of: u64,
+    },
+    /// Step 10.
+    #[error("wave {wave} starts at {starts}, it may still be {lo}")]
+    WaveNotYet {
+        /// Which wave, counted from 1.
+        wave: usize,
+        /// When it starts.
+        starts: Time,
+        /// The earliest it can be.
+        lo: Time,
+    },
+    /// Step 10.
+    #[error("wave {wave} waits for a person to start it")]
+    WaveNeedsAdvance {
+        /// Which wave, counted from 1.
+        wave: usize,
+    },
+    /// Step 11.
+    #[error("{running} steps are running, the policy allows {most}")]
+    Busy {
+        /// Running now.
+        running: usize,
+        /// The policy's limit.
+        most: usize,
+    },
+    /// Step 11.
+    #[error("{spooled} receipts wait for acknowledgement, no new job above {MAX_SPOOL}")]
+    SpoolFull {
+        /// Receipts waiting.
+        spooled: usize,
+    },
+    /// Step 11.
+    #[error("the disk is full")]
+    DiskFull,
+}
+
+fn list(names: &[Name]) -> String {
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(" or ")
+}
+
+fn too_few_approvals(got: usize, need: usize, roles: &[Name]) -> String {
+    let roles = list(roles);
+    match got {
+        0 => alloc::format!("0 of {need} approvals, none by a person of role {roles}"),
+        _ => alloc::format!("{got} of {need} approvals by people of role {roles}"),
+    }
+}
+
+/// What the rule is asked with.
+pub struct Facts<'a> {
+    /// What the device remembers.
+    pub ledger: &'a Ledger,
+    /// The Clears it holds, or why it holds too few.
+    pub freshness: Result<&'a Freshness, &'a NotFresh>,
+    /// The clocks.
+    pub now: Reading,
+    /// The rest.
+    pub local: Local<'a>,
+}
+
+/// Decides whether this device runs the next step of `logged`.
+pub fn judge(
+    facts: &Facts<'_>,
+    logged: &Logged,
+    target: Option<&TargetProof>,
+) -> Result<VerifiedJob, Refusal> {
+    let chain = facts.ledger.chain().ok_or(Refusal::NotEnrolled)?;
+    let me = facts.ledger.enrolled().ok_or(Refusal::NotEnrolled)?;
+    let job = read_job(chain, logged)?;
+    let hash = logged.signed.hash();
+    let (freshness, window) = fresh(facts, chain)?;
+    let signed_by = signed_under_named(chain, &job, logged)?;
+    may_run(chain, Some(freshness), facts.local.version, &hash, &job, &signed_by)?;
+    in_time(chain, me, &job, window)?;
+    allowed_by_rules(chain, me, &job, logged, &signed_by)?;
+    let leaf = logged.signed.leaf(&chain.org()).map_err(|error| Refusal::Statement(error.into()))?;
+    let witnessed = chain.logged(&leaf, &logged.proof).map_err(Refusal::Log)?;
+    let (key, step) = next_step(facts.ledger, hash, &job)?;
+    is_target(me, &job, target)?;
+    my_wave(chain, me, &hash, &job, &witnessed, window)?;
+    within_budget(facts, chain)?;
+    Ok(VerifiedJob { job, key, step, signed_by })
+}
+
+/// Whether a step that runs may go on: the same rule, as far as it can change while something runs.
+pub fn may_go_on(facts: &Facts<'_>, running: &VerifiedJob) -> Result<(), Refusal> {
+    let chain = facts.ledger.chain().ok_or(Refusal::NotEnrolled)?;
+    let me = facts.ledger.enrolled().ok_or(Refusal::NotEnrolled)?;
+    let VerifiedJob { job, key, signed_by, .. } = running;
+    may_run(chain, facts.freshness.ok(), facts.local.version, &key.job, job, signed_by)?;
+    if let Ok(freshness) = facts.freshness {
+        let hi = freshness.window(facts.now, facts.ledger.floor()).hi;
+        if hi >= job.not_after {
+            return Err(Refusal::Expired { not_after: job.not_after, hi });
+        }
+    }
+    // A signer whom a newer policy has dropped no longer counts.
+    let current = &chain.policy().body;
+    let gone: BTreeSet<&Name> =
+        signed_by.people().filter(|person| !current.people.contains_key(person)).collect();
+    let left = signed_by.clone().without(&gone).without(&chain.halted_people());
+    rules_met(current, &me.labels, job, &left)
+}
+
+/// Steps 0 and 1: somebody known signed it, then it is read, then it is ours.
+fn read_job(chain: &Chain, logged: &Logged) -> Result<Job, Refusal> {
+    let known = |policy: &Policy| !signers(policy, Kind::Job, &logged.signed).is_empty();
+    if !chain.policies().iter().rev().any(|held| known(&held.body)) {
+        return Err(Refusal::UnknownSigners);
+    }
+    let job: Job = read(&logged.signed).map_err(Refusal::Statement)?;
+    if job.org != chain.org() {
+        return Err(Refusal::OtherOrganization { found: job.org, mine: chain.org() });
+    }
+    Ok(job)
+}
+
+/// Step 3. Step 2, taking the news, has been done by whoever asks.
+fn fresh<'a>(facts: &Facts<'a>, chain: &Chain) -> Result<(&'a Freshness, Window), Refusal> {
+    let freshness = facts.freshness.map_err(|error| Refusal::NotFresh(error.clone()))?;
+    freshness.still_good(chain, facts.now).map_err(Refusal::Aged)?;
+    Ok((freshness, freshness.window(facts.now, facts.ledger.floor())))
+}
+
+/// Who signed, under the policy that the job names. Halted people count for nothing.
+fn signed_under_named(chain: &Chain, job: &Job, logged: &Logged) -> Result<Signers, Refusal> {
+    let named = chain.policy_by_hash(&job.policy).ok_or(Refusal::UnknownPolicy(job.policy))?;
+    Ok(signers(&named.body, Kind::Job, &logged.signed).without(&chain.halted_people()))
+}
+
+/// Step 4, and the cut of step 5: nothing that was called stops it.
+fn may_run(
+    chain: &Chain,
+    freshness: Option<&Freshness>,
+    version: &str,
+    hash: &Sha256,
+    job: &Job,
+    signed_by: &Signers,
+) -> Result<(), Refusal> {
+    let named_by_beacons = freshness.map(Freshness::halts).into_iter().flatten();
+    let theirs = named_by_beacons.filter_map(|halt| chain.halt(halt));
+    if let Some(halt) = chain.active_halts().chain(theirs).find(|halt| covers(halt, version, hash, job)) {
+        return Err(halted(halt));
+    }
+    match chain.cut_by(hash, job.resume, signed_by) {
+        Ok(None) => Ok(()),
+        Ok(Some(resume)) => Err(Refusal::Cut(resume)),
+        Err(_) => Err(job.resume.map_or(Refusal::NotEnrolled, Refusal::UnknownResume)),
+    }
+}
+
+fn covers(halt: &HeldHalt, version: &str, hash: &Sha256, job: &Job) -> bool {
+    match &halt.body.scope {
+        Scope::Organization(_) => true,
+        Scope::Job(stopped) => stopped == hash,
+        Scope::Script(stopped) => job.steps.iter().any(|Step::Script(script)| match &script.run {
+            Run::Lines(lines) => lines.hash() == *stopped,
+            Run::Program(_) => false,
+        }),
+        Scope::Person(person) => job.requester == *person,
+        Scope::Component(component) => {
+            component.name.as_str() == "countersign-agent" && is_below(version, component.below.as_str())
+        }
+    }
+}
+
+/// Compares dotted versions number by number. What is no such version counts as below: a halt rather errs on that side.
+fn is_below(version: &str, below: &str) -> bool {
+    let numbers =
+        |text: &str| text.split('.').map(|part| part.parse::<u64>().ok()).collect::<Option<Vec<_>>>();
+    match (numbers(version), numbers(below)) {
+        (Some(version), Some(below)) => version < below,
+        _ => true,
+    }
+}
+
+fn halted(halt: &HeldHalt) -> Refusal {
+    let scope = match &halt.body.scope {
+        Scope::Organization(_) => "the whole organization".to_string(),
+        Scope::Job(_) => "this job".to_string(),
+        Scope::Script(_) => "this script".to_string(),
+        Scope::Person(person) => alloc::format!("what {person} asks for"),
+        Scope::Component(component) => alloc::format!("{} below {}", component.name, component.below),
+    };
+    let (by, reason) = (halt.by.to_string(), halt.body.reason.to_string());
+    Refusal::Halted { halt: halt.hash, scope, by, reason }
+}
+
+/// Step 5: within its life, and within the hours of every rule that fits.
+fn in_time(chain: &Chain, me: &Enrolled, job: &Job, Window { lo, hi }: Window) -> Result<(), Refusal> {
+    let policy = &chain.policy().body;
+    job.check(policy.limits.life)?;
+    if lo < job.not_before {
+        return Err(Refusal::NotYet { not_before: job.not_before, lo });
+    }
+    if hi >= job.not_after {
+        return Err(Refusal::Expired { not_after: job.not_after, hi });
+    }
+    for (index, rule) in fitting(policy, &me.labels, job) {
+        let (lo, hi) = (minute_of_week(lo), minute_of_week(hi));
+        let within = |hours: &Hours| hours.from <= lo && lo <= hi && hi < hours.until;
+        if !rule.hours.is_empty() && !rule.hours.iter().any(within) {
+            return Err(Refusal::OutsideHours { rule: index + 1, lo, hi });
+        }
+    }
+    Ok(())
+}
+
+/// Minutes since Monday 00:00 UTC. 1970 began on a Thursday.
+fn minute_of_week(time: Time) -> u64 {
+    const THURSDAY: u64 = 3 * 24 * 60;
+    (time.0 / 60 + THURSDAY) % WEEK_MINUTES
+}
+
+/// The rows that fit any of the job's kinds and my labels, with their index.
+fn fitting<'a>(
+    policy: &'a Policy,
+    labels: &'a Labels,
+    job: &'a Job,
+) -> impl Iterator<Item = (usize, &'a Rule)> + 'a {
+    let kinds = job.kinds();
+    policy.rules.iter().enumerate().filter(move |(_, rule)| {
+        rule.kinds.iter().any(|kind| kinds.contains(kind.as_str()))
+            && rule.labels.iter().all(|(key, value)| labels.get(key) == Some(value))
+    })
+}
+
+/// Step 6: under the policy the job names and under the current one.
+fn allowed_by_rules(
+    chain: &Chain,
+    me: &Enrolled,
+    job: &Job,
+    logged: &Logged,
+    under_named: &Signers,
+) -> Result<(), Refusal> {
+    let current = chain.policy();
+    if job.policy != current.hash {
+        let named = chain.policy_by_hash(&job.policy).ok_or(Refusal::UnknownPolicy(job.policy))?;
+        rules_met(&named.body, &me.labels, job, under_named)?;
+        let under_current = signers(&current.body, Kind::Job, &logged.signed).without(&chain.halted_people());
+        return rules_met(&current.body, &me.labels, job, &under_current);
+    }
+    rules_met(&current.body, &me.labels, job, under_named)
+}
+
+/// Whether `signed_by` are enough for `job` on a device with these `labels`: every row of `policy` that fits is met, and
+/// each of the job's kinds is fit by one.
+pub fn rules_met(policy: &Policy, labels: &Labels, job: &Job, signed_by: &Signers) -> Result<(), Refusal> {
+    for kind in job.kinds() {
+        if !fitting(policy, labels, job).any(|(_, rule)| rule.kinds.iter().any(|name| name.as_str() == kind))
+        {
+            return Err(Refusal::NoRule { policy: policy.number, kind });
+        }
+    }
+    fitting(policy, labels, job).try_for_each(|(index, rule)| rule_met(policy, index, rule, job, signed_by))
+}
+
+fn rule_met(
+    policy: &Policy,
+    index: usize,
+    rule: &Rule,
+    job: &Job,
+    signed_by: &Signers,
+) -> Result<(), Refusal> {
+    let (rule_number, number, requester) = (index + 1, policy.number, &job.requester);
+    if !policy.people_of(&rule.requesters).contains(requester) {
+        let roles = rule.requesters.iter().cloned().collect();
+        return Err(Refusal::NotARequester {
+            requester: requester.clone(),
+            roles,
+            rule: rule_number,
+            policy: number,
+        });
+    }
+    let mut counted = signed_by.clone().showing(&rule.properties);
+    if rule.approvals == 0 {
+        counted = counted.independent();
+    }
+    if !counted.contains(requester) {
+        return Err(Refusal::NotSignedByRequester { requester: requester.clone(), policy: number });
+    }
+    let mut approvers = policy.people_of(&rule.approvers);
+    approvers.remove(requester);
+    let (got, need) = (counted.count(&approvers), usize::from(rule.approvals));
+    if got < need {
+        return Err(Refusal::Approvals { got, need, roles: rule.approvers.iter().cloned().collect() });
+    }
+    approvers.insert(requester);
+    if counted.independent().count(&approvers) == 0 {
+        return Err(Refusal::SameOrigin);
+    }
+    let waves = job.waves.len().max(1);
+    if u64::try_from(waves).unwrap_or(u64::MAX) < rule.waves {
+        return Err(Refusal::TooFewWaves { got: waves, need: rule.waves, rule: rule_number });
+    }
+    Ok(())
+}
+
+/// Step 8: the first step that was never accepted, if the one before it ended well.
+fn next_step(ledger: &Ledger, job: Sha256, body: &Job) -> Result<(StepKey, Step), Refusal> {
+    let key = |step| StepKey { job, occurrence: 0, step };
+    for (step, work) in (0..).zip(&body.steps) {
+        match ledger.step(&key(step)) {
+            None => return Ok((key(step), work.clone())),
+            Some(StepState::EndedWell) => {}
+            Some(StepState::Started) => return Err(Refusal::Again { step: step + 1 }),
+            Some(StepState::Failed) => return Err(Refusal::EarlierFailed { step: step + 1 }),
+        }
+    }
+    Err(Refusal::Again { step: u64::try_from(body.steps.len()).unwrap_or(u64::MAX) })
+}
+
+/// Step 9.
+fn is_target(me: &Enrolled, job: &Job, target: Option<&TargetProof>) -> Result<(), Refusal> {
+    match &job.targets {
+        Targets::List(list) => {
+            let shown = target.is_some_and(|TargetProof { index, path }| {
+                verify_inclusion(leaf_hash(&me.device.0), *index, list.count, path, list.root).is_ok()
+            });
+            if shown { Ok(()) } else { Err(Refusal::NotATarget { device: me.device, count: list.count }) }
+        }
+        Targets::Labels(wanted) => {
+            let missing = wanted.labels.iter().find(|(key, value)| me.labels.get(*key) != Some(*value));
+            if let Some((key, value)) = missing {
+                return Err(Refusal::NotLabelled(alloc::format!("{key}={value}")));
+            }
+            if me.index >= wanted.as_of && !wanted.joins {
+                return Err(Refusal::EnrolledLater { mine: me.index, as_of: wanted.as_of });
+            }
+            Ok(())
+        }
+    }
+}
+
+/// Step 10: time shows only that people could have looked; above the policy's limit a person must have.
+fn my_wave(
+    chain: &Chain,
+    me: &Enrolled,
+    hash: &Sha256,
+    job: &Job,
+    witnessed: &Witnessed,
+    window: Window,
+) -> Result<(), Refusal> {
+    if job.waves.is_empty() {
+        return Ok(());
+    }
+    let index = Job::wave_of(hash, &job.waves, &me.device);
+    let soak = job.waves.get(index).map(|wave| wave.soak).unwrap_or_default();
+    let starts = job.not_before.max(witnessed.time()).plus(soak);
+    if window.lo < starts {
+        return Err(Refusal::WaveNotYet { wave: index + 1, starts, lo: window.lo });
+    }
+    let needs_advance = match &job.targets {
+        Targets::Labels(_) => true,
+        Targets::List(list) => list.count > chain.policy().body.limits.auto_waves_max,
+    };
+    if index > 0 && needs_advance {
+        return Err(Refusal::WaveNeedsAdvance { wave: index + 1 });
+    }
+    Ok(())
+}
+
+/// Step 11.
+fn within_budget(facts: &Facts<'_>, chain: &Chain) -> Result<(), Refusal> {
+    let (running, most) = (facts.local.running, usize::from(chain.policy().body.limits.concurrent.get()));
+    if running >= most {
+        return Err(Refusal::Busy { running, most });
+    }
+    let spooled = facts.ledger.spooled();
+    if spooled >= MAX_SPOOL {
+        return Err(Refusal::SpoolFull { spooled });
+    }
+    if facts.local.disk_full {
+        return Err(Refusal::DiskFull);
+    }
+    Ok(())
+}
