@@ -59,7 +59,7 @@ pub enum IdError {
 
 /// At most the first 80 characters, for an error to show.
 pub(crate) fn excerpt(text: &str) -> String {
-    text.chars().take(80).collect()
+    text.chars().take(80).flat_map(char::escape_debug).collect()
 }
 
 /// Lowercase hexadecimal of `bytes`.

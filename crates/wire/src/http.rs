@@ -1,0 +1,345 @@
+//! HTTP paths and bodies between the server and its clients. `openapi/server.json` is generated from these.
+//!
+//! What a server says here is only what the server says. Fields that hold signed texts are for the client to check.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Where everything is. `{org}`, `{hash}` and `{device}` are printed ids.
+pub mod paths {
+    /// The server's version and health.
+    pub const ABOUT: &str = "/v1/about";
+    /// POST: prepare an organization ([`super::PrepareOrg`]).
+    pub const ORGS: &str = "/v1/orgs";
+    /// POST: begin it with its genesis policy ([`super::BeginOrg`]).
+    pub const BEGIN: &str = "/v1/orgs/begin";
+    /// GET: an organization as the server sees it.
+    pub const ORG: &str = "/v1/orgs/{org}";
+    /// GET: its policies, resumes and halts as a sequence of envelopes.
+    pub const NEWS: &str = "/v1/orgs/{org}/news";
+    /// GET: pages of statements; POST: a signed statement ([`super::PostStatement`]).
+    pub const STATEMENTS: &str = "/v1/orgs/{org}/statements";
+    /// GET: one statement.
+    pub const STATEMENT: &str = "/v1/orgs/{org}/statements/{hash}";
+    /// GET: pages of enrollments with everything needed to check them.
+    pub const ENROLLMENTS: &str = "/v1/orgs/{org}/enrollments";
+    /// GET: pages of devices as the server sees them.
+    pub const DEVICES: &str = "/v1/orgs/{org}/devices";
+    /// GET: pages of jobs.
+    pub const JOBS: &str = "/v1/orgs/{org}/jobs";
+    /// GET: one job with what became of it on each device.
+    pub const JOB: &str = "/v1/orgs/{org}/jobs/{hash}";
+    /// GET: what happens to one job, as server-sent events ([`super::JobEvent`]).
+    pub const JOB_EVENTS: &str = "/v1/orgs/{org}/jobs/{hash}/events";
+    /// GET: what was sent to one device for one job ([`super::DeliveryEvidence`]).
+    pub const JOB_DELIVERY: &str = "/v1/orgs/{org}/jobs/{hash}/deliveries/{device}";
+    /// GET: output of one job on one device.
+    pub const JOB_OUTPUT: &str = "/v1/orgs/{org}/jobs/{hash}/output/{device}";
+    /// GET: pages of receipts.
+    pub const RECEIPTS: &str = "/v1/orgs/{org}/receipts";
+    /// POST: a new API token.
+    pub const TOKENS: &str = "/v1/orgs/{org}/tokens";
+    /// GET: the log, as c2sp.org/tlog-tiles: `checkpoint`, `tile/…`, `tile/entries/…`.
+    pub const LOG: &str = "/v1/orgs/{org}/log/{*path}";
+}
+
+/// An error, as RFC 9457 describes it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// A stable word for programs, such as `not_found`.
+    pub code: String,
+    /// A sentence for people.
+    pub title: String,
+    /// What is wrong here, and what to do.
+    pub detail: String,
+    /// The HTTP status.
+    pub status: u16,
+}
+
+/// The server itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct About {
+    /// Its version.
+    pub version: String,
+    /// Its time, seconds since 1970.
+    pub time: u64,
+}
+
+/// The wish to begin an organization on this server. Needs the setup token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PrepareOrg {
+    /// What people call it.
+    pub name: String,
+}
+
+/// What the genesis policy must name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PreparedOrg {
+    /// To be given to `begin`.
+    pub draft: String,
+    /// The log's key (a vkey); its name is the log's origin.
+    pub log_key: String,
+    /// The server's own halt key, as an OpenSSH line.
+    pub halt_key: String,
+    /// Where agents connect, `host:port`.
+    pub address: String,
+    /// SHA-256 of the public key of the server's certificate.
+    pub pin: String,
+    /// An API token for the organization; shown once.
+    pub token: String,
+}
+
+/// The beginning of an organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BeginOrg {
+    /// From [`PreparedOrg`].
+    pub draft: String,
+    /// The genesis policy's envelope, signed by its quorum.
+    pub genesis: String,
+}
+
+/// An organization as the server sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OrgView {
+    /// Its id.
+    pub org: String,
+    /// What people call it.
+    pub name: String,
+    /// The newest policy's number.
+    pub policy_number: u64,
+    /// The newest policy's hash.
+    pub policy: String,
+    /// The newest resume's hash.
+    pub resume: Option<String>,
+    /// Hashes of active halts.
+    pub halts: Vec<String>,
+    /// How many leaves the log has.
+    pub log_size: u64,
+    /// How many devices are enrolled.
+    pub devices: u64,
+    /// How many of them are connected.
+    pub connected: u64,
+}
+
+/// A signed statement on its way in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PostStatement {
+    /// The envelope without a proof. Signatures of several posts are put together.
+    pub signed: String,
+    /// For a job with a list of targets: the device ids, sorted.
+    #[serde(default)]
+    pub targets: Vec<String>,
+}
+
+/// A statement as the server holds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct StatementView {
+    /// Its hash.
+    pub hash: String,
+    /// Its kind.
+    pub kind: String,
+    /// `waiting` for signatures, or `logged`.
+    pub state: String,
+    /// What it waits for, in words; empty once logged.
+    pub missing: String,
+    /// The envelope: with its proof once logged.
+    pub envelope: String,
+    /// For a job with a list of targets: the device ids, sorted.
+    pub targets: Vec<String>,
+    /// When it came, seconds since 1970.
+    pub received: u64,
+}
+
+/// An enrollment with everything needed to check it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct EnrollmentEvidence {
+    /// The enrollment statement's envelope with its proof.
+    pub enroll: String,
+    /// The join's note and its proof, for a device of a batch.
+    pub join: Option<JoinEvidence>,
+}
+
+/// A join and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JoinEvidence {
+    /// The note.
+    pub note: String,
+    /// Its `tlog-proof`.
+    pub proof: String,
+}
+
+/// A device as the server sees it. Names and facts come from the machine: never believed, only shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceView {
+    /// Its id.
+    pub device: String,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// When it was last heard, seconds since 1970; 0 if never.
+    pub last_seen: u64,
+    /// The agent's version.
+    pub version: String,
+    /// What it calls itself.
+    pub hostname: String,
+    /// Its operating system.
+    pub system: String,
+    /// The number of the newest policy it holds.
+    pub policy_number: u64,
+}
+
+/// A job in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobSummary {
+    /// Its hash.
+    pub hash: String,
+    /// `waiting` for signatures, `logged`.
+    pub state: String,
+    /// What it waits for, in words.
+    pub missing: String,
+    /// When it came, seconds since 1970.
+    pub received: u64,
+    /// How many devices stand at each verdict.
+    pub counts: Vec<VerdictCount>,
+}
+
+/// How many devices stand at a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VerdictCount {
+    /// `waiting`, `sent`, `accepted`, `refused`, `ended`, `interrupted`.
+    pub verdict: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// One job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobView {
+    /// The statement.
+    pub statement: StatementView,
+    /// What became of it on each device.
+    pub devices: Vec<JobDevice>,
+}
+
+/// A job on one device, as far as the server has heard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobDevice {
+    /// The device.
+    pub device: String,
+    /// `waiting`, `sent`, or the newest receipt's verdict.
+    pub verdict: String,
+    /// The newest receipt's reason.
+    pub because: String,
+    /// The newest receipt, to be checked.
+    pub receipt: Option<String>,
+}
+
+/// Something that happened to a job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum JobEvent {
+    /// It was sent to a device.
+    Sent {
+        /// The device.
+        device: String,
+    },
+    /// A receipt came.
+    Receipt {
+        /// The device.
+        device: String,
+        /// The note.
+        note: String,
+    },
+    /// Output came.
+    Output {
+        /// The device.
+        device: String,
+        /// Which step, counted from 0.
+        step: u64,
+        /// 1 standard output, 2 standard error.
+        stream: u32,
+        /// The place of the first byte.
+        offset: u64,
+        /// The bytes in base64.
+        bytes: String,
+    },
+    /// Its state changed: more signatures, or logged.
+    State {
+        /// `waiting` or `logged`.
+        state: String,
+        /// What it waits for.
+        missing: String,
+    },
+}
+
+/// What one device was sent for one job.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeliveryEvidence {
+    /// The device.
+    pub device: String,
+    /// The challenge the Clears answer, in hexadecimal.
+    pub challenge: String,
+    /// The Clears.
+    pub clears: Vec<ClearEvidence>,
+    /// When it was sent, seconds since 1970.
+    pub sent: u64,
+}
+
+/// A Clear and the challenge's place in what it answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClearEvidence {
+    /// The note.
+    pub note: String,
+    /// Which leaf.
+    pub index: u64,
+    /// Of how many.
+    pub size: u64,
+    /// Hashes in base64.
+    pub path: Vec<String>,
+}
+
+/// A receipt and, once it is there, its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptView {
+    /// The device.
+    pub device: String,
+    /// Its number.
+    pub number: u64,
+    /// The note.
+    pub note: String,
+    /// Its place in the log.
+    pub place: Option<ReceiptPlace>,
+}
+
+/// Where a receipt stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReceiptPlace {
+    /// Which leaf of its batch.
+    pub index: u64,
+    /// Of how many.
+    pub size: u64,
+    /// Hashes in base64.
+    pub path: Vec<String>,
+    /// The batch's root.
+    pub root: String,
+    /// The batch's `tlog-proof`.
+    pub proof: String,
+}
+
+/// A new API token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewToken {
+    /// For whom or what.
+    pub name: String,
+    /// The token; shown once. Empty in a request.
+    #[serde(default)]
+    pub token: String,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Page<T> {
+    /// The items.
+    pub items: Vec<T>,
+    /// Give this as `after` for the next page; none at the end.
+    pub next: Option<String>,
+}
