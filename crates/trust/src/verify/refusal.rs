@@ -1,0 +1,219 @@
+//! Every way in which the acceptance rule says no.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::MAX_SPOOL;
+use crate::chain::ChainError;
+use crate::clear::{ClearFault, NotFresh};
+use crate::ids::{DeviceId, Name, OrgId, Sha256};
+use crate::statement::job::JobError;
+use crate::time::Time;
+
+/// Why a device does not run what it was brought. Each says what was found and what was asked for.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Step 0: nobody known signed it, so its text was not even read.
+    #[error("no signature by a key of a policy this device holds")]
+    UnknownSigners,
+    /// Step 0: not a canonical job.
+    #[error(transparent)]
+    Statement(ChainError),
+    /// Step 1.
+    #[error("it is for {found}, this device belongs to {mine}")]
+    OtherOrganization {
+        /// Its.
+        found: OrgId,
+        /// Mine.
+        mine: OrgId,
+    },
+    /// The device is in no enrollment.
+    #[error("this device is not enrolled")]
+    NotEnrolled,
+    /// Step 3: too few fresh Clears.
+    #[error(transparent)]
+    NotFresh(#[from] NotFresh),
+    /// Step 3: there were enough once, but they have aged, or what is held has changed since.
+    #[error("the Clears no longer hold: {0}")]
+    Aged(ClearFault),
+    /// Step 4.
+    #[error("halted: {scope} by {by} ({halt}): {reason}")]
+    Halted {
+        /// The halt.
+        halt: Sha256,
+        /// What it stops, in words.
+        scope: String,
+        /// Who called it.
+        by: String,
+        /// Why.
+        reason: String,
+    },
+    /// Step 5: it cannot be run, whoever signed it.
+    #[error(transparent)]
+    Job(#[from] JobError),
+    /// Step 5.
+    #[error("not before {not_before}, it may still be {lo}")]
+    NotYet {
+        /// Its begin.
+        not_before: Time,
+        /// The earliest it can be.
+        lo: Time,
+    },
+    /// Step 5.
+    #[error("it ended at {not_after}, it may be {hi} already")]
+    Expired {
+        /// Its end.
+        not_after: Time,
+        /// The latest it can be.
+        hi: Time,
+    },
+    /// Step 5.
+    #[error("outside the hours of rule {rule}: it is between minute {lo} and {hi} of the week")]
+    OutsideHours {
+        /// Which row, counted from 1.
+        rule: usize,
+        /// Minute of the week, earliest.
+        lo: u64,
+        /// Minute of the week, latest.
+        hi: u64,
+    },
+    /// Step 5.
+    #[error("signed before the resume {0}, which cuts it off")]
+    Cut(Sha256),
+    /// Step 5: it names a resume that is not held.
+    #[error("it names the resume {0}, which this device does not hold")]
+    UnknownResume(Sha256),
+    /// Step 6.
+    #[error("it names policy {0}, which this device does not hold")]
+    UnknownPolicy(Sha256),
+    /// Step 6: no row, no run.
+    #[error("no rule of policy {policy} fits kind {kind} on this device")]
+    NoRule {
+        /// The policy's number.
+        policy: u64,
+        /// The kind of step.
+        kind: &'static str,
+    },
+    /// Step 6.
+    #[error("not signed by its requester {requester} as policy {policy} asks")]
+    NotSignedByRequester {
+        /// Who asks.
+        requester: Name,
+        /// The policy's number.
+        policy: u64,
+    },
+    /// Step 6.
+    #[error("{requester} is not of role {}, rule {rule} of policy {policy}", list(roles))]
+    NotARequester {
+        /// Who asks.
+        requester: Name,
+        /// Roles that may.
+        roles: Vec<Name>,
+        /// Which row, counted from 1.
+        rule: usize,
+        /// The policy's number.
+        policy: u64,
+    },
+    /// Step 6.
+    #[error("{}", too_few_approvals(*got, *need, roles))]
+    Approvals {
+        /// People who approved and count.
+        got: usize,
+        /// How many the rule asks for.
+        need: usize,
+        /// Roles whose people may.
+        roles: Vec<Name>,
+    },
+    /// Step 6: every counted signature is a passkey of the server's own pages.
+    #[error("every signature that counts is a passkey of the server's own origin; one must be another key")]
+    SameOrigin,
+    /// Step 6.
+    #[error("{got} waves, rule {rule} asks for at least {need}")]
+    TooFewWaves {
+        /// The job's.
+        got: usize,
+        /// The rule's.
+        need: u64,
+        /// Which row, counted from 1.
+        rule: usize,
+    },
+    /// Step 7.
+    #[error(transparent)]
+    Log(ChainError),
+    /// Step 8.
+    #[error("step {step} was accepted before")]
+    Again {
+        /// Which step, counted from 1.
+        step: u64,
+    },
+    /// Step 8.
+    #[error("step {step} was accepted before and did not end well: nothing follows it")]
+    EarlierFailed {
+        /// Which step, counted from 1.
+        step: u64,
+    },
+    /// Step 9.
+    #[error("{device} is not among its {count} targets")]
+    NotATarget {
+        /// This device.
+        device: DeviceId,
+        /// How many targets it has.
+        count: u64,
+    },
+    /// Step 9: targets by label.
+    #[error("this device does not carry the label {0}")]
+    NotLabelled(String),
+    /// Step 9: targets by label.
+    #[error("this device was enrolled at leaf {mine}, the job is for those before {as_of}")]
+    EnrolledLater {
+        /// My enrollment's leaf.
+        mine: u64,
+        /// The log size its author saw.
+        as_of: u64,
+    },
+    /// Step 10.
+    #[error("wave {wave} starts at {starts}, it may still be {lo}")]
+    WaveNotYet {
+        /// Which wave, counted from 1.
+        wave: usize,
+        /// When it starts.
+        starts: Time,
+        /// The earliest it can be.
+        lo: Time,
+    },
+    /// Step 10.
+    #[error("wave {wave} waits for a person to start it")]
+    WaveNeedsAdvance {
+        /// Which wave, counted from 1.
+        wave: usize,
+    },
+    /// Step 11.
+    #[error("{running} steps are running, the policy allows {most}")]
+    Busy {
+        /// Running now.
+        running: usize,
+        /// The policy's limit.
+        most: usize,
+    },
+    /// Step 11.
+    #[error("{spooled} receipts wait for acknowledgement, no new job above {MAX_SPOOL}")]
+    SpoolFull {
+        /// Receipts waiting.
+        spooled: usize,
+    },
+    /// Step 11.
+    #[error("the disk is full")]
+    DiskFull,
+}
+
+fn list(names: &[Name]) -> String {
+    names.iter().map(Name::as_str).collect::<Vec<_>>().join(" or ")
+}
+
+fn too_few_approvals(got: usize, need: usize, roles: &[Name]) -> String {
+    let roles = list(roles);
+    match got {
+        0 => alloc::format!("0 of {need} approvals, none by a person of role {roles}"),
+        _ => alloc::format!("{got} of {need} approvals by people of role {roles}"),
+    }
+}
