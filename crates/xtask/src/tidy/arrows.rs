@@ -4,7 +4,7 @@ use super::Finding;
 use anyhow::Context as _;
 use serde_json::Value;
 
-/// What a crate may depend on, in tests too.
+/// What a crate may depend on.
 enum May {
     Know(&'static [&'static str]),
     KnowAll,
@@ -24,6 +24,9 @@ const ALLOWED: [(&str, May); 11] = [
     ("swarm", May::KnowAll),
     ("xtask", May::KnowAll),
 ];
+
+/// Programs whose tests start the others for real. What is independent, or decides, stays so in its tests too.
+const TESTED_WITH_REAL_PARTS: [&str; 3] = ["agent", "server", "cli"];
 
 /// `metadata` is the JSON of `cargo metadata --no-deps`.
 pub(super) fn check(metadata: &str) -> anyhow::Result<Vec<Finding>> {
@@ -57,7 +60,11 @@ impl Crate {
         let manifest = package.get("manifest_path")?.as_str()?;
         let folder = last_part(manifest.strip_suffix("/Cargo.toml")?);
         let dependencies = package.get("dependencies")?.as_array()?;
-        let paths = dependencies.iter().filter_map(|dependency| dependency.get("path")?.as_str());
+        let in_tests = TESTED_WITH_REAL_PARTS.contains(&folder.as_str());
+        let counts =
+            |dependency: &&Value| !(in_tests && dependency.get("kind").is_some_and(|kind| kind == "dev"));
+        let paths =
+            dependencies.iter().filter(counts).filter_map(|dependency| dependency.get("path")?.as_str());
         Some(Crate {
             name: package.get("name")?.as_str()?.to_owned(),
             folder,
@@ -150,6 +157,18 @@ mod tests {
         ];
         for (folder, knows, finding) in cases {
             assert_eq!(found(folder, knows, OBEDIENT), [finding]);
+        }
+    }
+
+    #[test]
+    fn only_programs_may_know_others_in_their_tests() {
+        for (folder, faults) in [("server", 0), ("trust", 1), ("beacon", 1)] {
+            let path = format!("crates/{folder}/Cargo.toml");
+            let (root, _) = tree_of(&[(&path, OBEDIENT)]);
+            let at = |path: &str| root.path().join(path).to_str().unwrap().to_owned();
+            let dependencies = json!([{"name": "w", "kind": "dev", "path": at("crates/witness")}]);
+            let package = json!({"name": format!("countersign-{folder}"), "manifest_path": at(&path), "dependencies": dependencies});
+            assert_eq!(check(&json!({"packages": [package]}).to_string()).unwrap().len(), faults, "{folder}");
         }
     }
 
