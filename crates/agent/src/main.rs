@@ -1,0 +1,3 @@
+//! The program on each machine. Reads its configuration, then drives [`countersign_agent`].
+
+fn main() {}
