@@ -237,24 +237,27 @@ impl Device {
         if !delivery.clears.is_empty() {
             self.take_clears(&delivery.clears, now, out)?;
         }
-        self.consider(delivery, now, out)
+        self.consider(Waiting { delivery, since: now }, now, out)
     }
 
     /// Judges a delivery: runs it, refuses it, or lets it wait if nothing but Clears is missing.
-    fn consider(&mut self, delivery: Delivery, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
-        match judge(&self.facts(now), &delivery.job, delivery.target.as_ref()) {
-            Ok(job) => self.accept(job, delivery, now, out),
-            Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.may_wait(&delivery) => {
-                let hash = delivery.job.signed.hash();
-                self.waiting.entry(hash).or_insert(Waiting { delivery, since: now });
+    fn consider(&mut self, brought: Waiting, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+        let (job, target) = (&brought.delivery.job, brought.delivery.target.as_ref());
+        let hash = job.signed.hash();
+        match judge(&self.facts(now), job, target) {
+            Ok(job) => self.accept(job, brought.delivery, now, out),
+            Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.may_wait(&hash) => {
+                // Brought again it waits no longer than it would have, but with what was brought last.
+                let since = self.waiting.get(&hash).map_or(brought.since, |waiting| waiting.since);
+                self.waiting.insert(hash, Waiting { since, ..brought });
                 Ok(())
             }
-            Err(refusal) => self.refuse(Some(delivery.job.signed.hash()), &refusal, now, out),
+            Err(refusal) => self.refuse(Some(hash), &refusal, now, out),
         }
     }
 
-    fn may_wait(&self, delivery: &Delivery) -> bool {
-        self.waiting.len() < MAX_WAITING || self.waiting.contains_key(&delivery.job.signed.hash())
+    fn may_wait(&self, job: &Sha256) -> bool {
+        self.waiting.len() < MAX_WAITING || self.waiting.contains_key(job)
     }
 
     fn accept(
@@ -312,7 +315,8 @@ impl Device {
     }
 
     fn take_news(&mut self, news: &[News], out: &mut Outbox) -> Result<(), LedgerError> {
-        let Some(mut chain) = self.ledger.chain().cloned() else { return Ok(()) };
+        let Some(chain) = self.ledger.chain().filter(|_| !news.is_empty()) else { return Ok(()) };
+        let mut chain = chain.clone();
         // What is not taken is not kept either: the next delivery brings it again if it was good.
         let taken = news.iter().filter(|news| matches!(news.offer(&mut chain), Ok(Taken::New)));
         let records: Vec<Record> = taken.cloned().map(Record::News).collect();
@@ -330,7 +334,7 @@ impl Device {
             return Ok(());
         }
         for (_, waiting) in core::mem::take(&mut self.waiting) {
-            self.consider(waiting.delivery, now, out)?;
+            self.consider(waiting, now, out)?;
         }
         Ok(())
     }
@@ -370,7 +374,7 @@ impl Device {
         let said = Said { verdict: Verdict::Ended, ending: Some(ending), ..Said::of(Some(key.job)) }.at(key);
         self.close(key, state, job.job().not_after, said, now, out)?;
         let more = usize::try_from(key.step).is_ok_and(|step| step + 1 < job.job().steps.len());
-        if ending.well && more { self.consider(delivery, now, out) } else { Ok(()) }
+        if ending.well && more { self.consider(Waiting { delivery, since: now }, now, out) } else { Ok(()) }
     }
 
     /// A step found started at boot never runs again.
