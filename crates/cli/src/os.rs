@@ -1,0 +1,66 @@
+//! Differences between systems: private files and the way to the ssh-agent.
+
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+/// A connection to an ssh-agent.
+pub trait AgentStream: Read + Write {}
+impl<T: Read + Write> AgentStream for T {}
+
+/// Connects to the ssh-agent at `path`: a socket, on Windows a pipe.
+#[cfg(unix)]
+pub fn connect_agent(path: &Path) -> io::Result<Box<dyn AgentStream>> {
+    Ok(Box::new(std::os::unix::net::UnixStream::connect(path)?))
+}
+
+/// Connects to the ssh-agent at `path`: a socket, on Windows a pipe.
+#[cfg(not(unix))]
+pub fn connect_agent(path: &Path) -> io::Result<Box<dyn AgentStream>> {
+    Ok(Box::new(std::fs::OpenOptions::new().read(true).write(true).open(path)?))
+}
+
+/// Replaces `path` in one step by a file that only its owner may read.
+pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    create_private_folder(folder)?;
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.new", std::process::id()));
+    let beside = folder.join(name);
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&beside, path)
+}
+
+#[cfg(unix)]
+fn create_private_folder(folder: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+#[cfg(not(unix))]
+fn create_private_folder(folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(unix)]
+    fn a_private_file_can_be_read_by_its_owner_only_and_is_replaced_whole() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/token");
+        write_private(&path, b"longer than the next").unwrap();
+        write_private(&path, b"next").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"next");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::read_dir(folder.path().join("a")).unwrap().count(), 1);
+    }
+}
