@@ -1,0 +1,19 @@
+//! A witness: cosigns each organization's log, so that the log cannot show two faces.
+//!
+//! It believes nobody: an organization's policy chain says which log and which key, the log's signature and a proof of
+//! consistency say that the log only grew. What it has seen it never forgets, and it never goes back.
+//!
+//! | file | what it answers |
+//! | --- | --- |
+//! | [`cosign`] | when a checkpoint is cosigned: every rule |
+//! | [`policies`] | which logs, by whose word |
+//! | [`witness`] | what is remembered, and in which order things become true |
+//! | [`serve`] | how it is asked |
+//! | [`config`], [`disk`] | the configuration file, the key, the data folder |
+
+pub mod config;
+pub mod cosign;
+pub mod disk;
+pub mod policies;
+pub mod serve;
+pub mod witness;

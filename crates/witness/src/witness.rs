@@ -1,0 +1,229 @@
+//! The witness itself: what it remembers, in memory and on disk, and in which order.
+//!
+//! What is cosigned is on disk before the cosignature leaves; for each log, looking up, judging and writing down are
+//! one step that nothing comes between.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+
+use countersign_trust::chain::Taken;
+use countersign_trust::checkpoint::{AddCheckpoint, Checkpoint};
+use countersign_trust::delivery::write_sequence;
+use countersign_trust::ids::{OrgId, Sha256};
+use countersign_trust::note::{Note, NoteError, NoteSigner, Signature, VerifierKey};
+use countersign_trust::time::Time;
+
+use crate::config::{Config, ConfigError, Organizations};
+use crate::cosign::{Refusal, judge, known_log, read};
+use crate::disk::{DiskError, Folder};
+use crate::policies::{self, Chains, PoliciesError, extend, owner};
+
+const POLICIES: &str = "policies";
+const CHECKPOINTS: &str = "checkpoints";
+
+/// Why a witness does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The configuration or the key.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// A file that says something else than was written.
+    #[error(
+        "{file} in the data folder is damaged: {reason}; nothing here mends it: \
+         keep the folder for the investigation and begin again under a new key"
+    )]
+    Damaged {
+        /// The file.
+        file: String,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Why no cosignature is given.
+#[derive(Debug, thiserror::Error)]
+pub enum CosignError {
+    /// A rule.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The disk, so nothing was cosigned.
+    #[error("nothing was cosigned, try again later: {0}")]
+    Disk(#[from] DiskError),
+    /// The note takes no further line.
+    #[error("nothing was cosigned: {0}")]
+    Note(#[from] NoteError),
+}
+
+/// Why policies are not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// A rule.
+    #[error(transparent)]
+    Refused(#[from] PoliciesError),
+    /// The disk, so nothing was taken.
+    #[error("nothing was taken, try again later: {0}")]
+    Disk(#[from] DiskError),
+}
+
+/// The newest checkpoint cosigned, with the log's signature and this witness's.
+struct Newest {
+    checkpoint: Checkpoint,
+    note: Note,
+}
+
+type Slot = Arc<Mutex<Option<Newest>>>;
+
+/// A running witness.
+pub struct Witness {
+    signer: NoteSigner,
+    organizations: Organizations,
+    folder: Folder,
+    chains: RwLock<Chains>,
+    /// Held while policies are judged and written, so that two requests cannot both extend the same chain.
+    extending: Mutex<()>,
+    /// By the hash of the origin.
+    logs: Mutex<BTreeMap<Sha256, Slot>>,
+    /// The highest time handed out.
+    latest: AtomicU64,
+}
+
+impl Witness {
+    /// Takes hold of the data folder and checks again all that lies in it.
+    pub fn open(config: &Config) -> Result<Self, OpenError> {
+        let signer = config.signer()?;
+        let folder = Folder::open(&config.data, &[POLICIES, CHECKPOINTS])?;
+        let chains = load_chains(&folder)?;
+        let logs = load_logs(&folder, signer.verifier())?;
+        let time = |log: &Newest| log.note.cosigned_at(signer.verifier()).unwrap_or_default().0;
+        let latest = AtomicU64::new(logs.values().map(time).max().unwrap_or_default());
+        let slot = |(hash, newest)| (hash, Arc::new(Mutex::new(Some(newest))));
+        Ok(Self {
+            organizations: config.organizations.clone(),
+            chains: RwLock::new(chains),
+            extending: Mutex::new(()),
+            logs: Mutex::new(logs.into_iter().map(slot).collect()),
+            latest,
+            signer,
+            folder,
+        })
+    }
+
+    /// The key that cosigns.
+    pub fn key(&self) -> &VerifierKey {
+        self.signer.verifier()
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Answers add-checkpoint: judges, writes down, cosigns at `now` or, if the clock went back, at the last time.
+    pub fn add_checkpoint(&self, body: &str, now: Time) -> Result<Signature, CosignError> {
+        let (request, checkpoint) = read(body)?;
+        // Held to the end: once policies that end a log are taken, nothing more of it is cosigned.
+        let chains = self.chains.read().unwrap_or_else(PoisonError::into_inner);
+        let unknown = || Refusal::Unknown(checkpoint.origin.clone());
+        let chain = owner(&chains, &checkpoint.origin).and_then(|org| chains.get(&org));
+        let chain = chain.ok_or_else(unknown)?;
+        let log = known_log(chain, &checkpoint.origin, self.key()).ok_or_else(unknown)?;
+        let hash = Sha256::of(checkpoint.origin.as_bytes());
+        let slot = Arc::clone(locked(&self.logs).entry(hash).or_default());
+        let mut newest = locked(&slot);
+        judge(&request, &log, newest.as_ref().map(|newest| &newest.checkpoint))?;
+        let (signature, note) = self.cosign(&request, &log.key, now)?;
+        self.folder.write(&checkpoint_file(&hash), &note.to_string())?;
+        *newest = Some(Newest { checkpoint, note });
+        Ok(signature)
+    }
+
+    fn cosign(
+        &self,
+        request: &AddCheckpoint,
+        log: &VerifierKey,
+        now: Time,
+    ) -> Result<(Signature, Note), NoteError> {
+        let time = Time(self.latest.fetch_max(now.0, Ordering::SeqCst)).max(now);
+        let text = request.checkpoint.text();
+        let signature = self.signer.cosign(text, time)?;
+        let mut lines = request.checkpoint.signatures().iter();
+        let by_log = lines.find(|line| line.name() == log.name() && line.id() == log.id());
+        let mut note = Note::new(text.to_owned(), by_log.unwrap_or(&signature).clone())?;
+        note.add(signature.clone())?;
+        Ok((signature, note))
+    }
+
+    /// The newest checkpoint of the log whose origin has this hash.
+    pub fn newest(&self, origin: &Sha256) -> Option<String> {
+        let slot = locked(&self.logs).get(origin).cloned()?;
+        let newest = locked(&slot);
+        newest.as_ref().map(|newest| newest.note.to_string())
+    }
+
+    /// Takes policies on; returns a line for each.
+    pub fn take_policies(&self, org: OrgId, body: &str) -> Result<String, TakeError> {
+        if !self.organizations.admits(&org) {
+            return Err(PoliciesError::NotServed(org).into());
+        }
+        let _alone = locked(&self.extending);
+        let judged =
+            extend(&self.chains.read().unwrap_or_else(PoisonError::into_inner), org, body, self.key());
+        let extended = judged?;
+        if extended.taken.iter().any(|(_, taken)| *taken == Taken::New) {
+            let policies: Vec<_> = extended.chain.policies().iter().map(|held| &held.signed).collect();
+            self.folder.write(&format!("{POLICIES}/{org}"), &write_sequence(&policies))?;
+            let mut chains = self.chains.write().unwrap_or_else(PoisonError::into_inner);
+            chains.insert(org, extended.chain);
+        }
+        let word = |taken| if taken == Taken::New { "taken" } else { "known" };
+        Ok(extended.taken.iter().map(|(hash, taken)| format!("{} {hash}\n", word(*taken))).collect())
+    }
+}
+
+fn load_chains(folder: &Folder) -> Result<Chains, OpenError> {
+    let mut chains = Chains::new();
+    for name in folder.names(POLICIES)? {
+        let file = format!("{POLICIES}/{name}");
+        let text = folder.read(&file)?.unwrap_or_default();
+        let damaged = |reason: String| OpenError::Damaged { file: file.clone(), reason };
+        let org = name.parse().map_err(|error| damaged(format!("{error}")))?;
+        match policies::judge(None, org, &text) {
+            Ok(extended) => chains.insert(org, extended.chain),
+            Err(error) => return Err(damaged(error.to_string())),
+        };
+    }
+    Ok(chains)
+}
+
+fn load_logs(folder: &Folder, me: &VerifierKey) -> Result<BTreeMap<Sha256, Newest>, OpenError> {
+    let mut logs = BTreeMap::new();
+    for name in folder.names(CHECKPOINTS)? {
+        let file = format!("{CHECKPOINTS}/{name}");
+        let text = folder.read(&file)?.unwrap_or_default();
+        let damaged = |reason: String| OpenError::Damaged { file: file.clone(), reason };
+        let note: Note = text.parse().map_err(|error| damaged(format!("{error}")))?;
+        let checkpoint: Checkpoint = note.text().parse().map_err(|error| damaged(format!("{error}")))?;
+        let hash = Sha256::of(checkpoint.origin.as_bytes());
+        if hash.to_string() != name || note.cosigned_at(me).is_none() {
+            return Err(damaged(format!(
+                "no checkpoint of the log `{}` cosigned by {me}",
+                checkpoint.origin
+            )));
+        }
+        logs.insert(hash, Newest { checkpoint, note });
+    }
+    Ok(logs)
+}
+
+fn checkpoint_file(origin: &Sha256) -> String {
+    format!("{CHECKPOINTS}/{origin}")
+}
+
+/// What a panicking holder left is whole: every value is replaced in one assignment.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
