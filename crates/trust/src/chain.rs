@@ -59,8 +59,8 @@ pub struct HeldHalt {
     pub by: Halter,
     /// The key that called it.
     key: PublicKey,
-    /// The number of the policy it was made under, if that is held.
-    policy_number: Option<u64>,
+    /// The number of the policy under which it was judged.
+    judged_under: u64,
     /// False for what came after a key's sixteenth.
     taken: bool,
 }
@@ -172,9 +172,17 @@ pub enum ChainError {
     /// It was signed by somebody who may not halt.
     #[error("signed by nobody who may halt")]
     NotAHalter,
-    /// A vendor's halt that is not of a component.
-    #[error("a vendor may halt components only")]
+    /// A vendor's halt that is not of a component, or speaks of an organization or its policy.
+    #[error("a vendor may halt components only, and of no organization")]
     VendorScope,
+    /// It stands in a log that another has replaced, above what still counts of it.
+    #[error("it is leaf {index} of a log that was replaced at {size} leaves")]
+    ReplacedLog {
+        /// Its leaf.
+        index: u64,
+        /// How many leaves of that log count.
+        size: u64,
+    },
     /// It stands in a log that no held policy names.
     #[error("it stands in the log `{0}`, which no held policy names")]
     UnknownLog(String),
@@ -253,6 +261,15 @@ impl Chain {
         self.halts.values().filter(|halt| halt.taken && !self.is_lifted(halt))
     }
 
+    /// Halts that stop something here or at one of those who named `theirs`. What was lifted stays lifted, whoever names it.
+    pub fn active_halts_with<'a>(
+        &'a self,
+        theirs: &'a BTreeSet<Sha256>,
+    ) -> impl Iterator<Item = &'a HeldHalt> {
+        let active = |halt: &&HeldHalt| halt.taken || theirs.contains(&halt.hash);
+        self.halts.values().filter(active).filter(|halt| !self.is_lifted(halt))
+    }
+
     /// Takes the next policy.
     pub fn take_policy(&mut self, signed: &Signed, inclusion: Inclusion<'_>) -> Result<Taken, ChainError> {
         let hash = signed.hash();
@@ -329,17 +346,19 @@ impl Chain {
         let governing = named.unwrap_or(self.policy());
         let (by, key) = halter(&governing.body, signed).ok_or(ChainError::NotAHalter)?;
         match by {
-            Halter::Vendor if !matches!(halt.scope, Scope::Component(_)) => {
-                return Err(ChainError::VendorScope);
+            Halter::Vendor => {
+                let of_component = matches!(halt.scope, Scope::Component(_));
+                if !of_component || halt.org.is_some() || halt.policy.is_some() {
+                    return Err(ChainError::VendorScope);
+                }
             }
-            Halter::Vendor => {}
             Halter::Person(_) | Halter::Machine(_) => self.same_org(halt.org)?,
         }
-        let policy_number = named.map(|policy| policy.body.number);
+        let judged_under = governing.body.number;
         let of_this_key = self.active_halts().filter(|other| other.key == key).count();
         let taken = matches!(halt.scope, Scope::Organization(_)) || of_this_key < MAX_HALTS_OF_A_KEY;
         let signed = signed.clone();
-        self.halts.insert(hash, HeldHalt { hash, body: halt, signed, by, key, policy_number, taken });
+        self.halts.insert(hash, HeldHalt { hash, body: halt, signed, by, key, judged_under, taken });
         Ok(Taken::New)
     }
 
@@ -354,6 +373,7 @@ impl Chain {
     ) -> Result<(&Held<Policy>, Place, Witnessed), ChainError> {
         let log = self.policy_of_log(proof)?.place.log;
         let place = Place { log, index: proof.index };
+        self.still_counts(place)?;
         let before = self.policies.iter().rposition(|policy| policy.place < place);
         let (at, governing) = before
             .and_then(|at| self.policies.get(at).map(|held| (at, held)))
@@ -371,8 +391,16 @@ impl Chain {
 
     /// Checks that `leaf` stands in the newest policy's log, cosigned by the newest policy's witnesses.
     pub fn logged(&self, leaf: &str, proof: &Proof) -> Result<Witnessed, ChainError> {
-        let policy = self.policy_of_log(proof)?;
-        Ok(verify_logged(proof, leaf.as_bytes(), log_keys(&policy.body, &policy.body.witnesses))?)
+        let policy = &self.policy().body;
+        Ok(verify_logged(proof, leaf.as_bytes(), log_keys(policy, &policy.witnesses))?)
+    }
+
+    /// Of a log that was replaced, only the leaves count that stood in it when it was: its key may be a thief's.
+    fn still_counts(&self, Place { log, index }: Place) -> Result<(), ChainError> {
+        match self.policies.iter().find(|policy| policy.place.log > log).map(|next| next.body.log.old_size) {
+            Some(size) if index >= size => Err(ChainError::ReplacedLog { index, size }),
+            _ => Ok(()),
+        }
     }
 
     /// The newest policy that names the log in which `proof` places something.
@@ -408,24 +436,21 @@ impl Chain {
         Ok(self.resumes.iter().skip(known).find(cuts).map(|resume| resume.hash))
     }
 
-    /// Who is halted as a person.
-    pub fn halted_people(&self) -> BTreeSet<&Name> {
-        self.active_halts()
-            .filter_map(|halt| match &halt.body.scope {
-                Scope::Person(person) => Some(person),
-                _ => None,
-            })
-            .collect()
-    }
-
     fn is_lifted(&self, halt: &HeldHalt) -> bool {
         self.resumes.iter().any(|resume| match &resume.body.lifts {
             Lifts::Halts(halts) => halts.contains(&halt.hash),
             Lifts::Keys(keys) => {
                 let under = self.policy_by_hash(&resume.body.policy).map(|policy| policy.body.number);
-                keys.contains(&halt.key) && halt.policy_number.is_some_and(|number| Some(number) <= under)
+                keys.contains(&halt.key) && Some(self.made_under(halt)) <= under
             }
         })
+    }
+
+    /// The number of the policy that a halt was made under. One that names a policy nobody has counts as made under the
+    /// one it was judged by: else the thief of a key could make halts that no resume by key lifts.
+    fn made_under(&self, halt: &HeldHalt) -> u64 {
+        let named = halt.body.policy.and_then(|named| self.policy_by_hash(&named));
+        named.map_or(halt.judged_under, |policy| policy.body.number)
     }
 
     fn same_org(&self, found: Option<OrgId>) -> Result<(), ChainError> {

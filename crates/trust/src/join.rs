@@ -7,7 +7,7 @@ use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
 
-use crate::chain::{Chain, ChainError, need, read};
+use crate::chain::{Chain, ChainError, Place, need, read};
 use crate::checkpoint::Proof;
 use crate::envelope::{Logged, leaf};
 use crate::ids::{DeviceId, Name, OrgId, Sha256};
@@ -82,6 +82,8 @@ pub struct Enrolled {
     pub enroll: Sha256,
     /// The leaf by which the device is enrolled: of the statement, or of the join.
     pub index: u64,
+    /// In which of the organization's logs that is, as in [`Place`].
+    pub log: usize,
 }
 
 /// Why a device is not enrolled by what is shown.
@@ -120,8 +122,12 @@ pub enum EnrollError {
     SiteLabel,
 }
 
-/// Checks an enrollment: quorum under the policy in force at its leaf. Returns it with its place in the log.
+/// Checks an enrollment: quorum under the policy in force at its leaf. Returns it with that leaf's index.
 pub fn check_enroll(chain: &Chain, enroll: &Logged) -> Result<(Enroll, u64), EnrollError> {
+    check_placed(chain, enroll).map(|(body, place)| (body, place.index))
+}
+
+fn check_placed(chain: &Chain, enroll: &Logged) -> Result<(Enroll, Place), EnrollError> {
     let leaf = enroll.signed.leaf(&chain.org()).map_err(ChainError::from)?;
     let (governing, place, _) = chain.governing(&leaf, &enroll.proof)?;
     let count = signers(&governing.body, Kind::Enroll, &enroll.signed);
@@ -134,17 +140,17 @@ pub fn check_enroll(chain: &Chain, enroll: &Logged) -> Result<(Enroll, u64), Enr
         return Err(ChainError::Organization { expected: chain.org(), found }.into());
     }
     need(&governing.body, &governing.body.quorums.enroll, &count)?;
-    Ok((body, place.index))
+    Ok((body, place))
 }
 
 /// The device that a statement enrolls by itself.
 pub fn enrolled_directly(chain: &Chain, enroll: &Logged) -> Result<Enrolled, EnrollError> {
-    let (body, index) = check_enroll(chain, enroll)?;
+    let (body, Place { log, index }) = check_placed(chain, enroll)?;
     let What::Device(device) = body.what else { return Err(EnrollError::NotThat("one device")) };
     named_by_its_key(&device.key)?;
     let labels = with_site(device.labels, device.site)?;
     let id = DeviceId::of_key(device.key.raw());
-    Ok(Enrolled { device: id, key: device.key, labels, enroll: enroll.signed.hash(), index })
+    Ok(Enrolled { device: id, key: device.key, labels, enroll: enroll.signed.hash(), index, log })
 }
 
 /// The device that joined a batch. Whether it is among the first `count` only a reader of the whole log can say.
@@ -168,10 +174,10 @@ pub fn enrolled_by_join(
     if !join.signed_by(&wish.device) {
         return Err(EnrollError::Unsigned("device's"));
     }
-    let (_, place, _) = chain.governing(&join_leaf(&chain.org(), join), proof)?;
+    let (_, Place { log, index }, _) = chain.governing(&join_leaf(&chain.org(), join), proof)?;
     let labels = with_site(batch.labels, batch.site)?;
     let id = DeviceId::of_key(wish.device.raw());
-    Ok(Enrolled { device: id, key: wish.device, labels, enroll: expected, index: place.index })
+    Ok(Enrolled { device: id, key: wish.device, labels, enroll: expected, index, log })
 }
 
 fn named_by_its_key(key: &VerifierKey) -> Result<(), EnrollError> {

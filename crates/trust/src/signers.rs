@@ -1,6 +1,7 @@
 //! Who signed: the one place where signatures are counted.
 
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
 
 use crate::envelope::Signed;
 use crate::ids::Name;
@@ -10,14 +11,14 @@ use crate::statement::policy::{Policy, Property, Quorum};
 
 /// The people whose signatures under a statement are good, each once, however many keys they used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Signers(BTreeMap<Name, Shown>);
+pub struct Signers(BTreeMap<Name, Vec<Shown>>);
 
-/// The best that a person's signatures show.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What one signature shows. A person's signatures are kept apart: one must not lend another what it lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Shown {
     present: bool,
     verified: bool,
-    /// At least one signature is by a key that the server's own pages cannot ask for.
+    /// By a key that the server's own pages cannot ask for.
     independent: bool,
 }
 
@@ -25,16 +26,15 @@ struct Shown {
 pub fn signers(policy: &Policy, kind: Kind, signed: &Signed) -> Signers {
     let namespace = kind.namespace();
     let rules = passkey_rules(policy);
-    let mut people: BTreeMap<Name, Shown> = BTreeMap::new();
+    let mut people: BTreeMap<Name, Vec<Shown>> = BTreeMap::new();
     for signature in signed.signatures() {
         let Some((person, held)) = policy.person_of_key(signature.key_blob()) else { continue };
         let Ok(facts) = signature.verify(&held.key, &namespace, signed.statement().as_bytes(), &rules) else {
             continue;
         };
-        let shown = people.entry(person.clone()).or_default();
-        shown.present |= facts.user_present;
-        shown.verified |= facts.user_verified;
-        shown.independent |= !held.same_origin;
+        let (present, verified) = (facts.user_present, facts.user_verified);
+        let shown = Shown { present, verified, independent: !held.same_origin };
+        people.entry(person.clone()).or_default().push(shown);
     }
     Signers(people)
 }
@@ -63,26 +63,41 @@ impl Signers {
         self.0.contains_key(person)
     }
 
+    /// These and those of `others`.
+    pub fn and(mut self, others: &Self) -> Self {
+        for (person, shown) in &others.0 {
+            self.0.entry(person.clone()).or_default().extend(shown);
+        }
+        self
+    }
+
     /// Without these people.
     pub fn without(mut self, people: &BTreeSet<&Name>) -> Self {
         self.0.retain(|person, _| !people.contains(person));
         self
     }
 
-    /// Only those whose signatures show all of `properties`.
-    pub fn showing(mut self, properties: &BTreeSet<Property>) -> Self {
-        self.0.retain(|_, shown| {
+    /// Only signatures that show all of `properties`.
+    pub fn showing(self, properties: &BTreeSet<Property>) -> Self {
+        self.only(|shown| {
             properties.iter().all(|property| match property {
                 Property::Presence => shown.present,
                 Property::Verification => shown.verified,
             })
-        });
-        self
+        })
     }
 
-    /// Only those with a signature that the server's own pages could not have asked for.
-    pub fn independent(mut self) -> Self {
-        self.0.retain(|_, shown| shown.independent);
+    /// Only signatures that the server's own pages could not have asked for.
+    pub fn independent(self) -> Self {
+        self.only(|shown| shown.independent)
+    }
+
+    /// Only such signatures, and the people who have one left.
+    fn only(mut self, counts: impl Fn(&Shown) -> bool) -> Self {
+        self.0.retain(|_, shown| {
+            shown.retain(&counts);
+            !shown.is_empty()
+        });
         self
     }
 

@@ -13,7 +13,7 @@ use crate::chain::{Chain, HeldHalt, read};
 use crate::checkpoint::Witnessed;
 use crate::clear::{Freshness, NotFresh};
 use crate::delivery::TargetProof;
-use crate::envelope::Logged;
+use crate::envelope::{Logged, Signed};
 use crate::ids::{Name, Sha256};
 use crate::join::{Enrolled, Labels};
 use crate::ledger::{Ledger, StepKey, StepState};
@@ -36,7 +36,8 @@ pub struct VerifiedJob {
     job: Job,
     key: StepKey,
     step: Step,
-    signed_by: Signers,
+    signed: Signed,
+    signed_by: SignedBy,
 }
 
 impl VerifiedJob {
@@ -90,37 +91,42 @@ pub fn judge(
     let job = read_job(chain, logged)?;
     let hash = logged.signed.hash();
     let (freshness, window) = fresh(facts, chain)?;
-    let signed_by = signed_under_named(chain, &job, logged)?;
-    may_run(chain, Some(freshness), facts.local.version, &hash, &job, &signed_by)?;
+    let signed_by = SignedBy::count(chain, &job, &logged.signed)?;
+    let halts: Vec<&HeldHalt> = chain.active_halts_with(freshness.halts()).collect();
+    may_run(chain, &halts, facts.local.version, &hash, &job, &signed_by)?;
     in_time(chain, me, &job, window)?;
-    allowed_by_rules(chain, me, &job, logged, &signed_by)?;
+    allowed_by_rules(chain, &me.labels, &halts, &job, &signed_by)?;
     let leaf = logged.signed.leaf(&chain.org()).map_err(|error| Refusal::Statement(error.into()))?;
     let witnessed = chain.logged(&leaf, &logged.proof).map_err(Refusal::Log)?;
     let (key, step) = next_step(facts.ledger, hash, &job)?;
-    is_target(me, &job, target)?;
+    is_target(chain, me, &job, target)?;
     my_wave(chain, me, &hash, &job, &witnessed, window)?;
     within_budget(facts, chain)?;
-    Ok(VerifiedJob { job, key, step, signed_by })
+    Ok(VerifiedJob { job, key, step, signed: logged.signed.clone(), signed_by })
 }
 
 /// Whether a step that runs may go on: the same rule, as far as it can change while something runs.
 pub fn may_go_on(facts: &Facts<'_>, running: &VerifiedJob) -> Result<(), Refusal> {
     let chain = facts.ledger.chain().ok_or(Refusal::NotEnrolled)?;
     let me = facts.ledger.enrolled().ok_or(Refusal::NotEnrolled)?;
-    let VerifiedJob { job, key, signed_by, .. } = running;
-    may_run(chain, facts.freshness.ok(), facts.local.version, &key.job, job, signed_by)?;
+    let VerifiedJob { job, key, signed, signed_by, .. } = running;
+    // A newer policy may have dropped a signer, or the key by which somebody signed.
+    let recounted = match signed_by.newest == chain.policy().hash {
+        true => None,
+        false => Some(SignedBy::count(chain, job, signed)?),
+    };
+    let signed_by = recounted.as_ref().unwrap_or(signed_by);
+    let none = BTreeSet::new();
+    let theirs = facts.freshness.map_or(&none, Freshness::halts);
+    let halts: Vec<&HeldHalt> = chain.active_halts_with(theirs).collect();
+    may_run(chain, &halts, facts.local.version, &key.job, job, signed_by)?;
     if let Ok(freshness) = facts.freshness {
         let hi = freshness.window(facts.now, facts.ledger.floor()).hi;
         if hi >= job.not_after {
             return Err(Refusal::Expired { not_after: job.not_after, hi });
         }
     }
-    // A signer whom a newer policy has dropped no longer counts.
-    let current = &chain.policy().body;
-    let gone: BTreeSet<&Name> =
-        signed_by.people().filter(|person| !current.people.contains_key(person)).collect();
-    let left = signed_by.clone().without(&gone).without(&chain.halted_people());
-    rules_met(current, &me.labels, job, &left)
+    allowed_by_rules(chain, &me.labels, &halts, job, signed_by)
 }
 
 /// Steps 0 and 1: somebody known signed it, then it is read, then it is ours.
@@ -143,27 +149,40 @@ fn fresh<'a>(facts: &Facts<'a>, chain: &Chain) -> Result<(&'a Freshness, Window)
     Ok((freshness, freshness.window(facts.now, facts.ledger.floor())))
 }
 
-/// Who signed, under the policy that the job names. Halted people count for nothing.
-fn signed_under_named(chain: &Chain, job: &Job, logged: &Logged) -> Result<Signers, Refusal> {
-    let named = chain.policy_by_hash(&job.policy).ok_or(Refusal::UnknownPolicy(job.policy))?;
-    Ok(signers(&named.body, Kind::Job, &logged.signed).without(&chain.halted_people()))
+/// Who signed a job, halted or not: under the policy it names, and under the newest.
+#[derive(Clone, Debug)]
+struct SignedBy {
+    named: Signers,
+    current: Signers,
+    /// The newest policy when this was counted.
+    newest: Sha256,
+}
+
+impl SignedBy {
+    fn count(chain: &Chain, job: &Job, signed: &Signed) -> Result<Self, Refusal> {
+        let policy = chain.policy_by_hash(&job.policy).ok_or(Refusal::UnknownPolicy(job.policy))?;
+        let newest = chain.policy();
+        let named = signers(&policy.body, Kind::Job, signed);
+        let current =
+            if policy.hash == newest.hash { named.clone() } else { signers(&newest.body, Kind::Job, signed) };
+        Ok(Self { named, current, newest: newest.hash })
+    }
 }
 
 /// Step 4, and the cut of step 5: nothing that was called stops it.
 fn may_run(
     chain: &Chain,
-    freshness: Option<&Freshness>,
+    halts: &[&HeldHalt],
     version: &str,
     hash: &Sha256,
     job: &Job,
-    signed_by: &Signers,
+    signed_by: &SignedBy,
 ) -> Result<(), Refusal> {
-    let named_by_beacons = freshness.map(Freshness::halts).into_iter().flatten();
-    let theirs = named_by_beacons.filter_map(|halt| chain.halt(halt));
-    if let Some(halt) = chain.active_halts().chain(theirs).find(|halt| covers(halt, version, hash, job)) {
+    if let Some(halt) = halts.iter().find(|halt| covers(halt, version, hash, job)) {
         return Err(halted(halt));
     }
-    match chain.cut_by(hash, job.resume, signed_by) {
+    // A cut takes what somebody signed, whether or not the signature is needed or counts.
+    match chain.cut_by(hash, job.resume, &signed_by.named.clone().and(&signed_by.current)) {
         Ok(None) => Ok(()),
         Ok(Some(resume)) => Err(Refusal::Cut(resume)),
         Err(_) => Err(job.resume.map_or(Refusal::NotEnrolled, Refusal::UnknownResume)),
@@ -234,7 +253,7 @@ fn minute_of_week(time: Time) -> u64 {
 }
 
 /// The rows that fit any of the job's kinds and my labels, with their index.
-fn fitting<'a>(
+pub fn fitting<'a>(
     policy: &'a Policy,
     labels: &'a Labels,
     job: &'a Job,
@@ -246,22 +265,20 @@ fn fitting<'a>(
     })
 }
 
-/// Step 6: under the policy the job names and under the current one.
+/// Step 6: under the policy the job names and under the newest. Halted people count for nothing.
 fn allowed_by_rules(
     chain: &Chain,
-    me: &Enrolled,
+    labels: &Labels,
+    halts: &[&HeldHalt],
     job: &Job,
-    logged: &Logged,
-    under_named: &Signers,
+    signed_by: &SignedBy,
 ) -> Result<(), Refusal> {
-    let current = chain.policy();
-    if job.policy != current.hash {
-        let named = chain.policy_by_hash(&job.policy).ok_or(Refusal::UnknownPolicy(job.policy))?;
-        rules_met(&named.body, &me.labels, job, under_named)?;
-        let under_current = signers(&current.body, Kind::Job, &logged.signed).without(&chain.halted_people());
-        return rules_met(&current.body, &me.labels, job, &under_current);
+    let halted: BTreeSet<&Name> = halts.iter().filter_map(|halt| halt.body.scope.person()).collect();
+    let named = chain.policy_by_hash(&job.policy).ok_or(Refusal::UnknownPolicy(job.policy))?;
+    if named.hash != chain.policy().hash {
+        rules_met(&named.body, labels, job, &signed_by.named.clone().without(&halted))?;
     }
-    rules_met(&current.body, &me.labels, job, under_named)
+    rules_met(&chain.policy().body, labels, job, &signed_by.current.clone().without(&halted))
 }
 
 /// Whether `signed_by` are enough for `job` on a device with these `labels`: every row of `policy` that fits is met, and
@@ -332,7 +349,7 @@ fn next_step(ledger: &Ledger, job: Sha256, body: &Job) -> Result<(StepKey, Step)
 }
 
 /// Step 9.
-fn is_target(me: &Enrolled, job: &Job, target: Option<&TargetProof>) -> Result<(), Refusal> {
+fn is_target(chain: &Chain, me: &Enrolled, job: &Job, target: Option<&TargetProof>) -> Result<(), Refusal> {
     match &job.targets {
         Targets::List(list) => {
             let shown = target.is_some_and(|TargetProof { index, path }| {
@@ -345,7 +362,10 @@ fn is_target(me: &Enrolled, job: &Job, target: Option<&TargetProof>) -> Result<(
             if let Some((key, value)) = missing {
                 return Err(Refusal::NotLabelled(alloc::format!("{key}={value}")));
             }
-            if me.index >= wanted.as_of && !wanted.joins {
+            // `as_of` is a size of the log that the job's author knew.
+            let log = chain.policy_by_hash(&job.policy).map(|policy| policy.place.log).unwrap_or_default();
+            let (mine, as_of) = ((me.log, me.index), (log, wanted.as_of));
+            if mine >= as_of && !wanted.joins {
                 return Err(Refusal::EnrolledLater { mine: me.index, as_of: wanted.as_of });
             }
             Ok(())

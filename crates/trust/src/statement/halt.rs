@@ -46,6 +46,16 @@ alternative! {
     }
 }
 
+impl Scope {
+    /// The person it stops, if it stops one.
+    pub fn person(&self) -> Option<&Name> {
+        match self {
+            Self::Person(person) => Some(person),
+            _ => None,
+        }
+    }
+}
+
 record! {
     /// A component below a version.
     pub struct Component {

@@ -7,7 +7,7 @@ use core::num::NonZeroU8;
 
 use crate::ids::{Name, OrgId, Sha256};
 use crate::key::{Algorithm, PublicKey};
-use crate::note::VerifierKey;
+use crate::note::{KeyKind, VerifierKey};
 use crate::statement::{Kind, Statement};
 use crate::text::{keyword, record};
 use crate::words::{Address, Line};
@@ -301,6 +301,21 @@ pub enum PolicyError {
         /// The most allowed.
         most: u64,
     },
+    /// A key that cannot sign what it is listed for, so that nothing could ever be logged or cleared.
+    #[error("the key {key} of {place} is of kind {found:?}, needed is {needed:?}")]
+    NoteKey {
+        /// Where.
+        place: &'static str,
+        /// The key's name.
+        key: String,
+        /// What it signs.
+        found: KeyKind,
+        /// What is to be signed.
+        needed: KeyKind,
+    },
+    /// A log whose checkpoints could be taken for another note.
+    #[error("the log's origin `{0}` begins with `countersign-`")]
+    Origin(String),
     /// A machine's halt key is not an `ssh-ed25519` key.
     #[error("the halt key of {machine} is no ssh-ed25519 key")]
     HaltKey {
@@ -364,11 +379,20 @@ impl Policy {
                 return Err(PolicyError::KeyTwice { key: key.fingerprint() });
             }
         }
-        let notes = core::iter::once(&self.log.key).chain(&self.witnesses.keys).chain(&self.beacons.keys);
-        for key in notes {
+        let log = core::iter::once(("log", KeyKind::Ed25519, &self.log.key));
+        let witnesses = self.witnesses.keys.iter().map(|key| ("witnesses", KeyKind::CosignatureV1, key));
+        let beacons = self.beacons.keys.iter().map(|key| ("beacons", KeyKind::Ed25519, key));
+        for (place, needed, key) in log.chain(witnesses).chain(beacons) {
             if !seen.insert(key.raw().to_vec()) {
                 return Err(PolicyError::KeyTwice { key: key.to_string() });
             }
+            if key.kind() != needed {
+                let (key, found) = (key.name().to_string(), key.kind());
+                return Err(PolicyError::NoteKey { place, key, found, needed });
+            }
+        }
+        if self.log.key.name().starts_with("countersign-") {
+            return Err(PolicyError::Origin(self.log.key.name().to_string()));
         }
         let odd = self.halt.machines.iter().find(|(_, key)| key.algorithm() != Algorithm::Ed25519);
         odd.map_or(Ok(()), |(machine, _)| Err(PolicyError::HaltKey { machine: machine.clone() }))
@@ -401,7 +425,9 @@ impl Policy {
         ];
         for (place, quorum) in quorums {
             self.role_exists(place, &quorum.role)?;
-            enough(place, quorum.need.get().into(), self.people_of([&quorum.role]).len())?;
+            let there =
+                self.people_of([&quorum.role]).into_iter().filter(|person| self.is_independent(person));
+            enough(place, quorum.need.get().into(), there.count())?;
         }
         for role in &self.halt.roles {
             self.role_exists("halt", role)?;
@@ -418,14 +444,29 @@ impl Policy {
         for role in rule.requesters.iter().chain(&rule.approvers) {
             self.role_exists(&place, role)?;
         }
-        let approvers = self.people_of(&rule.approvers);
+        let able = |roles| self.people_of(roles).into_iter().filter(|person| self.can_sign(person, rule));
+        let approvers: BTreeSet<&Name> = able(&rule.approvers).collect();
         let others = |requester: &Name| approvers.iter().filter(|person| **person != requester).count();
         let need = usize::from(rule.approvals);
-        match self.people_of(&rule.requesters).into_iter().map(others).max() {
+        match able(&rule.requesters).map(others).max() {
             Some(there) if there >= need => Ok(()),
             Some(there) => Err(PolicyError::TooFew { place: place + ", approvers", need, there }),
             None => Err(PolicyError::TooFew { place: place + ", requesters", need: 1, there: 0 }),
         }
+    }
+
+    /// Whether `person` has a key that counts where the server's own pages must not be able to ask for it.
+    fn is_independent(&self, person: &Name) -> bool {
+        self.people.get(person).is_some_and(|person| person.keys.iter().any(|held| !held.same_origin))
+    }
+
+    /// Whether one key of `person` can show all that a rule asks of a signature.
+    fn can_sign(&self, person: &Name, rule: &Rule) -> bool {
+        let can_show = |held: &PersonKey| {
+            let token = held.key.application().is_some();
+            (token || rule.properties.is_empty()) && (rule.approvals > 0 || !held.same_origin)
+        };
+        self.people.get(person).is_some_and(|person| person.keys.iter().any(can_show))
     }
 
     fn role_exists(&self, place: &str, role: &Name) -> Result<(), PolicyError> {

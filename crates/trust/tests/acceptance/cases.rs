@@ -1,0 +1,31 @@
+//! The table of all bundles: each is a row here, a test in `refusals.rs` and a folder of vectors.
+
+mod accepted;
+mod clears;
+mod decisions;
+mod halts;
+mod jobs;
+mod local;
+mod logs;
+mod signatures;
+mod time;
+
+use crate::scene::Case;
+
+/// Every row.
+pub fn all() -> Vec<Case> {
+    [
+        accepted::cases(),
+        signatures::cases(),
+        jobs::cases(),
+        clears::cases(),
+        time::cases(),
+        halts::cases(),
+        decisions::cases(),
+        logs::cases(),
+        local::cases(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

@@ -1,0 +1,16 @@
+//! When a device obeys: a good delivery, bent in one place, and the exact refusal.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::as_conversions,
+    reason = "a test that meets the unexpected should stop there"
+)]
+
+mod bundle;
+mod cases;
+mod keys;
+mod organization;
+mod refusals;
+mod scene;
