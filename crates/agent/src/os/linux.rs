@@ -59,7 +59,7 @@ pub fn sweep(config: &OsConfig) -> Vec<String> {
     } else {
         fell(|| {
             let left = proc::marked(&config.realm);
-            left.iter().for_each(|(pid, _)| proc::kill(*pid));
+            proc::kill_all(&left.iter().map(|(pid, _)| *pid).collect::<Vec<_>>());
             let none = left.is_empty();
             found.extend(left.into_iter().map(|(_, run)| run));
             none

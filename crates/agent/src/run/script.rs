@@ -32,6 +32,9 @@ pub enum Body {
     /// A program and its arguments, the program by its absolute path.
     Argv(Vec<String>),
     /// A text for an interpreter: started as interpreter, `arguments`, path of the text.
+    ///
+    /// The path leads to a file without a name. An interpreter that follows links to a name must be told not to:
+    /// `node` by `--preserve-symlinks --preserve-symlinks-main`.
     Lines {
         /// Absolute path.
         interpreter: String,

@@ -7,8 +7,10 @@
 //! of a program with threads: no allocation, no lock. Source: signal-safety(7), PR_SET_CHILD_SUBREAPER(2const).
 
 use std::io;
-use std::mem::MaybeUninit;
+use std::mem::{self, MaybeUninit};
 use std::ptr;
+
+use super::proc;
 
 const ON: libc::c_ulong = 1;
 /// Between two blows at children that are still alive, in nanoseconds.
@@ -98,14 +100,24 @@ unsafe fn kill_children() {
         libc::close(file);
         usize::try_from(count).unwrap_or(0)
     };
-    let mut pid: libc::pid_t = 0;
+    let (mut pid, mut last) = (0, None);
     for byte in buffer.iter().take(count) {
         match byte {
-            b'0'..=b'9' => pid = pid.wrapping_mul(10).wrapping_add(libc::pid_t::from(byte - b'0')),
+            b'0'..=b'9' => pid = libc::pid_t::from(byte - b'0').wrapping_add(10_i32.wrapping_mul(pid)),
             // A number at the end of a full buffer has no space yet and may be a part: it is left out.
-            _ => super::proc::kill(std::mem::take(&mut pid)),
+            _ => last = kill_child(mem::take(&mut pid), last),
         }
     }
+}
+
+/// Kills a child and its group, unless that is the `last` one killed; gives that group.
+fn kill_child(pid: libc::pid_t, last: Option<libc::pid_t>) -> Option<libc::pid_t> {
+    let group = proc::group_of(pid);
+    if group != last {
+        group.into_iter().for_each(proc::kill_group);
+    }
+    proc::kill(pid);
+    group
 }
 
 /// Ends the keeper as the run's first program ended, so that its parent sees the same.

@@ -6,7 +6,7 @@ use std::fs;
 use crate::os::RUN_MARK;
 
 /// Everything alive that descends from `ancestor`, itself not included.
-pub(super) fn descendants(ancestor: libc::pid_t) -> BTreeSet<libc::pid_t> {
+pub(super) fn descendants(ancestor: libc::pid_t) -> Vec<libc::pid_t> {
     let all: Vec<Seen> = pids().filter_map(seen).collect();
     let mut family = BTreeSet::from([ancestor]);
     // A child can have a lower number than its parent: look until nobody new is found.
@@ -47,6 +47,27 @@ pub(super) fn threads_of(uid: libc::uid_t) -> u64 {
 /// Kills one program at once. That it is gone already is as good.
 pub(super) fn kill(pid: libc::pid_t) {
     signal(pid, libc::SIGKILL);
+}
+
+/// Kills programs of a run, with their groups: a group dies as one, so that nothing in it can fork meanwhile. The
+/// run's first program began a session of its own, so no group has members both in the run and outside.
+pub(super) fn kill_all(pids: &[libc::pid_t]) {
+    let groups: BTreeSet<_> = pids.iter().filter_map(|pid| group_of(*pid)).collect();
+    groups.into_iter().for_each(kill_group);
+    pids.iter().for_each(|pid| kill(*pid));
+}
+
+/// The group of a program, if it is not ours. Safe to call after a fork.
+pub(super) fn group_of(pid: libc::pid_t) -> Option<libc::pid_t> {
+    // SAFETY: these calls read and write no memory of ours.
+    let (group, own) = unsafe { (libc::getpgid(pid), libc::getpgrp()) };
+    (group > 1 && group != own).then_some(group)
+}
+
+/// Kills a group that came from [`group_of`]. Safe to call after a fork.
+pub(super) fn kill_group(group: libc::pid_t) {
+    // SAFETY: kill reads and writes no memory of ours.
+    unsafe { libc::kill(-group, libc::SIGKILL) };
 }
 
 /// Sends one program a signal. Never a group of them: `pid` must be positive.

@@ -81,7 +81,7 @@ impl Tree {
         }
         let mut alive = keeper.map(proc::descendants).unwrap_or_default();
         alive.extend(self.marked());
-        alive.iter().for_each(|pid| proc::kill(*pid));
+        proc::kill_all(&alive);
         alive.is_empty()
     }
 
