@@ -81,9 +81,7 @@ pub struct Enrolled {
     /// The enrollment statement.
     pub enroll: Sha256,
     /// The leaf by which the device is enrolled: of the statement, or of the join.
-    pub index: u64,
-    /// In which of the organization's logs that is, as in [`Place`].
-    pub log: usize,
+    pub place: Place,
 }
 
 /// Why a device is not enrolled by what is shown.
@@ -122,12 +120,8 @@ pub enum EnrollError {
     SiteLabel,
 }
 
-/// Checks an enrollment: quorum under the policy in force at its leaf. Returns it with that leaf's index.
-pub fn check_enroll(chain: &Chain, enroll: &Logged) -> Result<(Enroll, u64), EnrollError> {
-    check_placed(chain, enroll).map(|(body, place)| (body, place.index))
-}
-
-fn check_placed(chain: &Chain, enroll: &Logged) -> Result<(Enroll, Place), EnrollError> {
+/// Checks an enrollment: quorum under the policy in force at its leaf. Returns it with that leaf's place.
+pub fn check_enroll(chain: &Chain, enroll: &Logged) -> Result<(Enroll, Place), EnrollError> {
     let leaf = enroll.signed.leaf(&chain.org()).map_err(ChainError::from)?;
     let (governing, place, _) = chain.governing(&leaf, &enroll.proof)?;
     let count = signers(&governing.body, Kind::Enroll, &enroll.signed);
@@ -145,12 +139,12 @@ fn check_placed(chain: &Chain, enroll: &Logged) -> Result<(Enroll, Place), Enrol
 
 /// The device that a statement enrolls by itself.
 pub fn enrolled_directly(chain: &Chain, enroll: &Logged) -> Result<Enrolled, EnrollError> {
-    let (body, Place { log, index }) = check_placed(chain, enroll)?;
+    let (body, place) = check_enroll(chain, enroll)?;
     let What::Device(device) = body.what else { return Err(EnrollError::NotThat("one device")) };
     named_by_its_key(&device.key)?;
     let labels = with_site(device.labels, device.site)?;
     let id = DeviceId::of_key(device.key.raw());
-    Ok(Enrolled { device: id, key: device.key, labels, enroll: enroll.signed.hash(), index, log })
+    Ok(Enrolled { device: id, key: device.key, labels, enroll: enroll.signed.hash(), place })
 }
 
 /// The device that joined a batch. Whether it is among the first `count` only a reader of the whole log can say.
@@ -174,10 +168,10 @@ pub fn enrolled_by_join(
     if !join.signed_by(&wish.device) {
         return Err(EnrollError::Unsigned("device's"));
     }
-    let (_, Place { log, index }, _) = chain.governing(&join_leaf(&chain.org(), join), proof)?;
+    let (_, place, _) = chain.governing(&join_leaf(&chain.org(), join), proof)?;
     let labels = with_site(batch.labels, batch.site)?;
     let id = DeviceId::of_key(wish.device.raw());
-    Ok(Enrolled { device: id, key: wish.device, labels, enroll: expected, index, log })
+    Ok(Enrolled { device: id, key: wish.device, labels, enroll: expected, place })
 }
 
 fn named_by_its_key(key: &VerifierKey) -> Result<(), EnrollError> {

@@ -9,7 +9,7 @@ use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::chain::{Chain, HeldHalt, read};
+use crate::chain::{Chain, HeldHalt, Place, read};
 use crate::checkpoint::Witnessed;
 use crate::clear::{Freshness, NotFresh};
 use crate::delivery::TargetProof;
@@ -364,9 +364,9 @@ fn is_target(chain: &Chain, me: &Enrolled, job: &Job, target: Option<&TargetProo
             }
             // `as_of` is a size of the log that the job's author knew.
             let log = chain.policy_by_hash(&job.policy).map(|policy| policy.place.log).unwrap_or_default();
-            let (mine, as_of) = ((me.log, me.index), (log, wanted.as_of));
-            if mine >= as_of && !wanted.joins {
-                return Err(Refusal::EnrolledLater { mine: me.index, as_of: wanted.as_of });
+            let as_of = Place { log, index: wanted.as_of };
+            if me.place >= as_of && !wanted.joins {
+                return Err(Refusal::EnrolledLater { mine: me.place.index, as_of: wanted.as_of });
             }
             Ok(())
         }
