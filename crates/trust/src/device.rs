@@ -14,13 +14,14 @@ use crate::clear::{AnsweredClear, Challenges, Freshness, NotFresh, check_clears,
 use crate::delivery::{Delivery, News};
 use crate::envelope::leaf;
 use crate::ids::Sha256;
+use crate::join::Enrolled;
 use crate::ledger::{Ledger, LedgerError, Record, StepKey, StepState};
 use crate::merkle::{leaf_hash, verify_inclusion};
 use crate::note::{Note, NoteSigner};
 use crate::receipt::{Reason, Receipt, Verdict};
 use crate::statement::job::OnHalt;
-use crate::time::Reading;
-use crate::verify::{Facts, Local, Refusal, VerifiedJob, judge, may_go_on};
+use crate::time::{Reading, Time};
+use crate::verify::{Facts, Local, MAX_SPOOL, Refusal, VerifiedJob, judge, may_go_on};
 
 /// How many deliveries may wait for Clears.
 const MAX_WAITING: usize = 16;
@@ -120,6 +121,8 @@ pub struct Device {
     version: String,
     challenges: Challenges,
     freshness: Result<Freshness, NotFresh>,
+    /// The last good Clears, however old: they still say what time it is.
+    clock: Option<Freshness>,
     running: BTreeMap<StepKey, Running>,
     waiting: BTreeMap<Sha256, Waiting>,
     asked: Option<Reading>,
@@ -154,13 +157,14 @@ struct Refusals {
 impl Device {
     /// A device that remembers `ledger` and signs with `signer`.
     pub fn new(ledger: Ledger, signer: NoteSigner, version: String) -> Self {
-        let freshness = Err(NotFresh { got: 0, need: 1, faults: Vec::new() });
+        let freshness = Err(no_clears(&ledger));
         Self {
             ledger,
             signer,
             version,
             challenges: Challenges::default(),
             freshness,
+            clock: None,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
             asked: None,
@@ -234,10 +238,12 @@ impl Device {
 
     fn delivered(&mut self, delivery: Delivery, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
         self.take_news(&delivery.news, out)?;
+        // Brought again it waits no longer than it would have, but with what was brought last.
+        let since = self.waiting.remove(&delivery.job.signed.hash()).map_or(now, |waiting| waiting.since);
         if !delivery.clears.is_empty() {
-            self.take_clears(&delivery.clears, now, out)?;
+            self.clears(&delivery.clears, now, out)?;
         }
-        self.consider(Waiting { delivery, since: now }, now, out)
+        self.consider(Waiting { delivery, since }, now, out)
     }
 
     /// Judges a delivery: runs it, refuses it, or lets it wait if nothing but Clears is missing.
@@ -246,18 +252,12 @@ impl Device {
         let hash = job.signed.hash();
         match judge(&self.facts(now), job, target) {
             Ok(job) => self.accept(job, brought.delivery, now, out),
-            Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.may_wait(&hash) => {
-                // Brought again it waits no longer than it would have, but with what was brought last.
-                let since = self.waiting.get(&hash).map_or(brought.since, |waiting| waiting.since);
-                self.waiting.insert(hash, Waiting { since, ..brought });
+            Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.waiting.len() < MAX_WAITING => {
+                self.waiting.insert(hash, brought);
                 Ok(())
             }
             Err(refusal) => self.refuse(Some(hash), &refusal, now, out),
         }
-    }
-
-    fn may_wait(&self, job: &Sha256) -> bool {
-        self.waiting.len() < MAX_WAITING || self.waiting.contains_key(job)
     }
 
     fn accept(
@@ -272,8 +272,7 @@ impl Device {
         let receipt = self.sign(said, now)?;
         let (state, not_after) = (StepState::Started, job.job().not_after);
         let record = Record::Step { key, state, not_after, receipt: Some(receipt.clone()) };
-        let floor = self.floor(now);
-        self.persist(floor.into_iter().chain([record]).collect(), out)?;
+        self.persist(alloc::vec![record], out)?;
         out.outputs.push(Output::SendReceipt(receipt));
         out.outputs.push(Output::Run(Box::new(job.clone())));
         self.running.insert(key, Running { job, delivery, killed: false });
@@ -287,9 +286,14 @@ impl Device {
         now: Reading,
         out: &mut Outbox,
     ) -> Result<(), LedgerError> {
+        if self.me().is_none() {
+            // Nobody to sign a receipt as.
+            return Ok(());
+        }
         let because = Reason::new(refusal);
         let since = *self.refusals.since.get_or_insert(now);
-        if now.since(since).most_ms < REFUSAL_SPAN_MS && self.refusals.told >= MAX_REFUSALS {
+        let too_many = now.since(since).most_ms < REFUSAL_SPAN_MS && self.refusals.told >= MAX_REFUSALS;
+        if too_many || self.ledger.spooled() >= MAX_SPOOL {
             self.refusals.untold += 1;
             self.refusals.last = Some((job, because));
             return Ok(());
@@ -298,9 +302,10 @@ impl Device {
         self.say(Said { verdict: Verdict::Refused, because, ..Said::of(job) }, now, out)
     }
 
-    /// At the end of a minute with too many refusals, one receipt stands for all that had none.
+    /// At the end of a minute with too many refusals, one receipt stands for all that had none; with a full spool later.
     fn tell_untold_refusals(&mut self, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
-        if self.refusals.since.is_none_or(|since| now.since(since).most_ms < REFUSAL_SPAN_MS) {
+        let goes_on = self.refusals.since.is_none_or(|since| now.since(since).most_ms < REFUSAL_SPAN_MS);
+        if goes_on || self.ledger.spooled() >= MAX_SPOOL {
             return Ok(());
         }
         let Refusals { untold, last, .. } = core::mem::take(&mut self.refusals);
@@ -347,19 +352,26 @@ impl Device {
         out: &mut Outbox,
     ) -> Result<(), LedgerError> {
         let Some(chain) = self.ledger.chain() else { return Ok(()) };
-        let held_is_good = self.freshness.as_ref().is_ok_and(|held| held.still_good(chain, now).is_ok());
         let fresh = check_clears(chain, &self.challenges, answers, now);
-        if fresh.is_ok() || !held_is_good {
-            self.freshness = fresh;
+        let held = self.freshness.as_ref().ok().filter(|held| held.still_good(chain, now).is_ok());
+        let worse =
+            |held: &Freshness| fresh.as_ref().map_or(true, |fresh| fresh.age_ms(now) > held.age_ms(now));
+        if held.is_some_and(worse) {
+            return Ok(());
         }
-        let floor = self.floor(now);
-        self.persist(floor.into_iter().collect(), out)
+        let before = self.lo(now);
+        self.clock = fresh.as_ref().ok().cloned().or(self.clock.take());
+        self.freshness = fresh;
+        let (lo, floor) = (self.lo(now), self.ledger.floor());
+        // Written down when it has risen by a minute, and when other beacons' clocks would let it fall.
+        let due = lo < before || lo >= floor.plus(60);
+        self.persist(due.then(|| Record::Floor(lo.max(before))).into_iter().collect(), out)
     }
 
-    /// The lower bound of the time, if it has risen by a minute or more since it was last written down.
-    fn floor(&self, now: Reading) -> Option<Record> {
-        let window = self.freshness.as_ref().ok()?.window(now, self.ledger.floor());
-        (window.lo >= self.ledger.floor().plus(60)).then_some(Record::Floor(window.lo))
+    /// The earliest it can be, as far as this device has ever known.
+    fn lo(&self, now: Reading) -> Time {
+        let floor = self.ledger.floor();
+        self.clock.as_ref().map_or(floor, |clock| clock.window(now, floor).lo)
     }
 
     fn ended(
@@ -390,7 +402,7 @@ impl Device {
         &mut self,
         key: StepKey,
         state: StepState,
-        not_after: crate::time::Time,
+        not_after: Time,
         said: Said<'_>,
         now: Reading,
         out: &mut Outbox,
@@ -418,9 +430,12 @@ impl Device {
     }
 
     fn stop_what_may_not_go_on(&mut self, now: Reading, out: &mut Outbox) {
+        // Clears need not be fresh to say that a job's end has come.
+        let clock = self.clock.as_ref().map_or(self.freshness.as_ref(), Ok);
         let facts = Facts {
             ledger: &self.ledger,
-            freshness: self.freshness.as_ref(),
+            me: self.ledger.enrolled(),
+            freshness: clock,
             now,
             local: Local { version: &self.version, running: 0, disk_full: false },
         };
@@ -441,11 +456,19 @@ impl Device {
             self.waiting.iter().filter(|(_, waiting)| aged(waiting)).map(|(hash, _)| *hash).collect();
         for hash in given_up {
             self.waiting.remove(&hash);
-            let not_fresh = self.freshness.as_ref().err().cloned();
-            let refusal = not_fresh.unwrap_or(NotFresh { got: 0, need: 1, faults: Vec::new() }).into();
+            let refusal = self.lacking(now);
             self.refuse(Some(hash), &refusal, now, out)?;
         }
         Ok(())
+    }
+
+    /// Why the Clears held are not enough.
+    fn lacking(&self, now: Reading) -> Refusal {
+        let aged = |held: &Freshness| held.still_good(self.ledger.chain()?, now).err();
+        match &self.freshness {
+            Err(lack) => Refusal::NotFresh(lack.clone()),
+            Ok(held) => aged(held).map_or_else(|| no_clears(&self.ledger).into(), Refusal::Aged),
+        }
     }
 
     fn ask_if_waiting(&mut self, now: Reading, out: &mut Outbox) {
@@ -460,10 +483,16 @@ impl Device {
     fn facts(&self, now: Reading) -> Facts<'_> {
         Facts {
             ledger: &self.ledger,
+            me: self.me(),
             freshness: self.freshness.as_ref(),
             now,
             local: Local { version: &self.version, running: self.running.len(), disk_full: self.disk_full },
         }
+    }
+
+    /// Who this device is: an enrollment of another's key is none of its own.
+    fn me(&self) -> Option<&Enrolled> {
+        self.ledger.enrolled().filter(|enrolled| enrolled.key == *self.signer.verifier())
     }
 
     fn say(&mut self, said: Said<'_>, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
@@ -474,12 +503,10 @@ impl Device {
     }
 
     fn sign(&self, said: Said<'_>, now: Reading) -> Result<Note, LedgerError> {
-        let (Some(chain), Some(me)) = (self.ledger.chain(), self.ledger.enrolled()) else {
+        let (Some(chain), Some(me)) = (self.ledger.chain(), self.me()) else {
             return Err(LedgerError::NoBeginning);
         };
         let (number, previous) = self.ledger.next_receipt();
-        let floor = self.ledger.floor();
-        let time = self.freshness.as_ref().map_or(floor, |fresh| fresh.window(now, floor).lo);
         let (because, output, kept, dropped) = match said.ending {
             Some(ending) => (Reason::new(&ending.how), Some(ending.output), ending.kept, ending.dropped),
             None => (said.because, None, 0, 0),
@@ -500,7 +527,7 @@ impl Device {
             dropped,
             policy: chain.policy().hash,
             enroll: me.enroll,
-            time,
+            time: self.lo(now),
         };
         self.signer
             .note(alloc::format!("{receipt}"))
@@ -517,6 +544,12 @@ impl Device {
         }
         Ok(())
     }
+}
+
+/// No Clears at all, of those that the policy asks for.
+fn no_clears(ledger: &Ledger) -> NotFresh {
+    let need = ledger.chain().map_or(1, |chain| usize::from(chain.policy().body.beacons.need.get()));
+    NotFresh { got: 0, need, faults: Vec::new() }
 }
 
 #[derive(Default)]

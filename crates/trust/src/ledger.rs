@@ -7,7 +7,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use crate::chain::{Chain, ChainError, Inclusion};
+use crate::chain::{Chain, ChainError, Inclusion, Taken};
 use crate::checkpoint::Proof;
 use crate::delivery::{News, NewsError};
 use crate::envelope::{EnvelopeError, Logged};
@@ -125,9 +125,9 @@ const REMEMBER_S: u64 = 86_400;
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     chain: Option<Chain>,
-    genesis: Option<Logged>,
     enrolled: Option<Enrolled>,
-    enrollment: Option<(Logged, Option<(Note, Proof)>)>,
+    /// What made these two, in the order in which it was taken in: what counts may depend on what was known by then.
+    decisions: Vec<Record>,
     floor: Time,
     steps: BTreeMap<StepKey, (StepState, Time)>,
     receipts: BTreeMap<u64, Note>,
@@ -141,10 +141,12 @@ impl Ledger {
         match record {
             Record::Began { org, genesis } => {
                 self.chain = Some(Chain::begin(*org, &genesis.signed, Inclusion::Proved(&genesis.proof))?);
-                self.genesis = Some(genesis.clone());
+                self.decisions.push(record.clone());
             }
             Record::News(news) => {
-                news.offer(self.chain.as_mut().ok_or(LedgerError::NoBeginning)?)?;
+                if news.offer(self.chain.as_mut().ok_or(LedgerError::NoBeginning)?)? == Taken::New {
+                    self.decisions.push(record.clone());
+                }
             }
             Record::Enrolled { enroll, join } => {
                 let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
@@ -152,7 +154,8 @@ impl Ledger {
                     Some((note, proof)) => enrolled_by_join(chain, enroll, note, proof)?,
                     None => enrolled_directly(chain, enroll)?,
                 });
-                self.enrollment = Some((enroll.clone(), join.clone()));
+                self.decisions.retain(|earlier| !matches!(earlier, Record::Enrolled { .. }));
+                self.decisions.push(record.clone());
             }
             Record::Floor(time) => self.floor = self.floor.max(*time),
             Record::Step { key, state, not_after, receipt } => {
@@ -172,6 +175,7 @@ impl Ledger {
     fn keep_receipt(&mut self, note: &Note) -> Result<(), LedgerError> {
         let receipt: Receipt = note.text().parse()?;
         self.head = Some((receipt.number, Sha256::of(note.text().as_bytes())));
+        self.floor = self.floor.max(receipt.time);
         self.receipts.insert(receipt.number, note.clone());
         Ok(())
     }
@@ -224,14 +228,7 @@ impl Ledger {
 
     /// The fewest records that give this ledger again, without what may be forgotten: a rewrite of the file.
     pub fn rewritten(&self) -> Vec<Record> {
-        let mut records = Vec::new();
-        if let (Some(chain), Some(genesis)) = (&self.chain, &self.genesis) {
-            records.push(Record::Began { org: chain.org(), genesis: genesis.clone() });
-            records.extend(News::since(chain, 1).into_iter().map(Record::News));
-        }
-        if let Some((enroll, join)) = &self.enrollment {
-            records.push(Record::Enrolled { enroll: enroll.clone(), join: join.clone() });
-        }
+        let mut records = self.decisions.clone();
         records.push(Record::Floor(self.floor));
         let remembered = self.steps.iter().filter(|(_, (state, not_after))| {
             *state == StepState::Started || self.floor <= not_after.plus(REMEMBER_S)

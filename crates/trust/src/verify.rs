@@ -72,6 +72,8 @@ pub struct Local<'a> {
 pub struct Facts<'a> {
     /// What the device remembers.
     pub ledger: &'a Ledger,
+    /// Who the device is, if it is enrolled under its own key.
+    pub me: Option<&'a Enrolled>,
     /// The Clears it holds, or why it holds too few.
     pub freshness: Result<&'a Freshness, &'a NotFresh>,
     /// The clocks.
@@ -87,7 +89,7 @@ pub fn judge(
     target: Option<&TargetProof>,
 ) -> Result<VerifiedJob, Refusal> {
     let chain = facts.ledger.chain().ok_or(Refusal::NotEnrolled)?;
-    let me = facts.ledger.enrolled().ok_or(Refusal::NotEnrolled)?;
+    let me = facts.me.ok_or(Refusal::NotEnrolled)?;
     let job = read_job(chain, logged)?;
     let hash = logged.signed.hash();
     let (freshness, window) = fresh(facts, chain)?;
@@ -108,7 +110,7 @@ pub fn judge(
 /// Whether a step that runs may go on: the same rule, as far as it can change while something runs.
 pub fn may_go_on(facts: &Facts<'_>, running: &VerifiedJob) -> Result<(), Refusal> {
     let chain = facts.ledger.chain().ok_or(Refusal::NotEnrolled)?;
-    let me = facts.ledger.enrolled().ok_or(Refusal::NotEnrolled)?;
+    let me = facts.me.ok_or(Refusal::NotEnrolled)?;
     let VerifiedJob { job, key, signed, signed_by, .. } = running;
     // A newer policy may have dropped a signer, or the key by which somebody signed.
     let recounted = match signed_by.newest == chain.policy().hash {

@@ -140,7 +140,8 @@ impl Bundle {
         let freshness = check_clears(chain, &challenges, &self.clears, self.now.arrived);
         let Now { version, running, disk_full, now, .. } = &self.now;
         let local = Local { version, running: *running, disk_full: *disk_full };
-        let facts = Facts { ledger, freshness: freshness.as_ref(), now: *now, local };
+        let me = ledger.enrolled();
+        let facts = Facts { ledger, me, freshness: freshness.as_ref(), now: *now, local };
         judge(&facts, job, self.target.as_ref()).map(|_| ())
     }
 }

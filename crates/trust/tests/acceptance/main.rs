@@ -11,6 +11,8 @@
 mod bundle;
 mod cases;
 mod keys;
+mod life;
 mod organization;
 mod refusals;
+mod running;
 mod scene;

@@ -1,0 +1,432 @@
+//! What happens while a step runs, after it, and when the power is cut.
+
+use std::collections::BTreeSet;
+
+use countersign_trust::clear::{ClearFault, NotFresh};
+use countersign_trust::delivery::Delivery;
+use countersign_trust::device::{Input, Output};
+use countersign_trust::ids::{Sha256, StatementId};
+use countersign_trust::ledger::StepKey;
+use countersign_trust::receipt::Verdict;
+use countersign_trust::statement::halt::Scope;
+use countersign_trust::statement::job::OnHalt;
+use countersign_trust::statement::resume::{Cuts, Lifts};
+use countersign_trust::text::Nothing;
+use countersign_trust::time::Time;
+use countersign_trust::verify::Refusal;
+
+use crate::life::{Life, noon_and};
+use crate::organization::{NOON, everything, names, person, script, script_hash, word};
+
+fn kinds(outputs: &[Output]) -> Vec<String> {
+    outputs.iter().map(crate::bundle::variant).collect()
+}
+
+#[test]
+fn a_step_is_on_disk_before_its_receipt_leaves_and_before_it_starts() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    let outputs = life.bring(&job);
+    assert_eq!(kinds(&outputs), ["Persist", "Persist", "SendReceipt", "Run"]);
+    assert_eq!(life.last().0, Verdict::Accepted);
+}
+
+#[test]
+fn what_lacks_only_clears_waits_for_them() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    let delivery = life.delivery(&job);
+    let outputs = life.hear(Input::Delivered(Box::new(delivery)));
+    assert_eq!(kinds(&outputs), ["AskBeacons"]);
+    let clears = life.clears();
+    life.hear(Input::Clears(clears));
+    assert_eq!(life.ran.len(), 1);
+}
+
+#[test]
+fn clears_that_come_with_one_job_set_free_what_waited() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    let delivery = life.delivery(&job);
+    life.hear(Input::Delivered(Box::new(delivery)));
+    let other = life.org.job();
+    life.bring(&other);
+    assert_eq!(life.ran.len(), 2);
+}
+
+#[test]
+fn what_waits_a_lifetime_in_vain_is_refused_with_what_was_asked_for() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    let delivery = life.delivery(&job);
+    life.hear(Input::Delivered(Box::new(delivery)));
+    life.pass(179);
+    assert_eq!(life.sent.len(), 0);
+    life.pass(1);
+    assert_eq!(life.last(), (Verdict::Refused, "0 of 3 Clears".to_owned()));
+}
+
+#[test]
+fn what_waited_and_was_brought_again_with_clears_runs_once_and_is_not_refused() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    let delivery = life.delivery(&job);
+    life.hear(Input::Delivered(Box::new(delivery)));
+    life.bring(&job);
+    life.pass(400);
+    assert_eq!(life.ran.len(), 1);
+    assert_eq!(life.receipts().len(), 1);
+}
+
+#[test]
+fn a_replay_is_refused_also_after_a_restart_and_after_the_ledger_was_rewritten() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    life.bring(&job);
+    let again = (Verdict::Refused, "step 1 was accepted before".to_owned());
+    life.bring(&job);
+    assert_eq!(life.last(), again);
+    let key = life.ran[0];
+    life.end(key, true);
+    life.bring(&job);
+    assert_eq!(life.last(), again);
+    life.restart();
+    life.bring(&job);
+    assert_eq!(life.last(), again);
+    life.rewrite();
+    life.restart();
+    life.bring(&job);
+    assert_eq!(life.last(), again);
+    assert_eq!(life.ran.len(), 1);
+}
+
+#[test]
+fn a_replay_with_both_clocks_set_back_and_a_reboot_is_refused() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    life.bring(&job);
+    let key = life.ran[0];
+    life.end(key, true);
+    life.now.wall_ms -= 86_400_000;
+    life.restart();
+    life.bring(&job);
+    assert_eq!(life.last(), (Verdict::Refused, "step 1 was accepted before".to_owned()));
+}
+
+#[test]
+fn what_was_forgotten_long_after_its_end_has_expired() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    life.bring(&job);
+    let key = life.ran[0];
+    life.end(key, true);
+    life.now.boot_ms += 3 * 86_400_000;
+    life.now.wall_ms += 3 * 86_400_000;
+    life.org.time = noon_and(3 * 86_400);
+    life.hear(Input::Tick);
+    let clears = life.clears();
+    life.hear(Input::Clears(clears));
+    life.rewrite();
+    life.restart();
+    assert_eq!(life.device.ledger().step(&key), None);
+    // Beacons that lie about the time, all of them: the device remembers how late it was.
+    life.org.time = noon_and(60);
+    life.bring(&job);
+    assert!(life.last().1.starts_with("it ended at"), "{:?}", life.last());
+}
+
+#[test]
+fn a_step_found_started_at_boot_never_runs_again() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    life.bring(&job);
+    life.restart();
+    assert_eq!(life.last().0, Verdict::Interrupted);
+    life.bring(&job);
+    let failed = "step 1 was accepted before and did not end well: nothing follows it".to_owned();
+    assert_eq!(life.last(), (Verdict::Refused, failed));
+    assert_eq!(life.ran.len(), 1);
+}
+
+#[test]
+fn the_second_step_follows_only_the_first_that_ended_well() {
+    for well in [true, false] {
+        let mut life = Life::new();
+        let first = life.run(|job| job.steps.push(script(&["echo second"])));
+        life.end(first, well);
+        let second = StepKey { step: 1, ..first };
+        assert_eq!(life.ran, if well { vec![first, second] } else { vec![first] });
+    }
+}
+
+#[test]
+fn the_second_step_asks_for_fresh_clears() {
+    let mut life = Life::new();
+    let first = life.run(|job| job.steps.push(script(&["echo second"])));
+    life.pass(200);
+    let outputs = life.end(first, true);
+    assert_eq!(kinds(&outputs), ["Persist", "SendReceipt", "AskBeacons"]);
+    let clears = life.clears();
+    life.hear(Input::Clears(clears));
+    assert_eq!(life.ran.len(), 2);
+}
+
+#[test]
+fn a_halt_between_two_steps_lets_no_second_start() {
+    let mut life = Life::new();
+    let first = life.run(|job| {
+        job.steps.push(script(&["echo second"]));
+        job.on_halt = OnHalt::Finish;
+    });
+    let halt = life.org.halt(everything(), "cia");
+    life.tell(halt);
+    life.end(first, true);
+    assert_eq!(life.ran, [first]);
+    assert!(life.last().1.starts_with("halted: the whole organization by cia"));
+}
+
+#[test]
+fn the_end_of_a_step_that_nobody_runs_says_nothing() {
+    let mut life = Life::new();
+    let key = life.run(|_| ());
+    life.end(key, true);
+    assert_eq!(kinds(&life.end(key, false)), [""; 0]);
+    life.restart();
+    assert_eq!(kinds(&life.end(key, true)), [""; 0]);
+}
+
+#[test]
+fn any_halt_that_covers_it_kills_what_runs() {
+    type Of = fn(&StepKey) -> Scope;
+    let scopes: [(&str, Of); 4] = [
+        ("the organization", |_| everything()),
+        ("the job", |key| Scope::Job(key.job)),
+        ("the script", |_| Scope::Script(script_hash(&script(&["systemctl restart till"])))),
+        ("who asked", |_| Scope::Person(word("anna"))),
+    ];
+    for (what, scope) in scopes {
+        let mut life = Life::new();
+        let key = life.run(|_| ());
+        let halt = life.org.halt(scope(&key), "cia");
+        life.tell(halt.clone());
+        let killed = life.killed.first().cloned();
+        assert!(
+            matches!(killed, Some((k, Refusal::Halted { halt: h, .. })) if k == key && h == halt.hash()),
+            "{what}"
+        );
+        life.pass(3);
+        assert_eq!(life.killed.len(), 1, "killed once, {what}");
+    }
+}
+
+#[test]
+fn a_halt_of_who_approved_kills_what_runs() {
+    let mut life = Life::new();
+    life.run(|_| ());
+    let halt = life.org.halt(Scope::Person(word("bo")), "cia");
+    life.tell(halt);
+    let roles = vec![word("operator")];
+    assert_eq!(life.killed[0].1, Refusal::Approvals { got: 0, need: 1, roles });
+}
+
+#[test]
+fn what_may_finish_finishes() {
+    let mut life = Life::new();
+    life.run(|job| job.on_halt = OnHalt::Finish);
+    let halt = life.org.halt(everything(), "cia");
+    life.tell(halt);
+    assert_eq!(life.killed, []);
+}
+
+#[test]
+fn a_halt_of_something_else_kills_nothing() {
+    let mut life = Life::new();
+    life.run(|_| ());
+    let halt = life.org.halt(Scope::Job(Sha256([9; 32])), "cia");
+    life.tell(halt);
+    assert_eq!(life.killed, []);
+}
+
+#[test]
+fn a_policy_without_a_needed_signer_kills_what_runs() {
+    let mut life = Life::new();
+    let mut job = life.org.job();
+    job.requester = word("cia");
+    let delivery = life.org.deliver(&job, &["cia", "bo"], crate::organization::TILLS[0]);
+    let delivery = Delivery { clears: life.clears(), ..delivery };
+    life.hear(Input::Delivered(Box::new(delivery)));
+    let policy = life.org.decide(|policy| {
+        policy.people.remove(&word("cia"));
+        policy.roles.values_mut().for_each(|people| *people = names(&["anna", "bo"]));
+    });
+    life.tell(policy);
+    let (roles, requester) = (vec![word("operator")], word("cia"));
+    assert_eq!(life.killed[0].1, Refusal::NotARequester { requester, roles, rule: 1, policy: 2 });
+}
+
+#[test]
+fn a_policy_without_a_needed_signers_key_kills_what_runs() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    let delivery = life.org.deliver(&job, &["anna", "cia"], crate::organization::TILLS[0]);
+    let delivery = Delivery { clears: life.clears(), ..delivery };
+    life.hear(Input::Delivered(Box::new(delivery)));
+    assert_eq!(life.ran.len(), 1);
+    let policy = life.org.decide(|policy| {
+        policy.people.insert(word("cia"), person(&["cia new"]));
+    });
+    life.tell(policy);
+    let roles = vec![word("operator")];
+    assert_eq!(life.killed[0].1, Refusal::Approvals { got: 0, need: 1, roles });
+}
+
+#[test]
+fn a_policy_that_keeps_the_signers_kills_nothing() {
+    let mut life = Life::new();
+    life.run(|_| ());
+    let policy = life.org.decide(|policy| policy.limits.life = 86_400);
+    life.tell(policy);
+    assert_eq!(life.killed, []);
+}
+
+#[test]
+fn a_resume_that_cuts_it_kills_what_runs() {
+    let mut life = Life::new();
+    life.run(|_| ());
+    let resume = life.org.resume(Lifts::Halts(BTreeSet::new()), Cuts::All(Nothing), |_| ());
+    life.tell(resume.clone());
+    assert_eq!(life.killed[0].1, Refusal::Cut(resume.hash()));
+}
+
+#[test]
+fn its_end_kills_what_runs() {
+    let mut life = Life::new();
+    life.run(|job| job.not_after = noon_and(100));
+    life.pass(99);
+    assert_eq!(life.killed, []);
+    life.pass(1);
+    assert_eq!(life.killed[0].1, Refusal::Expired { not_after: noon_and(100), hi: noon_and(100) });
+}
+
+#[test]
+fn its_end_kills_what_runs_though_the_server_brings_worthless_clears() {
+    let mut life = Life::new();
+    life.run(|job| job.not_after = noon_and(400));
+    life.pass(200);
+    let worthless = life.org.three_clears([9; 32]);
+    life.hear(Input::Clears(worthless));
+    life.pass(199);
+    assert_eq!(life.killed, []);
+    life.pass(1);
+    assert_eq!(life.killed[0].1, Refusal::Expired { not_after: noon_and(400), hi: noon_and(400) });
+}
+
+#[test]
+fn its_end_kills_what_runs_though_the_wall_clock_was_set_back() {
+    let mut life = Life::new();
+    life.run(|job| job.not_after = noon_and(100));
+    life.now.wall_ms -= 86_400_000;
+    life.pass(100);
+    assert_eq!(life.killed.len(), 1);
+}
+
+#[test]
+fn after_an_organization_halt_nothing_starts_until_a_resume() {
+    let mut life = Life::new();
+    let halt = life.org.halt(everything(), "server");
+    life.tell(halt.clone());
+    let job = life.org.job();
+    life.bring(&job);
+    life.restart();
+    life.bring(&job);
+    assert_eq!(life.ran, []);
+    let resume = life.org.resume(Lifts::Halts([halt.hash()].into()), Cuts::None(Nothing), |_| ());
+    life.tell(resume);
+    life.bring(&job);
+    assert_eq!(life.ran.len(), 1);
+    life.tell(halt);
+    assert_eq!(life.killed, [], "the same halt, sent again, stops nothing");
+}
+
+#[test]
+fn a_halt_withheld_by_the_server_stops_the_device_within_a_lifetime() {
+    let mut life = Life::new();
+    life.run(|_| ());
+    life.org.halt(everything(), "cia");
+    life.pass(180);
+    let mut job = life.org.job();
+    job.id = StatementId([99; 16]);
+    let silent = Delivery { news: Vec::new(), clears: life.clears(), ..life.delivery(&job) };
+    life.hear(Input::Delivered(Box::new(silent)));
+    assert_eq!(life.ran.len(), 1);
+    life.pass(180);
+    assert!(life.last().1.contains("whose text I do not hold"), "{:?}", life.last());
+}
+
+#[test]
+fn clears_count_no_more_once_what_is_held_has_moved_on() {
+    let mut life = Life::new();
+    let clears = life.clears();
+    let held = life.org.chain.policy().hash;
+    life.hear(Input::Clears(clears));
+    let policy = life.org.decide(|_| ());
+    life.tell(policy.clone());
+    let job = life.org.job();
+    let delivery = life.delivery(&job);
+    life.hear(Input::Delivered(Box::new(delivery)));
+    life.pass(180);
+    let aged = Refusal::Aged(ClearFault::Stale { age_ms: 180_000, lifetime_ms: 180_000 });
+    assert_eq!(life.last(), (Verdict::Refused, aged.to_string()));
+    assert_ne!(held, policy.hash());
+    assert_eq!(life.ran, []);
+}
+
+#[test]
+fn older_clears_do_not_replace_younger_ones() {
+    let mut life = Life::new();
+    let older = life.clears();
+    life.pass(60);
+    let younger = life.clears();
+    life.hear(Input::Clears(younger));
+    life.hear(Input::Clears(older));
+    life.pass(125);
+    let job = life.org.job();
+    let delivery = life.delivery(&job);
+    life.hear(Input::Delivered(Box::new(delivery)));
+    assert_eq!(life.ran.len(), 1, "the younger are 125 s old, the older 185 s");
+}
+
+#[test]
+fn the_lower_bound_of_the_time_never_falls() {
+    let mut life = Life::new();
+    life.run(|_| ());
+    life.pass(100);
+    let key = life.ran[0];
+    life.end(key, true);
+    // Beacons whose clocks are 50 s behind those of before, then a restart.
+    life.org.time = Time(life.org.time.0 - 50);
+    life.run(|_| ());
+    life.restart();
+    life.run(|_| ());
+    let times: Vec<u64> = life.receipts().iter().map(|receipt| receipt.time.0 - NOON).collect();
+    assert_eq!(times, [0, 100, 100, 100, 100]);
+}
+
+#[test]
+fn a_full_house_runs_no_more_at_once_than_the_policy_says() {
+    let mut life = Life::new();
+    let first = life.run(|_| ());
+    life.run(|_| ());
+    let job = life.org.job();
+    life.bring(&job);
+    assert_eq!(life.last().1, "2 steps are running, the policy allows 2");
+    life.end(first, true);
+    life.bring(&job);
+    assert_eq!(life.ran.len(), 3);
+}
+
+#[test]
+fn a_device_without_clears_says_how_many_it_lacks() {
+    let lack = NotFresh { got: 0, need: 3, faults: Vec::new() };
+    assert_eq!(Refusal::NotFresh(lack).to_string(), "0 of 3 Clears");
+}
