@@ -1,0 +1,267 @@
+//! What a beacon may say about one organization: every rule, and nothing but rules. No file, no clock.
+//!
+//! Source: docs/spec/5-clear.md.
+
+use std::collections::BTreeMap;
+
+use countersign_trust::chain::{Chain, ChainError, Held, Inclusion, MAX_HALTS_OF_A_KEY, Taken};
+use countersign_trust::clear::{Acknowledgement, Clear, MAX_HALTS};
+use countersign_trust::delivery::News;
+use countersign_trust::envelope::{Logged, Signed};
+use countersign_trust::ids::{OrgId, Sha256};
+use countersign_trust::lines::LinesError;
+use countersign_trust::note::{Note, VerifierKey};
+use countersign_trust::statement::policy::Policy;
+use countersign_trust::time::Time;
+
+/// How many active halts of one halter are kept: beyond, each says only what 80 have said, and fills the disk. More than
+/// [`MAX_HALTS`], so that who is refused here has silenced the beacon already.
+pub const MAX_HALTS_OF_A_HALTER: usize = MAX_HALTS + MAX_HALTS_OF_A_KEY;
+
+/// Why a beacon signs nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum Silence {
+    /// A policy has dismissed it.
+    #[error("policy {policy} does not name this beacon's key {me}: ask the beacons that it names")]
+    Dismissed {
+        /// The number of the newest policy.
+        policy: u64,
+        /// This beacon's key.
+        me: VerifierKey,
+    },
+    /// It is new, and does not know yet what the beacons before it know.
+    #[error(
+        "handover incomplete: {got} of {need} beacons of policy {policy} have handed over their halts and resumes; \
+         carry their news here, and then what they answer to GET /v1/orgs/<org>/handover"
+    )]
+    Handover {
+        /// The number of the policy before this beacon's first.
+        policy: u64,
+        /// Beacons that have.
+        got: usize,
+        /// Beacons that must.
+        need: usize,
+    },
+    /// More halts than a Clear can name.
+    #[error(
+        "{active} halts are active and a Clear names at most {MAX_HALTS}: nothing may run until a resume lifts some"
+    )]
+    Halts {
+        /// Active halts.
+        active: usize,
+    },
+}
+
+/// Why a policy, a resume or a halt is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeError {
+    /// It is not valid.
+    #[error(transparent)]
+    Refused(#[from] ChainError),
+    /// A halt that stops nothing.
+    #[error(
+        "the halt {0} stops nothing: a resume has lifted it, or its key has \
+         {MAX_HALTS_OF_A_KEY} active halts already; a halt of scope organization is always taken"
+    )]
+    StopsNothing(Sha256),
+    /// A halt by somebody who has called enough.
+    #[error("{by} has {active} active halts already, which stop everything: this one is not kept")]
+    Enough {
+        /// Whose halts.
+        by: String,
+        /// How many are active.
+        active: usize,
+    },
+}
+
+/// Why a handover does not count.
+#[derive(Debug, thiserror::Error)]
+pub enum HandoverError {
+    /// None is needed.
+    #[error("no handover is needed: this beacon was named by the first policy")]
+    Unneeded,
+    /// Not a Clear.
+    #[error("no Clear: {0}")]
+    Text(#[from] LinesError),
+    /// Another organization's.
+    #[error("of organization {0}")]
+    Organization(OrgId),
+    /// By nobody who has anything to hand over.
+    #[error("signed by no beacon of policy {policy}, the one before this beacon was named")]
+    UnknownBeacon {
+        /// Its number.
+        policy: u64,
+    },
+    /// The other beacon might still take halts under the policy before.
+    #[error(
+        "it names policy {0}, which is none since this beacon was named: bring the other beacon the policies first"
+    )]
+    Policy(Sha256),
+    /// This beacon lacks something.
+    #[error(
+        "it names the {what} {hash}, which is not held here: bring both beacons each other's news, and ask again"
+    )]
+    Missing {
+        /// `halt` or `resume`.
+        what: &'static str,
+        /// Its hash.
+        hash: Sha256,
+    },
+}
+
+/// One organization, as this beacon knows it.
+pub struct Organization {
+    chain: Chain,
+    me: VerifierKey,
+    /// What other beacons have handed over, the newest of each.
+    handed_over: BTreeMap<VerifierKey, Note>,
+}
+
+/// The latest unbroken run of policies that name this beacon.
+struct Tenure<'a> {
+    /// Where it begins in the chain.
+    first: usize,
+    /// The policy before it; none if it begins with the genesis policy.
+    before: Option<&'a Held<Policy>>,
+}
+
+impl Organization {
+    /// Begins with the genesis policy, for the beacon with the key `me`.
+    pub fn begin(org: OrgId, genesis: &Logged, me: VerifierKey) -> Result<Self, ChainError> {
+        let chain = Chain::begin(org, &genesis.signed, Inclusion::Proved(&genesis.proof))?;
+        Ok(Self { chain, me, handed_over: BTreeMap::new() })
+    }
+
+    /// Policies, resumes and halts.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// What others have handed over.
+    pub fn handed_over(&self) -> impl Iterator<Item = &Note> {
+        self.handed_over.values()
+    }
+
+    /// Takes a policy, a resume or a halt.
+    pub fn take(&mut self, news: &News) -> Result<Taken, TakeError> {
+        match news {
+            News::Halt(signed) => self.take_halt(signed),
+            News::Policy(_) | News::Resume(_) => Ok(news.offer(&mut self.chain)?),
+        }
+    }
+
+    /// Takes a halt; one that stops nothing is not kept, so that nobody can fill the disk with such.
+    pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
+        let hash = signed.hash();
+        if self.chain.halt(&hash).is_some() {
+            return stops(&self.chain, &hash).map(|()| Taken::Known);
+        }
+        let mut chain = self.chain.clone();
+        chain.take_halt(signed)?;
+        stops(&chain, &hash)?;
+        let by = chain.halt(&hash).map(|halt| halt.by.clone());
+        let active = self.chain.active_halts().filter(|halt| Some(&halt.by) == by.as_ref()).count();
+        match by {
+            Some(by) if active >= MAX_HALTS_OF_A_HALTER => {
+                Err(TakeError::Enough { by: by.to_string(), active })
+            }
+            _ => {
+                self.chain = chain;
+                Ok(Taken::New)
+            }
+        }
+    }
+
+    /// The word that `halt` is known here. It may be given once the halt is on disk.
+    pub fn acknowledgement(&self, halt: Sha256) -> Acknowledgement {
+        Acknowledgement { org: self.chain.org(), halt, policy: self.chain.policy().hash }
+    }
+
+    /// Whether this beacon may answer challenges.
+    pub fn may_clear(&self) -> Result<(), Silence> {
+        let newest = &self.chain.policy().body;
+        if !newest.beacons.keys.contains(&self.me) {
+            return Err(Silence::Dismissed { policy: newest.number, me: self.me.clone() });
+        }
+        self.may_hand_over()
+    }
+
+    /// Whether this beacon may tell others what it knows: also once it was dismissed, or all beacons of a policy could
+    /// never be replaced. Agents do not count what it says then: it is no beacon of the policy it names.
+    pub fn may_hand_over(&self) -> Result<(), Silence> {
+        let Some(tenure) = self.tenure() else {
+            return Err(Silence::Dismissed { policy: self.chain.policy().body.number, me: self.me.clone() });
+        };
+        if let Some(before) = tenure.before {
+            let (got, need) = (self.count_handed_over(&tenure), usize::from(before.body.beacons.need.get()));
+            if got < need {
+                return Err(Silence::Handover { policy: before.body.number, got, need });
+            }
+        }
+        let active = self.chain.active_halts().count();
+        if active > MAX_HALTS { Err(Silence::Halts { active }) } else { Ok(()) }
+    }
+
+    /// What this beacon knows at `time`, in answer to `root`. Whether it may say so is [`Organization::may_clear`]'s.
+    pub fn clear(&self, root: Sha256, time: Time) -> Clear {
+        let halts = self.chain.active_halts().map(|halt| halt.hash).collect();
+        let (org, policy, resume) = (self.chain.org(), self.chain.policy().hash, self.chain.resume());
+        Clear { org, time, root, policy, resume, halts }
+    }
+
+    /// Counts another beacon's Clear as handed over, if this beacon holds all that it names.
+    pub fn hand_over(&mut self, note: Note) -> Result<(), HandoverError> {
+        let tenure = self.tenure().ok_or(HandoverError::Unneeded)?;
+        let before = tenure.before.ok_or(HandoverError::Unneeded)?;
+        let by = before.body.beacons.keys.iter().find(|key| note.signed_by(key)).cloned();
+        let by = by.ok_or(HandoverError::UnknownBeacon { policy: before.body.number })?;
+        let clear: Clear = note.text().parse()?;
+        if clear.org != self.chain.org() {
+            return Err(HandoverError::Organization(clear.org));
+        }
+        if !self.is_since(&tenure, &clear.policy) {
+            return Err(HandoverError::Policy(clear.policy));
+        }
+        let resumes = self.chain.resumes();
+        if let Some(hash) = clear.resume.filter(|hash| !resumes.iter().any(|held| held.hash == *hash)) {
+            return Err(HandoverError::Missing { what: "resume", hash });
+        }
+        if let Some(hash) = clear.halts.into_iter().find(|halt| self.chain.halt(halt).is_none()) {
+            return Err(HandoverError::Missing { what: "halt", hash });
+        }
+        self.handed_over.insert(by, note);
+        Ok(())
+    }
+
+    /// Whether some policy held names this beacon.
+    pub fn was_ever_named(&self) -> bool {
+        self.tenure().is_some()
+    }
+
+    fn tenure(&self) -> Option<Tenure<'_>> {
+        let policies = self.chain.policies();
+        let names_me = |held: &Held<Policy>| held.body.beacons.keys.contains(&self.me);
+        let last = policies.iter().rposition(names_me)?;
+        let run = policies.get(..=last)?.iter().rev().take_while(|held| names_me(held)).count();
+        let first = last + 1 - run;
+        Some(Tenure { first, before: first.checked_sub(1).and_then(|at| policies.get(at)) })
+    }
+
+    fn is_since(&self, tenure: &Tenure<'_>, policy: &Sha256) -> bool {
+        self.chain.policies().iter().skip(tenure.first).any(|held| held.hash == *policy)
+    }
+
+    /// What was handed over for an earlier tenure names an earlier policy, and does not count.
+    fn count_handed_over(&self, tenure: &Tenure<'_>) -> usize {
+        let counts = |key: &&VerifierKey| {
+            let clear = self.handed_over.get(key).and_then(|note| note.text().parse::<Clear>().ok());
+            clear.is_some_and(|clear| self.is_since(tenure, &clear.policy))
+        };
+        tenure.before.map_or(0, |before| before.body.beacons.keys.iter().filter(counts).count())
+    }
+}
+
+fn stops(chain: &Chain, hash: &Sha256) -> Result<(), TakeError> {
+    let stops = chain.active_halts().any(|halt| halt.hash == *hash);
+    if stops { Ok(()) } else { Err(TakeError::StopsNothing(*hash)) }
+}

@@ -1,0 +1,71 @@
+//! `countersign-beacon`: reads its configuration, then answers until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use countersign_beacon::config::{Config, init};
+use countersign_beacon::serve::start;
+use countersign_trust::time::Time;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Answers challenges with Clears ("nobody has said stop") and takes halts.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Draws a key, writes it and the configuration file, and prints the key for the policy.
+    Init {
+        /// The name of the key: best the host name under which this beacon is reached.
+        #[arg(long)]
+        name: String,
+        /// The folder for the key, policies and halts.
+        #[arg(long, default_value = "/var/lib/countersign-beacon")]
+        data: PathBuf,
+        /// Address and port for HTTPS.
+        #[arg(long, default_value = "0.0.0.0:7451")]
+        listen: SocketAddr,
+    },
+    /// Answers until SIGTERM or ctrl-c.
+    Run,
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    match args.command {
+        Command::Init { name, data, listen } => {
+            let config = init(&args.config, &data, &name, listen)?;
+            println!("{}", config.signer()?.verifier());
+            Ok(())
+        }
+        Command::Run => run(&Config::read(&args.config)?),
+    }
+}
+
+#[tokio::main]
+async fn run(config: &Config) -> anyhow::Result<()> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let running = start(config, now).await?;
+    println!("listening on {}", running.address);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for ctrl-c")?,
+    }
+    running.stop().await.context("could not stop in order")
+}
+
+/// A clock that stands before 1970 counts as 1970.
+fn now() -> Time {
+    Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}
