@@ -4,6 +4,8 @@ use alloc::string::{String, ToString};
 use core::fmt::Display;
 use core::str::FromStr;
 
+use crate::ids::excerpt;
+
 /// Where the text of a note departs from its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}: expected {expected}, found `{found}`")]
@@ -29,7 +31,7 @@ impl<'a> LineReader<'a> {
     }
 
     fn error(&self, expected: impl Display) -> LinesError {
-        let found = self.rest.lines().next().unwrap_or("the end").chars().take(80).collect();
+        let found = excerpt(self.rest.lines().next().unwrap_or("the end"));
         LinesError { line: self.line, expected: expected.to_string(), found }
     }
 

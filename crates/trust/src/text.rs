@@ -30,7 +30,7 @@ pub struct TextError {
     pub line: usize,
     /// What the canonical print has there, in words.
     pub expected: String,
-    /// The first characters of what stands there.
+    /// The first characters of what stands there, escaped: they may be anybody's.
     pub found: String,
 }
 
@@ -156,7 +156,7 @@ impl<'a> Parser<'a> {
     /// The error that `expected` does not stand here.
     pub fn error(&self, expected: String) -> TextError {
         let before = self.text.get(..self.at).unwrap_or_default();
-        let found = self.rest().chars().take(40).collect();
+        let found = self.rest().chars().take(40).flat_map(char::escape_debug).collect();
         TextError { line: before.matches('\n').count() + 1, expected, found }
     }
 

@@ -152,7 +152,7 @@ fn remember(ledger: &mut Ledger, record: Record) {
 }
 
 /// A receipt that waits for acknowledgement; what it says does not matter.
-fn spooled(org: OrgId, number: u64) -> Record {
+pub fn spooled(org: OrgId, number: u64) -> Record {
     let nothing = Sha256::of(b"");
     let receipt = Receipt {
         org,

@@ -182,6 +182,12 @@ impl Life {
         }
     }
 
+    /// Puts so many receipts on its disk, as if nobody had ever acknowledged one. Take effect at the next restart.
+    pub fn fill_spool(&mut self, count: usize) {
+        let records = (1..=count as u64).map(|number| crate::bundle::spooled(self.org.org, number));
+        self.disk.extend(records.map(|record| record.encode()));
+    }
+
     /// Its state as bytes: equal for two ledgers that cannot be told apart.
     pub fn state(&self) -> Vec<Vec<u8>> {
         state(self.device.ledger())

@@ -10,9 +10,14 @@
 
 mod bundle;
 mod cases;
+mod enrollment;
+mod folder;
 mod keys;
 mod life;
 mod organization;
+mod receipts;
 mod refusals;
+mod remembering;
 mod running;
 mod scene;
+mod vectors;

@@ -371,8 +371,11 @@ fn bad_policies() -> Vec<Case> {
 fn not_canonical_policy() -> ChainError {
     use countersign_trust::statement::{Kind, StatementError};
     let hash = Scene::good().org.genesis.signed.hash().to_string();
-    let found: String =
-        format!("\"urgent\": true,\n  \"previous\": [\n    \"{hash}").chars().take(40).collect();
+    let found: String = format!("\"urgent\": true,\n  \"previous\": [\n    \"{hash}")
+        .chars()
+        .take(40)
+        .flat_map(char::escape_debug)
+        .collect();
     let error =
         countersign_trust::text::TextError { line: 4, expected: "`\\\"previous\\\": `".into(), found };
     ChainError::Statement(StatementError::Text { kind: Kind::Policy, error })
@@ -567,8 +570,11 @@ fn resumes() -> Vec<Case> {
             },
             expected: |scene| {
                 use countersign_trust::statement::{Kind, StatementError};
-                let found: String =
-                    format!("\"policy\": \"{}", scene.org.chain.policy().hash).chars().take(40).collect();
+                let found: String = format!("\"policy\": \"{}", scene.org.chain.policy().hash)
+                    .chars()
+                    .take(40)
+                    .flat_map(char::escape_debug)
+                    .collect();
                 let error = countersign_trust::text::TextError {
                     line: 3,
                     expected: "`\\\"number\\\": `".into(),

@@ -21,7 +21,11 @@ fn reworded(scene: &mut Scene, piece: &str, by: &str) -> Bundle {
 }
 
 fn not_canonical(line: usize, expected: &str, found: &str) -> Expected {
-    let error = TextError { line, expected: expected.to_owned(), found: found.chars().take(40).collect() };
+    let error = TextError {
+        line,
+        expected: expected.to_owned(),
+        found: found.chars().take(40).flat_map(char::escape_debug).collect(),
+    };
     let error = StatementError::Text { kind: Kind::Job, error };
     refused(Refusal::Statement(ChainError::Statement(error)))
 }
