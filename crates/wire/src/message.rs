@@ -134,7 +134,7 @@ pub mod from_server {
         Delivery(Delivery),
         /// Policies, resumes and halts.
         #[prost(message, tag = "2")]
-        News(super::NewsTexts),
+        News(NewsTexts),
         /// Receipts that stand in the log.
         #[prost(message, tag = "3")]
         Acknowledged(Acknowledged),

@@ -1,8 +1,14 @@
 //! `cargo xtask demo`: a fleet on this machine, a server in the wrong hands, and what the devices say.
 
+mod stage;
+mod story;
+
+use crate::install;
 use crate::shell::{cargo, run as shell_run, step};
 use anyhow::bail;
+use stage::Stage;
 use std::path::Path;
+use std::time::Instant;
 
 /// What `cargo xtask demo` can be told.
 #[derive(clap::Args)]
@@ -12,33 +18,40 @@ pub struct Args {
     once: bool,
 }
 
-/// The programs the story needs: folder under `crates/`, and who it is in the story.
-const PARTS: [(&str, &str); 5] = [
-    ("agent", "the device that refuses"),
-    ("server", "the mailman, later in the wrong hands"),
-    ("cli", "the operators who sign, approve and halt"),
-    ("beacon", "the one who says that nobody has said stop"),
-    ("witness", "the one who has seen the log"),
-];
+/// The programs of the story.
+const PROGRAMS: [&str; 6] = ["agent", "server", "cli", "beacon", "witness", "thief"];
 
-/// Builds what exists, and says honestly what the story still lacks.
+/// Builds the programs and plays the story.
 pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
-    let (here, missing): (Vec<_>, Vec<_>) = PARTS.iter().partition(|(folder, _)| exists(root, folder));
-    for (folder, _) in here {
-        let package = format!("countersign-{folder}");
-        step(&format!("build {package}"), || {
-            shell_run(cargo(root).args(["build", "--locked", "-p", &package]))
-        })?;
+    step("install", || install::run(root))?;
+    step("build the programs", || {
+        let packages = PROGRAMS.iter().flat_map(|folder| ["-p".to_owned(), format!("countersign-{folder}")]);
+        shell_run(cargo(root).args(["build", "--locked", "--bins"]).args(packages))
+    })?;
+    let start = Instant::now();
+    let mut stage = Stage::new(root)?;
+    let cast = story::curtain(&mut stage)?;
+    cast.begin(&mut stage)?;
+    cast.enroll(&mut stage)?;
+    cast.run(&stage)?;
+    cast.theft(&mut stage)?;
+    cast.halt(&mut stage)?;
+    cast.audit(&stage, root)?;
+    println!("\nThe story took {:.0} s.", start.elapsed().as_secs_f64());
+    if args.once {
+        return Ok(());
     }
-    println!();
-    for (folder, role) in &missing {
-        println!("not here yet: crates/{folder}, {role}");
-    }
-    println!("not here yet: the story itself");
-    let wish = if args.once { "play it once" } else { "play it and stay up" };
-    bail!("the demo cannot {wish}: {} of {} programs are missing, and the story", missing.len(), PARTS.len());
+    cast.stay();
+    stay_up(&mut stage)
 }
 
-fn exists(root: &Path, folder: &str) -> bool {
-    root.join("crates").join(folder).join("src/main.rs").is_file()
+/// Until Ctrl-C, which ends this program and so all it started; or until one of them ends by itself.
+fn stay_up(stage: &mut Stage) -> anyhow::Result<()> {
+    loop {
+        std::thread::park_timeout(std::time::Duration::from_secs(1));
+        let ended = stage.ended();
+        if !ended.is_empty() {
+            bail!("{} ended; see {}/logs", ended.join(", "), stage.folder.display());
+        }
+    }
 }
