@@ -16,6 +16,7 @@ use crate::note::{KeyKind, Note, VerifierKey, VerifierKeyError};
 use crate::signers::signers;
 use crate::statement::Kind;
 use crate::statement::enroll::{Enroll, What};
+use crate::time::Time;
 use crate::words::Line;
 
 /// A device's wish to join. Prints as the text of a note.
@@ -115,6 +116,14 @@ pub enum EnrollError {
     /// The statement enrolls no device in this way.
     #[error("the statement is no enrollment of {0}")]
     NotThat(&'static str),
+    /// The token had ended when the witnesses saw the join.
+    #[error("the token was good until {until}, the join was witnessed at {time}")]
+    TooLate {
+        /// When the token ended.
+        until: Time,
+        /// When the join was witnessed.
+        time: Time,
+    },
     /// A label called `site`: the site has a field of its own.
     #[error("a label is called `site`")]
     SiteLabel,
@@ -168,7 +177,10 @@ pub fn enrolled_by_join(
     if !join.signed_by(&wish.device) {
         return Err(EnrollError::Unsigned("device's"));
     }
-    let (_, place, _) = chain.governing(&join_leaf(&chain.org(), join), proof)?;
+    let (_, place, witnessed) = chain.governing(&join_leaf(&chain.org(), join), proof)?;
+    if witnessed.time() >= batch.until {
+        return Err(EnrollError::TooLate { until: batch.until, time: witnessed.time() });
+    }
     let labels = with_site(batch.labels, batch.site)?;
     let id = DeviceId::of_key(wish.device.raw());
     Ok(Enrolled { device: id, key: wish.device, labels, enroll: expected, place })
