@@ -1,3 +1,152 @@
-//! The program on each machine. Reads its configuration, then drives [`countersign_agent`].
+//! The program on each machine. Reads its configuration, then does one of a few things.
 
-fn main() {}
+mod status;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use clap::{Parser, Subcommand};
+use countersign_agent::config::Config;
+use countersign_agent::disk::{self, Folder, MOST_IN_A_LETTER};
+use countersign_agent::enroll::{self, device_signer};
+use countersign_trust::chain::Taken;
+use countersign_trust::delivery::{News, read_sequence};
+use countersign_trust::ids::OrgId;
+use countersign_trust::join::Enrolled;
+use countersign_wire::token::Token;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// The program on each machine: runs what its organization has signed, refuses the rest, and says so.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The configuration file, if it is not /etc/countersign/agent.toml.
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// The folder of key and ledger, instead of the one in the configuration.
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Works until SIGTERM or ctrl-c.
+    Run,
+    /// Makes this machine a device of an organization.
+    Enroll {
+        /// One line that begins with `cst1_`.
+        #[arg(required_unless_present = "from")]
+        token: Option<Token>,
+        /// Without a token: the genesis policy, what was decided since, and the enrollment of this machine's key.
+        #[arg(long, value_name = "FILE", requires = "org", conflicts_with = "token")]
+        from: Option<PathBuf>,
+        /// The organization that the file must be of.
+        #[arg(long, requires = "from")]
+        org: Option<OrgId>,
+    },
+    /// Prints the device's key and id, drawing the key if there is none yet: for an operator who enrolls it.
+    Key,
+    /// Says what this machine holds. Asks nobody.
+    Status,
+    /// Takes a halt from a file, such as one on a USB stick. Also a policy or a resume, or a sequence of them.
+    Halt {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let config = Config::read(args.config.as_deref(), args.data)?;
+    match args.command {
+        Command::Run => run(&config),
+        Command::Enroll { token: Some(token), .. } => enroll_by(&config, &token),
+        Command::Enroll { from: Some(file), org: Some(org), .. } => enroll_from(&config, org, &file),
+        Command::Enroll { .. } => bail!("give a token, or --from FILE with --org ORG"),
+        Command::Key => key(&config.data),
+        Command::Status => {
+            print!("{}", status::Status::read(&config.data)?);
+            Ok(())
+        }
+        Command::Halt { file } => halt(&config.data, &file),
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn run(config: &Config) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&config.log).context("`log` in the configuration")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-c")?;
+    let shutdown = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    countersign_agent::run(config, shutdown).await.context("the agent stopped")
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn enroll_by(config: &Config, token: &Token) -> anyhow::Result<()> {
+    let folder = Folder::open(&config.data)?;
+    welcome(&enroll::enroll(&folder, token).await.context("this machine was not enrolled")?);
+    Ok(())
+}
+
+fn enroll_from(config: &Config, org: OrgId, file: &Path) -> anyhow::Result<()> {
+    let folder = Folder::open(&config.data)?;
+    let text = read(file)?;
+    let envelopes =
+        read_sequence(&text).with_context(|| format!("{} is no sequence of envelopes", file.display()))?;
+    welcome(&enroll::enroll_offline(&folder, org, &envelopes).context("this machine was not enrolled")?);
+    Ok(())
+}
+
+fn welcome(enrolled: &Enrolled) {
+    println!("{}", enrolled.device);
+    for (key, value) in &enrolled.labels {
+        println!("{key}: {value}");
+    }
+}
+
+fn key(data: &Path) -> anyhow::Result<()> {
+    let seed = match disk::read_seed(data)? {
+        Some(seed) => seed,
+        None => Folder::open(data)?.seed()?,
+    };
+    let signer = device_signer(&seed)?;
+    println!("{}\n{}", signer.verifier(), signer.verifier().name());
+    Ok(())
+}
+
+/// Checks what the file says against what this device holds, and leaves it for the agent, which runs or will run.
+fn halt(data: &Path, file: &Path) -> anyhow::Result<()> {
+    let text = read(file)?;
+    let envelopes = read_sequence(&text).unwrap_or_else(|| vec![&text]);
+    let ledger = disk::ledger::read_ledger(data)?;
+    let mut chain = ledger.chain().cloned().context("this machine is not enrolled")?;
+    let mut new = false;
+    for envelope in envelopes {
+        let news = News::from_text(envelope).with_context(|| format!("{}", file.display()))?;
+        let taken = news.offer(&mut chain).with_context(|| format!("{} does not hold here", news.hash()))?;
+        println!("{} {}", if taken == Taken::New { "taken" } else { "known" }, news.hash());
+        new |= taken == Taken::New;
+    }
+    if new {
+        disk::leave_letter(data, &text)?;
+    }
+    Ok(())
+}
+
+fn read(file: &Path) -> anyhow::Result<String> {
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+    let read = opened.take(MOST_IN_A_LETTER).read_to_string(&mut text);
+    read.with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text)
+}

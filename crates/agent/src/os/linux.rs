@@ -6,8 +6,10 @@ use std::time::Duration;
 
 mod cgroup;
 mod child;
+mod disk;
 mod facts;
 mod keeper;
+mod net;
 mod proc;
 mod start;
 mod text;
@@ -15,7 +17,9 @@ mod tree;
 mod user;
 
 pub use cgroup::{Controller, Roots};
+pub use disk::{free_bytes, hold_room};
 pub use facts::{boot_id, boot_reading, hostname, os_facts};
+pub use net::notice_death;
 pub use start::launch;
 pub use tree::Tree;
 
@@ -36,7 +40,12 @@ pub struct OsConfig {
 impl OsConfig {
     /// Uses what this machine has, under the realm `countersign`.
     pub fn detect() -> Self {
-        Self::at("countersign", &Roots::detect())
+        Self::detect_for("countersign")
+    }
+
+    /// Uses what this machine has, under a realm of another name.
+    pub fn detect_for(realm: &str) -> Self {
+        Self::at(realm, &Roots::detect())
     }
 
     /// Uses the control groups under `roots` that can be written; with none, keepers alone.

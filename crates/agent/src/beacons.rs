@@ -1,0 +1,163 @@
+//! Asks beacons directly: all of the policy's at once, with a tree of challenges that has one leaf.
+//!
+//! Nothing is decided here either. What a beacon says is handed on with its signature; a beacon that knows of policies,
+//! resumes or halts which this device does not hold is asked for them first.
+
+mod http;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use countersign_trust::chain::Chain;
+use countersign_trust::clear::{AnsweredClear, Clear};
+use countersign_trust::delivery::{News, NewsError, read_sequence};
+use countersign_trust::device::Input;
+use countersign_trust::ids::{OrgId, Sha256};
+use countersign_trust::merkle::leaf_hash;
+use countersign_trust::note::{Note, NoteError, VerifierKey};
+use http::{HttpError, Request};
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::drive::Heard;
+
+/// How long a beacon may take for each answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The longest Clear that is read, in bytes.
+const MOST_CLEAR: usize = Note::MAX_BYTES;
+/// The longest news that are read, in bytes.
+const MOST_NEWS: usize = 8 << 20;
+
+/// What beacons are asked, and what the device holds at that time.
+#[derive(Clone, Debug)]
+pub struct Question {
+    org: OrgId,
+    root: Sha256,
+    need: usize,
+    beacons: Vec<(VerifierKey, String)>,
+    number: u64,
+    policy: Sha256,
+    resume: Option<Sha256>,
+    halts: BTreeSet<Sha256>,
+}
+
+/// Why a beacon's answer is of no use.
+#[derive(Debug, thiserror::Error)]
+enum BeaconError {
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Slow,
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("its answer is no note: {0}")]
+    Note(#[from] NoteError),
+    #[error("its news are no sequence of envelopes")]
+    Sequence,
+    #[error("its news: {0}")]
+    News(#[from] NewsError),
+}
+
+/// What one beacon answered.
+struct Answer {
+    clear: Note,
+    news: Vec<News>,
+}
+
+impl Question {
+    /// Whether anybody has said stop, asked with `challenge` by one who holds `chain`.
+    pub fn new(chain: &Chain, challenge: &[u8; 32]) -> Self {
+        let policy = chain.policy();
+        let addresses = &policy.body.addresses.beacons;
+        let address = |key: &VerifierKey| addresses.iter().find(|(name, _)| name.as_str() == key.name());
+        let beacons =
+            policy.body.beacons.keys.iter().filter_map(|key| {
+                address(key).map(|(_, address)| (key.clone(), address.as_str().to_owned()))
+            });
+        Self {
+            org: chain.org(),
+            // A tree of one leaf is the leaf.
+            root: leaf_hash(challenge),
+            need: usize::from(policy.body.beacons.need.get()),
+            beacons: beacons.collect(),
+            number: policy.body.number,
+            policy: policy.hash,
+            resume: chain.resume(),
+            halts: chain.halts().map(|halt| halt.hash).collect(),
+        }
+    }
+
+    /// Whether `clear`, if `key` signed it, names anything the device does not hold.
+    fn is_behind(&self, clear: &Note, key: &VerifierKey) -> bool {
+        let Some(clear) = clear.signed_by(key).then(|| clear.text().parse::<Clear>().ok()).flatten() else {
+            return false;
+        };
+        clear.policy != self.policy || clear.resume != self.resume || !clear.halts.is_subset(&self.halts)
+    }
+}
+
+/// Asks, and tells of the answers: as soon as enough have come, and again if more come after that.
+pub async fn ask(question: Question, tls: Arc<ClientConfig>, to: mpsc::Sender<Heard>) {
+    let question = Arc::new(question);
+    let mut asked = JoinSet::new();
+    for (key, url) in question.beacons.clone() {
+        let (question, tls) = (question.clone(), tls.clone());
+        asked.spawn(async move {
+            let answer = ask_one(&question, &key, &url, &tls).await;
+            answer
+                .inspect_err(
+                    |error| tracing::warn!(beacon.key = key.name(), %error, "a beacon gave no Clear"),
+                )
+                .ok()
+        });
+    }
+    let (mut answers, mut told) = (Vec::new(), 0);
+    while let Some(answered) = asked.join_next().await {
+        let Ok(Some(Answer { clear, news })) = answered else { continue };
+        if !news.is_empty() && to.send(Heard::Input(Input::News(news))).await.is_err() {
+            return;
+        }
+        answers.push(AnsweredClear { clear, index: 0, size: 1, path: Vec::new() });
+        if answers.len() == question.need {
+            told = answers.len();
+            // Nobody listens any more: then nobody needs it. The same below.
+            let _ = to.send(Heard::Input(Input::Clears(answers.clone()))).await;
+        }
+    }
+    if answers.len() > told {
+        let _ = to.send(Heard::Input(Input::Clears(answers))).await;
+    }
+}
+
+async fn ask_one(
+    question: &Question,
+    key: &VerifierKey,
+    url: &str,
+    tls: &Arc<ClientConfig>,
+) -> Result<Answer, BeaconError> {
+    let path = format!("/v1/orgs/{}/clear", question.org);
+    let body = Bytes::from(format!("{}\n", question.root));
+    let clear: Note = answer(Request::post(url, path, body, MOST_CLEAR), tls).await?.parse()?;
+    let news = match question.is_behind(&clear, key) {
+        true => fetch_news(question, url, tls).await?,
+        false => Vec::new(),
+    };
+    Ok(Answer { clear, news })
+}
+
+async fn fetch_news(
+    question: &Question,
+    url: &str,
+    tls: &Arc<ClientConfig>,
+) -> Result<Vec<News>, BeaconError> {
+    let path = format!("/v1/orgs/{}/news?after={}", question.org, question.number);
+    let text = answer(Request::get(url, path, MOST_NEWS), tls).await?;
+    let envelopes = read_sequence(&text).ok_or(BeaconError::Sequence)?;
+    Ok(envelopes.into_iter().map(News::from_text).collect::<Result<_, _>>()?)
+}
+
+async fn answer(request: Request<'_>, tls: &Arc<ClientConfig>) -> Result<String, BeaconError> {
+    Ok(timeout(PATIENCE, request.send(tls)).await.map_err(|_| BeaconError::Slow)??)
+}

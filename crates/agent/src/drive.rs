@@ -1,0 +1,325 @@
+//! The one loop: what comes in goes to the device, what the device wants is done. No rule stands here.
+//!
+//! The device remembers in memory and on disk alike. When the disk cannot follow, or anything else shows that the two
+//! have parted, all that runs is stopped, everything in memory is dropped, and life begins anew from the disk.
+
+mod runs;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_trust::chain::Chain;
+use countersign_trust::delivery::{News, read_sequence};
+use countersign_trust::device::{Device, Input, Moment, Output};
+use countersign_trust::ids::DeviceId;
+use countersign_trust::ledger::{Ledger, LedgerError};
+use countersign_trust::note::{NoteSigner, VerifierKeyError};
+use countersign_trust::time::Reading;
+use countersign_wire::message::{Challenge, Hello, Receipt, from_agent};
+use rustls::ClientConfig;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::beacons::{self, Question};
+use crate::disk::ledger::LedgerFile;
+use crate::disk::{DiskError, Folder};
+use crate::enroll::device_signer;
+use crate::link::{self, Sender, Server};
+use crate::os::{self, OsConfig};
+use crate::tls::{self, Identity, TlsError};
+use runs::Runs;
+
+/// This program's version, by which a halt of a component may mean it.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// How much of what is heard waits for the loop.
+const WAITING: usize = 64;
+/// How many questions to beacons may be open at a time.
+const MOST_QUESTIONS: usize = 4;
+/// How long stopping may take: longer than killing does.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+const TICK: Duration = Duration::from_secs(1);
+
+/// What the machine's clocks say.
+pub type Clock = Arc<dyn Fn() -> Reading + Send + Sync>;
+
+/// What the loop hears.
+#[derive(Debug)]
+pub enum Heard {
+    /// A server is there, and this is how to speak to it.
+    Up(Sender),
+    /// It is gone.
+    Down,
+    /// Something for the device.
+    Input(Input),
+}
+
+/// Why the loop ended.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The disk cannot be read or written.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
+    /// The device made a record it does not take: a bug.
+    #[error("the device contradicts itself: {0}")]
+    Ledger(#[from] LedgerError),
+    /// No TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// No key.
+    #[error(transparent)]
+    Key(#[from] VerifierKeyError),
+    /// The folder belongs to two devices.
+    #[error("the ledger is {ledger}'s, the key makes {key}: this folder was put together from two machines")]
+    TwoDevices {
+        /// Whom the ledger enrolls.
+        ledger: DeviceId,
+        /// Whose key it is.
+        key: DeviceId,
+    },
+    /// No random numbers.
+    #[error("the system gives no random numbers")]
+    Random,
+}
+
+impl DriveError {
+    /// Whether beginning anew from the disk may help.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Disk(DiskError::Io { .. }) | Self::Ledger(_) | Self::Random)
+    }
+}
+
+struct Drive<'a> {
+    folder: &'a Folder,
+    file: LedgerFile,
+    device: Device,
+    clock: Clock,
+    runs: Runs,
+    servers: watch::Sender<Vec<Server>>,
+    link: watch::Sender<Option<Sender>>,
+    beacon_tls: Arc<ClientConfig>,
+    questions: JoinSet<()>,
+    to: mpsc::Sender<Heard>,
+    stopping: bool,
+}
+
+/// A device's life from what `folder` holds, until `shutdown` or until the disk fails. Whatever ran is dead when it ends.
+///
+/// # Errors
+/// Nothing of the input that met the error has had an effect.
+pub async fn live(
+    folder: &Folder,
+    clock: Clock,
+    mut shutdown: std::pin::Pin<&mut (impl Future<Output = ()> + ?Sized)>,
+) -> Result<(), DriveError> {
+    let seed = folder.seed()?;
+    let (file, ledger) = folder.open_ledger()?;
+    let signer = device_signer(&seed)?;
+    let id = same_device(&ledger, &signer)?;
+    // A realm of its own: what this device left behind is killed, and nobody else's.
+    let realm: String = id.to_string().chars().take("dev-".len() + 12).collect();
+    let os = OsConfig::detect_for(&format!("countersign-{realm}"));
+    let left = os::sweep(&os);
+    if !left.is_empty() {
+        tracing::warn!(run.count = left.len(), "killed what an earlier life of this agent left running");
+    }
+    let (to, mut heard) = mpsc::channel(WAITING);
+    let (servers, named) = watch::channel(Vec::new());
+    let (link, linked) = watch::channel(None);
+    let mut drive = Drive {
+        folder,
+        file,
+        device: Device::new(ledger, signer, VERSION.to_owned()),
+        clock,
+        runs: Runs::new(os, linked, to.clone()),
+        servers,
+        link,
+        beacon_tls: tls::to_beacon()?,
+        questions: JoinSet::new(),
+        to: to.clone(),
+        stopping: false,
+    };
+    drive.hear(Input::Started)?;
+    let mut keeper = JoinSet::new();
+    keeper.spawn(link::keep(Identity::new(&seed)?, named, to));
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            _ = ticks.tick() => drive.tick()?,
+            Some(heard) = heard.recv() => drive.take(heard)?,
+        }
+    }
+    keeper.abort_all();
+    drive.stop(&mut heard).await
+}
+
+fn same_device(ledger: &Ledger, signer: &NoteSigner) -> Result<DeviceId, DriveError> {
+    let key = DeviceId::of_key(signer.verifier().raw());
+    match ledger.enrolled().map(|enrolled| enrolled.device) {
+        Some(ledger) if ledger != key => Err(DriveError::TwoDevices { ledger, key }),
+        _ => Ok(key),
+    }
+}
+
+impl Drive<'_> {
+    fn take(&mut self, heard: Heard) -> Result<(), DriveError> {
+        match heard {
+            Heard::Up(sender) => {
+                sender.send(from_agent::What::Hello(hello(self.device.ledger())));
+                self.link.send_replace(Some(sender));
+                self.hear(Input::Connected)
+            }
+            Heard::Down => {
+                self.link.send_replace(None);
+                self.hear(Input::Disconnected)
+            }
+            Heard::Input(input) => {
+                if let Input::Ended(key, _) = &input {
+                    self.runs.ended(key);
+                }
+                self.hear(input)
+            }
+        }
+    }
+
+    fn tick(&mut self) -> Result<(), DriveError> {
+        self.device.set_disk_full(self.file.is_full());
+        self.read_letters()?;
+        self.hear(Input::Tick)
+    }
+
+    /// Takes in what somebody brought by hand.
+    fn read_letters(&mut self) -> Result<(), DriveError> {
+        for letter in self.folder.take_letters()? {
+            match letter.text.as_deref().and_then(read_news) {
+                Some(news) => self.hear(Input::News(news))?,
+                None => tracing::warn!("threw away a letter that is neither policy, resume nor halt"),
+            }
+            self.folder.throw_away(&letter)?;
+        }
+        Ok(())
+    }
+
+    /// Tells the device, and does what it wants. What it wants written down comes first and all at once, so that the
+    /// disk holds all of what one input did, or none of it.
+    fn hear(&mut self, input: Input) -> Result<(), DriveError> {
+        let moment = Moment { now: (self.clock)(), random: random()? };
+        let (mut records, mut effects) = (Vec::new(), Vec::new());
+        for output in self.device.handle(input, moment)? {
+            match output {
+                Output::Persist(more) => records.extend(more),
+                effect => effects.push(effect),
+            }
+        }
+        if !records.is_empty() {
+            self.file.append(&records)?;
+        }
+        effects.into_iter().for_each(|effect| self.act(effect));
+        self.file.rewrite_if_worth_it(self.device.ledger())?;
+        self.name_servers();
+        Ok(())
+    }
+
+    fn act(&mut self, effect: Output) {
+        match effect {
+            // Written down before; see above.
+            Output::Persist(_) => {}
+            Output::LeaveChallenge(random) => {
+                self.send(from_agent::What::Challenge(Challenge { random: random.to_vec() }));
+            }
+            Output::SendReceipt(note) => {
+                self.send(from_agent::What::Receipt(Receipt { note: note.to_string() }));
+            }
+            Output::AskBeacons(challenge) => self.ask(&challenge),
+            // What was accepted while stopping stands in the ledger and will be `interrupted`.
+            Output::Run(_) if self.stopping => {}
+            Output::Run(job) => {
+                tracing::info!(job.hash = %job.key().job, job.step = job.key().step, "runs a step");
+                let limit = self.chain().map(|chain| chain.policy().body.limits.output);
+                self.runs.start(&job, limit.unwrap_or_default());
+            }
+            Output::Kill(key, refusal) => {
+                tracing::warn!(job.hash = %key.job, why = %refusal, "kills a step");
+                self.runs.kill(&key, refusal.to_string());
+            }
+        }
+    }
+
+    fn send(&self, what: from_agent::What) {
+        if let Some(sender) = &*self.link.borrow() {
+            sender.send(what);
+        }
+    }
+
+    fn ask(&mut self, challenge: &[u8; 32]) {
+        while self.questions.try_join_next().is_some() {}
+        let Some(chain) = self.chain().filter(|_| self.questions.len() < MOST_QUESTIONS) else { return };
+        let question = Question::new(chain, challenge);
+        self.questions.spawn(beacons::ask(question, self.beacon_tls.clone(), self.to.clone()));
+    }
+
+    /// Tells the link which servers the newest policy names.
+    fn name_servers(&self) {
+        let Some(chain) = self.chain() else { return };
+        let named = link::servers(&chain.policy().body);
+        self.servers.send_if_modified(|held| {
+            let differs = *held != named;
+            *held = named;
+            differs
+        });
+    }
+
+    fn chain(&self) -> Option<&Chain> {
+        self.device.ledger().chain()
+    }
+
+    /// Kills what runs and writes down how it ended.
+    async fn stop(mut self, heard: &mut mpsc::Receiver<Heard>) -> Result<(), DriveError> {
+        (self.stopping, _) = (true, self.link.send_replace(None));
+        self.questions.abort_all();
+        self.runs.kill_all("the agent was stopped");
+        let all_ended = async {
+            while !self.runs.is_empty() {
+                match heard.recv().await {
+                    Some(Heard::Input(input @ Input::Ended(..))) => self.take(Heard::Input(input))?,
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            Ok(())
+        };
+        // What does not die in time is found started at the next start.
+        timeout(STOP_WITHIN, all_ended).await.unwrap_or(Ok(()))
+    }
+}
+
+/// One envelope, or a sequence of them.
+pub(crate) fn read_news(text: &str) -> Option<Vec<News>> {
+    let texts = read_sequence(text).unwrap_or_else(|| vec![text]);
+    texts.into_iter().map(|text| News::from_text(text).ok()).collect()
+}
+
+fn hello(ledger: &Ledger) -> Hello {
+    let facts = os::os_facts();
+    let chain = ledger.chain();
+    let holds = |chain: &Chain| {
+        let resumes = chain.resumes().iter().map(|resume| resume.hash.to_string());
+        resumes.chain(chain.halts().map(|halt| halt.hash.to_string())).collect()
+    };
+    Hello {
+        version: VERSION.to_owned(),
+        org: chain.map(|chain| chain.org().to_string()).unwrap_or_default(),
+        policy_number: chain.map(|chain| chain.policy().body.number).unwrap_or_default(),
+        holds: chain.map(holds).unwrap_or_default(),
+        hostname: os::hostname().unwrap_or_default(),
+        system: format!("{}, {} {}", facts.name, facts.kernel, facts.arch),
+    }
+}
+
+fn random() -> Result<[u8; 32], DriveError> {
+    let mut random = [0; 32];
+    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut random);
+    filled.map(|()| random).map_err(|_| DriveError::Random)
+}

@@ -1,0 +1,60 @@
+//! What this machine holds, for people: read from the disk alone.
+
+use std::fmt;
+use std::path::Path;
+
+use anyhow::Context as _;
+use countersign_agent::disk::ledger::read_ledger;
+use countersign_trust::chain::Chain;
+use countersign_trust::join::Enrolled;
+use countersign_trust::ledger::Ledger;
+use countersign_trust::receipt::{Receipt, Verdict};
+
+/// How many refusals are shown.
+const REFUSALS: usize = 5;
+
+/// Everything that is shown.
+pub struct Status {
+    chain: Chain,
+    enrolled: Enrolled,
+    ledger: Ledger,
+}
+
+impl Status {
+    /// Reads it.
+    pub fn read(data: &Path) -> anyhow::Result<Self> {
+        let ledger = read_ledger(data)?;
+        let lacks = "the ledger begins without an enrollment; enroll this machine anew, in an empty folder";
+        let chain = ledger.chain().cloned().context(lacks)?;
+        let enrolled = ledger.enrolled().cloned().context(lacks)?;
+        Ok(Self { chain, enrolled, ledger })
+    }
+
+    fn refusals(&self) -> Vec<Receipt> {
+        let receipts = self.ledger.spool().filter_map(|note| note.text().parse::<Receipt>().ok());
+        let refused: Vec<_> = receipts.filter(|receipt| receipt.verdict == Verdict::Refused).collect();
+        let skip = refused.len().saturating_sub(REFUSALS);
+        refused.into_iter().skip(skip).collect()
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let policy = self.chain.policy();
+        writeln!(f, "device        {}", self.enrolled.device)?;
+        writeln!(f, "organization  {} ({})", self.chain.org(), policy.body.name)?;
+        writeln!(f, "policy        {} ({})", policy.body.number, policy.hash)?;
+        let labels = self.enrolled.labels.iter().map(|(key, value)| format!("{key}={value}"));
+        writeln!(f, "labels        {}", labels.collect::<Vec<_>>().join(", "))?;
+        writeln!(f, "running       {}", self.ledger.started().len())?;
+        writeln!(f, "receipts      {} not acknowledged", self.ledger.spooled())?;
+        for halt in self.chain.active_halts() {
+            writeln!(f, "halt          {} by {}: {}", halt.hash, halt.by, halt.body.reason)?;
+        }
+        for refusal in self.refusals() {
+            let job = refusal.job.map_or_else(|| "no job".to_owned(), |job| job.to_string());
+            writeln!(f, "refused       {job}: {}", refusal.because)?;
+        }
+        Ok(())
+    }
+}
