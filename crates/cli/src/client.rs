@@ -17,7 +17,9 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, Response, StatusCode, header};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 use serde::Serialize;
@@ -100,12 +102,17 @@ impl Url {
             _ => (authority, 443),
         };
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let plain = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:_".contains(&b));
+        let plain =
+            !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-:_".contains(&b));
         plain.then(|| Self { host, port, prefix: prefix.to_owned() })
     }
 
     fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -165,7 +172,8 @@ impl Client {
         let (mut items, mut after) = (Vec::new(), None::<String>);
         loop {
             let mark = if path.contains('?') { '&' } else { '?' };
-            let path = after.map_or_else(|| path.to_owned(), |after| format!("{path}{mark}after={}", escaped(&after)));
+            let path = after
+                .map_or_else(|| path.to_owned(), |after| format!("{path}{mark}after={}", escaped(&after)));
             let page: Page<T> = self.get(&path)?;
             let empty = page.items.is_empty();
             items.extend(page.items);
@@ -185,7 +193,8 @@ impl Client {
 
     /// POST, text to text.
     pub fn post_text(&self, path: &str, body: String) -> Result<String, ClientError> {
-        self.call(Method::POST, path, "text/plain; charset=utf-8", body.into()).and_then(|bytes| self.text(bytes))
+        self.call(Method::POST, path, "text/plain; charset=utf-8", body.into())
+            .and_then(|bytes| self.text(bytes))
     }
 
     /// GET, for a stream that is read piece by piece without a time limit.
@@ -193,7 +202,10 @@ impl Client {
         let response = self.runtime.block_on(async {
             let mut open = self.timed(CONNECT, self.connect()).await?;
             let request = self.request(Method::GET, path, "", Bytes::new())?;
-            self.timed(self.limit, async { open.send_request(request).await.map_err(|error| self.lost(error)) }).await
+            self.timed(self.limit, async {
+                open.send_request(request).await.map_err(|error| self.lost(error))
+            })
+            .await
         })?;
         if response.status().is_success() {
             return Ok(Stream { client: self, body: response.into_body() });
@@ -212,11 +224,20 @@ impl Client {
     }
 
     /// On the open connection if there is one that still works, else on a new one.
-    async fn send(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Response<Incoming>, ClientError> {
+    async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, ClientError> {
         let kept = self.open.lock().ok().and_then(|mut open| open.take());
         let mut open = match kept {
-            Some(mut kept) if kept.ready().await.is_ok() => kept,
-            _ => self.timed(CONNECT, self.connect()).await?,
+            Some(mut kept) => match kept.ready().await {
+                Ok(()) => kept,
+                Err(_) => self.timed(CONNECT, self.connect()).await?,
+            },
+            None => self.timed(CONNECT, self.connect()).await?,
         };
         let request = self.request(method, path, kind, body)?;
         let response = open.send_request(request).await.map_err(|error| self.lost(error))?;
@@ -226,7 +247,13 @@ impl Client {
         Ok(response)
     }
 
-    fn request(&self, method: Method, path: &str, kind: &str, body: Bytes) -> Result<Request<Full<Bytes>>, ClientError> {
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        kind: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, ClientError> {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url.prefix))
@@ -242,11 +269,15 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {
-        let tcp = TcpStream::connect((self.url.host.as_str(), self.url.port)).await.map_err(|error| self.lost(error))?;
+        let tcp = TcpStream::connect((self.url.host.as_str(), self.url.port))
+            .await
+            .map_err(|error| self.lost(error))?;
         let _slower = tcp.set_nodelay(true);
-        let name = ServerName::try_from(self.url.host.clone()).map_err(|_| ClientError::Url(self.url.to_string()))?;
+        let name = ServerName::try_from(self.url.host.clone())
+            .map_err(|_| ClientError::Url(self.url.to_string()))?;
         let tls = self.tls.connect(name, tcp).await.map_err(|error| self.lost(error))?;
-        let (open, connection) = handshake(hyper_util::rt::TokioIo::new(tls)).await.map_err(|error| self.lost(error))?;
+        let (open, connection) =
+            handshake(hyper_util::rt::TokioIo::new(tls)).await.map_err(|error| self.lost(error))?;
         tokio::spawn(connection);
         Ok(open)
     }
@@ -276,7 +307,10 @@ impl Client {
     fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
         let problem = serde_json::from_slice::<Problem>(body).ok();
         let text = || String::from_utf8_lossy(body).trim().chars().take(300).collect();
-        let (code, detail) = problem.map_or_else(|| (String::new(), text()), |p| (p.code, if p.detail.is_empty() { p.title } else { p.detail }));
+        let (code, detail) = problem.map_or_else(
+            || (String::new(), text()),
+            |p| (p.code, if p.detail.is_empty() { p.title } else { p.detail }),
+        );
         ClientError::Status { url: self.url.to_string(), code, status, detail }
     }
 
@@ -298,7 +332,8 @@ pub struct Stream<'a> {
 impl Stream<'_> {
     /// The next piece; none at the end, and `Ok(Some(empty))` after `patience` without any.
     pub fn next(&mut self, patience: Duration) -> Result<Option<Bytes>, ClientError> {
-        let frame = self.client.runtime.block_on(async { tokio::time::timeout(patience, self.body.frame()).await });
+        let frame =
+            self.client.runtime.block_on(async { tokio::time::timeout(patience, self.body.frame()).await });
         match frame {
             Err(_) => Ok(Some(Bytes::new())),
             Ok(None) => Ok(None),
@@ -310,7 +345,10 @@ impl Stream<'_> {
     }
 }
 
-fn client_config(provider: Arc<CryptoProvider>, verifier: Arc<AnyCertificate>) -> Result<ClientConfig, rustls::Error> {
+fn client_config(
+    provider: Arc<CryptoProvider>,
+    verifier: Arc<AnyCertificate>,
+) -> Result<ClientConfig, rustls::Error> {
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .dangerous()

@@ -92,11 +92,15 @@ impl Home {
                 let what = "no organization is known here; begin one with `countersign init`, or join with `countersign login`";
                 return Err(Stop::Usage(what.to_owned()).into());
             }
-            (None, _) => return Err(Stop::Usage(format!("say which organization with --org: {list}")).into()),
+            (None, _) => {
+                return Err(Stop::Usage(format!("say which organization with --profile: {list}")).into());
+            }
         };
         let folder = self.folder.join("orgs").join(&name);
         if !names.contains(&name) {
-            return Err(Stop::Usage(format!("no organization `{name}` is known here; there are: {list}")).into());
+            return Err(
+                Stop::Usage(format!("no organization `{name}` is known here; there are: {list}")).into()
+            );
         }
         Profile::read(folder, name)
     }
@@ -116,7 +120,10 @@ impl Home {
         if let Ok(there) = Profile::read(folder.clone(), profile.name.clone())
             && there.org != profile.org
         {
-            let what = format!("the profile `{}` is of {}; choose another name with --profile", there.name, there.org);
+            let what = format!(
+                "the profile `{}` is of {}; choose another name with --profile",
+                there.name, there.org
+            );
             return Err(Stop::Usage(what).into());
         }
         let profile = Profile { folder, ..profile };
@@ -127,7 +134,8 @@ impl Home {
     /// Keeps a draft until its genesis policy is signed.
     pub fn add_draft(&self, genesis: &Sha256, draft: &Draft) -> anyhow::Result<()> {
         let path = self.draft_path(genesis);
-        write_private(&path, toml::to_string(draft)?.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
+        write_private(&path, toml::to_string(draft)?.as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// The draft of this genesis policy.
@@ -145,14 +153,24 @@ impl Home {
 
 impl Profile {
     /// A profile that is not written yet; [`Home::add`] does.
-    pub fn new(name: String, server: String, pin: Option<Sha256>, org: OrgId, me: Name, key: String, token: String) -> Self {
+    pub fn new(
+        name: String,
+        server: String,
+        pin: Option<Sha256>,
+        org: OrgId,
+        me: Name,
+        key: String,
+        token: String,
+    ) -> Self {
         Self { folder: PathBuf::new(), name, server, pin, org, me, key, token }
     }
 
     fn read(folder: PathBuf, name: String) -> anyhow::Result<Self> {
         let path = folder.join("profile.toml");
-        let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        let file: ProfileFile = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let file: ProfileFile =
+            toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
         let wrong = |what: &str| anyhow!("{}: {what} is damaged", path.display());
         let token = std::fs::read_to_string(folder.join("token")).unwrap_or_default();
         Ok(Self {
@@ -199,10 +217,13 @@ impl Profile {
 
 /// The home that the environment names: COUNTERSIGN_HOME, else `countersign` in the folder for configuration.
 pub fn default_home(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let in_config = variable("XDG_CONFIG_HOME").filter(|path| Path::new(path).is_absolute()).map(PathBuf::from);
+    let in_config =
+        variable("XDG_CONFIG_HOME").filter(|path| Path::new(path).is_absolute()).map(PathBuf::from);
     let in_config = in_config.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".config")));
     let in_config = in_config.or_else(|| variable("APPDATA").map(PathBuf::from));
-    variable("COUNTERSIGN_HOME").map(PathBuf::from).or_else(|| in_config.map(|folder| folder.join("countersign")))
+    variable("COUNTERSIGN_HOME")
+        .map(PathBuf::from)
+        .or_else(|| in_config.map(|folder| folder.join("countersign")))
 }
 
 #[cfg(test)]
@@ -212,7 +233,15 @@ mod tests {
     fn profile(name: &str, org: u8) -> Profile {
         let pin = Some(Sha256([3; 32]));
         let (org, me) = (OrgId([org; 32]), "anna".parse().unwrap());
-        Profile::new(name.to_owned(), "https://a:1".to_owned(), pin, org, me, "id.pub".to_owned(), "secret".to_owned())
+        Profile::new(
+            name.to_owned(),
+            "https://a:1".to_owned(),
+            pin,
+            org,
+            me,
+            "id.pub".to_owned(),
+            "secret".to_owned(),
+        )
     }
 
     #[test]
@@ -222,7 +251,10 @@ mod tests {
         assert!(home.profile(None).unwrap_err().to_string().contains("countersign init"));
         home.add(profile("home", 1)).unwrap();
         let read = home.profile(None).unwrap();
-        assert_eq!((read.org, read.token.as_str(), read.pin), (OrgId([1; 32]), "secret", Some(Sha256([3; 32]))));
+        assert_eq!(
+            (read.org, read.token.as_str(), read.pin),
+            (OrgId([1; 32]), "secret", Some(Sha256([3; 32])))
+        );
         home.add(profile("work", 2)).unwrap();
         assert!(home.profile(None).unwrap_err().to_string().contains("home, work"));
         assert_eq!(home.profile(Some("work")).unwrap().org, OrgId([2; 32]));
@@ -240,7 +272,9 @@ mod tests {
     #[test]
     fn the_home_is_where_the_environment_says() {
         let of = |set: &'static [(&str, &str)]| {
-            default_home(|name| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+            default_home(|name| {
+                set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            })
         };
         assert_eq!(of(&[("HOME", "/h")]), Some(PathBuf::from("/h/.config/countersign")));
         assert_eq!(of(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/c")]), Some(PathBuf::from("/c/countersign")));

@@ -58,8 +58,6 @@ pub enum Paint {
     Warn,
     /// Less important.
     Dim,
-    /// More important.
-    Bold,
 }
 
 impl Ui {
@@ -75,22 +73,9 @@ impl Ui {
         if self.json { self.line(&json.to_string()) } else { self.line(text().trim_end_matches('\n')) }
     }
 
-    /// Prints text where people read; nothing where programs read.
-    pub fn say(&self, text: &str) {
-        if !self.json {
-            self.line(text);
-        }
-    }
-
     fn line(&self, text: &str) {
         // Whoever closes the pipe has read enough.
         let _closed = writeln!(io::stdout().lock(), "{text}");
-    }
-
-    /// Prints bytes as they are.
-    pub fn raw(&self, bytes: &[u8]) {
-        let mut out = io::stdout().lock();
-        let _closed = out.write_all(bytes).and_then(|()| out.flush());
     }
 
     /// Says something beside the answer.
@@ -121,7 +106,9 @@ impl Ui {
             return Ok(true);
         }
         if !io::stdin().is_terminal() {
-            let what = format!("`{question}` cannot be asked without a terminal; say --yes if that is what you mean");
+            let what = format!(
+                "`{question}` cannot be asked without a terminal; say --yes if that is what you mean"
+            );
             return Err(Stop::Usage(what).into());
         }
         let mut err = io::stderr().lock();
@@ -139,7 +126,6 @@ fn paint(on: bool, how: Paint, word: &str) -> String {
         Paint::Bad => 31,
         Paint::Warn => 33,
         Paint::Dim => 2,
-        Paint::Bold => 1,
     };
     if on { format!("\u{1b}[{code}m{word}\u{1b}[0m") } else { word.to_owned() }
 }
@@ -234,7 +220,9 @@ fn civil(days: u64) -> (u64, u64, u64) {
 /// A span of time as people say it.
 pub fn span(seconds: u64) -> String {
     match seconds {
-        s if s >= 86_400 && s % 86_400 == 0 => count(usize::try_from(s / 86_400).unwrap_or(usize::MAX), "day", "days"),
+        s if s >= 86_400 && s % 86_400 == 0 => {
+            count(usize::try_from(s / 86_400).unwrap_or(usize::MAX), "day", "days")
+        }
         s if s >= 3_600 && s % 3_600 == 0 => format!("{} h", s / 3_600),
         s if s >= 60 && s % 60 == 0 => format!("{} min", s / 60),
         s => format!("{s} s"),

@@ -38,9 +38,12 @@ impl Signer {
             agent::keys(&socket).ok()?.contains(key).then_some(socket)
         };
         if wish.starts_with("SHA256:") {
-            let socket = socket.clone().context("a fingerprint names a key in the ssh-agent, and SSH_AUTH_SOCK is not set")?;
+            let socket = socket
+                .clone()
+                .context("a fingerprint names a key in the ssh-agent, and SSH_AUTH_SOCK is not set")?;
             let key = agent::keys(&socket)?.into_iter().find(|key| key.fingerprint() == wish);
-            let key = key.with_context(|| format!("the ssh-agent does not hold {wish}; `ssh-add` your key first"))?;
+            let key =
+                key.with_context(|| format!("the ssh-agent does not hold {wish}; `ssh-add` your key first"))?;
             return Ok(Self { key, place: Place::Agent(socket) });
         }
         let key = public_key(wish)?;
@@ -96,14 +99,16 @@ fn sign_with_keygen(path: &Path, namespace: &str, statement: &str) -> anyhow::Re
         bail!("`ssh-keygen -Y sign -f {}` ended with {}", path.display(), output.status);
     }
     let armor = String::from_utf8(output.stdout).context("`ssh-keygen` printed no text")?;
-    SshSig::from_armor(&armor).context("`ssh-keygen` printed a signature of another form; OpenSSH 8.9 or newer is needed")
+    SshSig::from_armor(&armor)
+        .context("`ssh-keygen` printed a signature of another form; OpenSSH 8.9 or newer is needed")
 }
 
 /// The public key that `wish` names: a file `id_*.pub` or the private file beside it.
 pub fn public_key(wish: &str) -> anyhow::Result<PublicKey> {
     let path = if wish.ends_with(".pub") { wish.to_owned() } else { format!("{wish}.pub") };
-    let line = std::fs::read_to_string(&path)
-        .with_context(|| format!("no public key at {path}; give `--key` an id_*.pub, or a fingerprint SHA256:…"))?;
+    let line = std::fs::read_to_string(&path).with_context(|| {
+        format!("no public key at {path}; give `--key` an id_*.pub, or a fingerprint SHA256:…")
+    })?;
     key_line(line.trim_end()).with_context(|| format!("{path} holds no key that can sign here"))
 }
 

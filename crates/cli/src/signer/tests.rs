@@ -13,7 +13,8 @@ struct Agent {
 impl Agent {
     fn start(folder: &Path) -> Self {
         let socket = folder.join("agent");
-        let child = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
+        let child =
+            Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
         while os_connects(&socket).is_err() {
             assert!(Instant::now() < deadline, "ssh-agent does not come up");
@@ -23,7 +24,8 @@ impl Agent {
     }
 
     fn add(&self, key: &Path) {
-        let added = Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket).status().unwrap();
+        let added =
+            Command::new("ssh-add").arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket).status().unwrap();
         assert!(added.success());
     }
 }
@@ -42,7 +44,11 @@ impl Drop for Agent {
 fn make_key(folder: &Path, kind: &str) -> PathBuf {
     let path = folder.join(format!("id_{kind}"));
     let bits = if kind == "rsa" { "3072" } else { "256" };
-    let made = Command::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-b", bits, "-f"]).arg(&path).status().unwrap();
+    let made = Command::new("ssh-keygen")
+        .args(["-q", "-N", "", "-t", kind, "-b", bits, "-f"])
+        .arg(&path)
+        .status()
+        .unwrap();
     assert!(made.success());
     path
 }

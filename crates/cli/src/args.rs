@@ -1,0 +1,191 @@
+//! What can be typed.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+use countersign_trust::ids::Name;
+
+use crate::cmd;
+
+/// Operate a fleet that obeys people, not its server.
+///
+/// Everything this program calls verified it has checked itself: signatures, the witnessed log, enrollments, receipts. What it
+/// only heard it calls what the server says.
+#[derive(Debug, Parser)]
+#[command(name = "countersign", version, propagate_version = true, max_term_width = 100, after_long_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Which organization, by the name of its profile; not needed while there is only one.
+    #[arg(long, short = 'p', global = true, env = "COUNTERSIGN_PROFILE", value_name = "NAME")]
+    pub profile: Option<String>,
+    /// The key to sign with: id_*.pub, the file beside it, or SHA256:… of a key in the ssh-agent.
+    #[arg(long, short = 'k', global = true, env = "COUNTERSIGN_KEY", value_name = "KEY")]
+    pub key: Option<String>,
+    /// Answer in JSON; one object a line where things go on.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Take every question as answered with yes.
+    #[arg(long, short = 'y', global = true)]
+    pub yes: bool,
+    /// No colors; they are shown on a terminal only, and never with NO_COLOR.
+    #[arg(long, global = true)]
+    pub no_color: bool,
+    /// Where profiles are kept [default: ~/.config/countersign].
+    #[arg(long, global = true, env = "COUNTERSIGN_HOME", value_name = "FOLDER", hide = true)]
+    pub home: Option<PathBuf>,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for a job: it ended well on every device
+  1  failed; for a job: it failed somewhere
+  2  the command makes no sense as written
+  3  refused: by a device, a rule, or because too few people have signed
+  4  nobody answered
+  5  ALARM: what the server shows does not hold
+
+Examples:
+  countersign init --name Home --person me --key ~/.ssh/id_ed25519.pub --server https://rmm.example:8443 \\
+      --setup-token setup-token --beacon https://b.example:7001 --witness https://w.example:7002
+  countersign enroll token --site lund --label kind=register --count 12 --until 2h
+  countersign run --on kind=register --why 'printers hang' -- /usr/bin/systemctl restart cups
+  countersign inbox
+  countersign halt --reason 'server in the wrong hands'";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Begin an organization: compose, sign and publish its first policy.
+    Init(cmd::init::InitArgs),
+    /// Join an organization that others have begun: save where it is and who you are.
+    Login(cmd::login::LoginArgs),
+    /// Run a program or a script on devices.
+    Run(cmd::run::RunArgs),
+    /// What became of jobs.
+    #[command(subcommand)]
+    Job(cmd::job::JobCommand),
+    /// What waits for your signature.
+    Inbox,
+    /// Check something that others have signed, and sign it too.
+    Approve(cmd::approve::ApproveArgs),
+    /// Stop: at once, everywhere, without asking anybody.
+    Halt(cmd::halt::HaltArgs),
+    /// Lift halts, and say what must be signed anew.
+    Resume(cmd::resume::ResumeArgs),
+    /// Take devices in.
+    #[command(subcommand)]
+    Enroll(cmd::enroll::EnrollCommand),
+    /// Devices, as their enrollments say.
+    #[command(subcommand)]
+    Device(cmd::device::DeviceCommand),
+    /// Who may sign.
+    #[command(subcommand)]
+    Person(cmd::person::PersonCommand),
+    /// Who may do what.
+    #[command(subcommand)]
+    Policy(cmd::policy::PolicyCommand),
+    /// The organization's log.
+    #[command(subcommand)]
+    Log(cmd::log::LogCommand),
+    /// Write the evidence of a job into folders that anybody can check offline.
+    Audit(cmd::audit::AuditArgs),
+    /// Tokens for the server's API.
+    #[command(subcommand)]
+    Token(cmd::token::TokenCommand),
+    /// The organization at a glance.
+    Status,
+}
+
+/// `key=value`, both names.
+pub fn label(text: &str) -> Result<(Name, Name), String> {
+    let (key, value) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is no label; write `key=value`"))?;
+    Ok((name(key)?, name(value)?))
+}
+
+/// A name.
+pub fn name(text: &str) -> Result<Name, String> {
+    text.parse().map_err(|error: countersign_trust::ids::IdError| error.to_string())
+}
+
+/// A span of time in seconds: `90`, `90s`, `10m`, `2h`, `7d`, `1w`.
+pub fn duration(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no span of time; write for example `30s`, `10m`, `2h`, `7d`");
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3_600,
+        Some('d') => 86_400,
+        Some('w') => 604_800,
+        _ => return text.parse().map_err(|_| wrong()),
+    };
+    let digits = text.get(..text.len() - 1).unwrap_or_default();
+    let number: u64 = digits.parse().map_err(|_| wrong())?;
+    number.checked_mul(unit).ok_or_else(wrong)
+}
+
+/// `share:soak`: a cumulative share in percent, with up to two decimals, and how long after the start.
+pub fn wave(text: &str) -> Result<(u64, u64), String> {
+    let wrong =
+        || format!("`{text}` is no wave; write `share:soak`, for example `5%:0s`, `25%:1h` and `100%:4h`");
+    let (share, soak) = text.split_once(':').ok_or_else(wrong)?;
+    let share = share.strip_suffix('%').unwrap_or(share);
+    let (whole, decimals) = share.split_once('.').unwrap_or((share, ""));
+    if decimals.len() > 2 || whole.len() > 3 {
+        return Err(wrong());
+    }
+    let hundredths: u64 = format!("{decimals:0<2}").parse().map_err(|_| wrong())?;
+    let whole: u64 = whole.parse().map_err(|_| wrong())?;
+    match whole * 100 + hundredths {
+        share @ 1..=10_000 => Ok((share, duration(soak)?)),
+        _ => Err(wrong()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn spans_of_time_have_a_unit() {
+        for (text, seconds) in
+            [("90", 90), ("90s", 90), ("10m", 600), ("2h", 7_200), ("7d", 604_800), ("1w", 604_800)]
+        {
+            assert_eq!(duration(text), Ok(seconds), "{text}");
+        }
+        for bad in ["", "h", "1.5h", "-1s", "1y", "999999999999999999w"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn waves_are_shares_in_percent_and_a_soak_time() {
+        for (text, wave_) in [
+            ("5%:0s", (500, 0)),
+            ("100:4h", (10_000, 14_400)),
+            ("0.5%:60", (50, 60)),
+            ("12.25:1m", (1_225, 60)),
+        ] {
+            assert_eq!(wave(text), Ok(wave_), "{text}");
+        }
+        for bad in ["5%", "0:0", "101:0", "1.234:0", "x:0", "5:x", "5:"] {
+            assert!(wave(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn labels_are_two_names() {
+        assert_eq!(label("kind=register"), Ok(("kind".parse().unwrap(), "register".parse().unwrap())));
+        for bad in ["kind", "=x", "kind=", "kind=å"] {
+            assert!(label(bad).is_err(), "{bad}");
+        }
+    }
+}

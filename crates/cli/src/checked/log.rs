@@ -1,0 +1,248 @@
+//! The organization's log, read leaf by leaf: it must continue what was seen before and match a witnessed checkpoint.
+
+use anyhow::{Context as _, anyhow};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use countersign_trust::chain::{Chain, log_keys};
+use countersign_trust::checkpoint::{Checkpoint, verify_checkpoint};
+use countersign_trust::envelope::leaf;
+use countersign_trust::ids::{OrgId, Sha256};
+use countersign_trust::merkle::{EMPTY_ROOT, entries_path, leaf_hash, node_hash};
+use countersign_trust::note::Note;
+use serde::{Deserialize, Serialize};
+
+use crate::client::Client;
+use crate::home::Profile;
+use crate::output::{Stop, plain};
+
+const LOG: &str = "log.json";
+/// Entries in a full bundle.
+const BUNDLE: u64 = 256;
+
+/// A log as far as it was read: enough to go on from there, and every leaf but those of receipts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SeenLog {
+    /// The log's name; empty before the first look.
+    pub origin: String,
+    /// How many leaves were read.
+    pub size: u64,
+    /// The roots of the complete subtrees, the largest first, in base64.
+    peaks: Vec<String>,
+    /// The leaves that are not of receipts.
+    pub leaves: Vec<Leaf>,
+    /// The leaves of receipts that were read this time; they are not kept.
+    #[serde(skip)]
+    pub batches: Vec<Leaf>,
+}
+
+/// What a leaf says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leaf {
+    /// Its place, counted from 0.
+    pub index: u64,
+    /// The kind of statement, or `join` or `receipts`.
+    pub kind: String,
+    /// The hash of the statement, in hexadecimal.
+    pub statement: String,
+    /// The hash of the signatures.
+    pub signatures: String,
+}
+
+impl Leaf {
+    /// Reads a leaf of `org`.
+    pub fn read(org: &OrgId, index: u64, entry: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(entry).ok()?;
+        let mut lines = text.lines().skip(2);
+        let (kind, statement, signatures) = (lines.next()?, lines.next()?, lines.next()?);
+        let printed = leaf(org, kind, &statement.parse().ok()?, &signatures.parse().ok()?);
+        let (kind, statement, signatures) = (kind.to_owned(), statement.to_owned(), signatures.to_owned());
+        (printed == text).then_some(Self { index, kind, statement, signatures })
+    }
+
+    /// The bytes that stand in the log.
+    pub fn print(&self, org: &OrgId) -> Option<String> {
+        Some(leaf(org, &self.kind, &self.statement.parse().ok()?, &self.signatures.parse().ok()?))
+    }
+}
+
+/// The right edge of a tree: all that is needed to add leaves and to know the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edge {
+    size: u64,
+    peaks: Vec<Sha256>,
+}
+
+impl Edge {
+    fn push(&mut self, leaf: Sha256) {
+        let mut node = leaf;
+        // Two complete subtrees of one size become one of twice the size: as carrying in a sum.
+        for _ in 0..self.size.trailing_ones() {
+            node = self.peaks.pop().map_or(node, |left| node_hash(&left, &node));
+        }
+        self.peaks.push(node);
+        self.size += 1;
+    }
+
+    fn root(&self) -> Sha256 {
+        let joined = self.peaks.iter().rev().copied().reduce(|right, left| node_hash(&left, &right));
+        joined.unwrap_or(EMPTY_ROOT)
+    }
+}
+
+impl SeenLog {
+    /// What was seen last, or nothing yet.
+    pub fn kept(profile: &Profile) -> anyhow::Result<Self> {
+        match profile.kept(LOG) {
+            Some(text) => serde_json::from_str(&text).context("what was kept of the log is damaged"),
+            None => Ok(Self::default()),
+        }
+    }
+
+    /// Keeps it for the next time.
+    pub fn keep(&self, profile: &Profile) -> anyhow::Result<()> {
+        profile.keep(LOG, serde_json::to_string(self)?.as_bytes())
+    }
+
+    /// The leaves of one kind.
+    pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Leaf> {
+        self.leaves.iter().filter(move |leaf| leaf.kind == kind)
+    }
+
+    /// Whether this is `earlier` read on, as far as their leaves tell.
+    pub fn continues(&self, earlier: &Self) -> bool {
+        self.origin == earlier.origin
+            && self.size >= earlier.size
+            && (self.size > earlier.size || self.peaks == earlier.peaks)
+            && self.leaves.starts_with(&earlier.leaves)
+    }
+
+    /// Reads on to the newest checkpoint, which must be witnessed and must continue what was seen.
+    /// `path` is that of the log on the server, with `{*path}` in it.
+    pub fn advance(&self, chain: &Chain, server: &Client, path: &str) -> anyhow::Result<Self> {
+        let at = |inner: &str| path.replace("{*path}", inner);
+        let note: Note = server.get_text(&at("checkpoint"))?.parse().context("the server's checkpoint")?;
+        let Checkpoint { origin, size, root } = witnessed(chain, &note)?;
+        let mut seen = if self.origin == origin { self.clone() } else { Self { origin, ..Self::default() } };
+        if size < seen.size {
+            let what =
+                format!("the log had {} leaves before, the server shows a checkpoint of {size}", seen.size);
+            return Err(Stop::Alarm(what).into());
+        }
+        let mut edge = seen.edge()?;
+        while edge.size < size {
+            let bundle = edge.size / BUNDLE;
+            let end = size.min((bundle + 1) * BUNDLE);
+            let width = u16::try_from(end - bundle * BUNDLE)?;
+            let bytes = server.get_bytes(&at(&entries_path(bundle, width)))?;
+            let entries =
+                split_bundle(&bytes).ok_or_else(|| anyhow!("bundle {bundle} of the log is malformed"))?;
+            let fresh = entries.iter().skip(usize::try_from(edge.size - bundle * BUNDLE)?);
+            let before = edge.size;
+            for entry in fresh.take(usize::try_from(end - before)?) {
+                seen.add(&chain.org(), edge.size, entry)?;
+                edge.push(leaf_hash(entry));
+            }
+            if edge.size != end {
+                let what = format!(
+                    "bundle {bundle} of the log ends at leaf {}, the checkpoint says {size}",
+                    edge.size
+                );
+                return Err(Stop::Alarm(what).into());
+            }
+        }
+        if edge.root() != root {
+            let what = format!(
+                "the log's {size} leaves, continued from the {} seen before, have root {}; the witnessed checkpoint says {root}: the server shows two histories",
+                self.size,
+                edge.root()
+            );
+            return Err(Stop::Alarm(what).into());
+        }
+        seen.size = edge.size;
+        seen.peaks = edge.peaks.iter().map(|peak| STANDARD.encode(peak.0)).collect();
+        Ok(seen)
+    }
+
+    fn add(&mut self, org: &OrgId, index: u64, entry: &[u8]) -> anyhow::Result<()> {
+        let read = Leaf::read(org, index, entry);
+        let leaf = read.ok_or_else(|| {
+            let found = plain(&String::from_utf8_lossy(entry).chars().take(120).collect::<String>());
+            Stop::Alarm(format!("leaf {index} of the log is none of this organization: {found}"))
+        })?;
+        if leaf.kind == "receipts" {
+            self.batches.push(leaf)
+        } else {
+            self.leaves.push(leaf)
+        }
+        Ok(())
+    }
+
+    fn edge(&self) -> anyhow::Result<Edge> {
+        let read = |peak: &String| STANDARD.decode(peak).ok()?.try_into().ok().map(Sha256);
+        let peaks: Option<Vec<Sha256>> = self.peaks.iter().map(read).collect();
+        let peaks = peaks.filter(|peaks| u32::try_from(peaks.len()) == Ok(self.size.count_ones()));
+        Ok(Edge { size: self.size, peaks: peaks.context("what was kept of the log is damaged")? })
+    }
+}
+
+/// A checkpoint of the newest policy's log, cosigned by its witnesses. Right after a change of witnesses those of the
+/// policy before still count.
+fn witnessed(chain: &Chain, note: &Note) -> anyhow::Result<Checkpoint> {
+    let newest = &chain.policy().body;
+    let mut last = None;
+    for held in chain.policies().iter().rev().filter(|held| held.body.log.key == newest.log.key) {
+        match verify_checkpoint(note, log_keys(&held.body, &held.body.witnesses)) {
+            Ok((checkpoint, _)) => return Ok(checkpoint),
+            Err(error) => last = last.or(Some(error)),
+        }
+    }
+    let why = last.map(|error| error.to_string()).unwrap_or_default();
+    Err(Stop::Alarm(format!("the server's checkpoint does not hold: {}", plain(&why))).into())
+}
+
+/// The entries of a bundle, each after its length in two bytes.
+///
+/// Source: c2sp.org/tlog-tiles, "Log entries".
+fn split_bundle(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut entries = Vec::new();
+    while !bytes.is_empty() {
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        let (entry, tail) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        entries.push(entry);
+        bytes = tail;
+    }
+    Some(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_trust::merkle::Tree;
+
+    #[test]
+    fn an_edge_has_the_root_of_the_whole_tree_at_every_size() {
+        let (mut edge, mut tree) = (Edge::default(), Tree::default());
+        for number in 0..600_u32 {
+            assert_eq!(edge.root(), tree.root(), "at {number}");
+            let leaf = leaf_hash(&number.to_be_bytes());
+            edge.push(leaf);
+            tree.push(leaf);
+        }
+    }
+
+    #[test]
+    fn a_leaf_is_read_only_in_its_one_form() {
+        let org = OrgId([1; 32]);
+        let text = leaf(&org, "join", &Sha256([2; 32]), &Sha256::of(b""));
+        let read = Leaf::read(&org, 7, text.as_bytes()).unwrap();
+        assert_eq!((read.index, read.kind.as_str(), read.print(&org)), (7, "join", Some(text.clone())));
+        assert!(Leaf::read(&OrgId([9; 32]), 7, text.as_bytes()).is_none());
+        assert!(Leaf::read(&org, 7, format!("{text}\n").as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_bundle_is_split_by_its_lengths_and_refused_when_cut() {
+        assert_eq!(split_bundle(b"\x00\x01a\x00\x02bc"), Some(vec![&b"a"[..], &b"bc"[..]]));
+        assert_eq!(split_bundle(b"\x00\x03a"), None);
+    }
+}

@@ -1,0 +1,164 @@
+//! What an approver should see of a statement before signing it.
+
+use countersign_trust::envelope::Signed;
+use countersign_trust::statement::enroll::{Enroll, What};
+use countersign_trust::statement::halt::Halt;
+use countersign_trust::statement::job::{Job, Targets};
+use countersign_trust::statement::policy::Policy;
+use countersign_trust::statement::resume::Resume;
+use countersign_trust::statement::{self, Kind};
+use countersign_wire::http::{JobSummary, StatementView, paths};
+
+use crate::approval::{approval, signed_by};
+use crate::cmd::job::ReadJob;
+use crate::cmd::policy::show_change;
+use crate::cmd::run::describe;
+use crate::context::{Context, Session};
+use crate::difference;
+use crate::output::{Stop, indent, plain_lines, short, time};
+use crate::resemble;
+
+/// Shows a statement and checks what can be checked of it.
+pub fn look(context: &Context, session: &Session, signed: &Signed, targets: &[String]) -> anyhow::Result<()> {
+    match signed.kind()? {
+        Kind::Job => job(context, session, signed, targets)?,
+        Kind::Policy => show_change(context, session, &statement::read::<Policy>(signed.statement())?)?,
+        Kind::Enroll => enroll(context, session, signed)?,
+        Kind::Resume => resume(context, session, signed)?,
+        Kind::Halt => drop(statement::read::<Halt>(signed.statement())?),
+    }
+    context.ui.note("The exact text:");
+    context.ui.note(plain_lines(signed.statement()).trim_end());
+    Ok(())
+}
+
+fn job(context: &Context, session: &Session, signed: &Signed, targets: &[String]) -> anyhow::Result<()> {
+    let view = StatementView {
+        hash: signed.hash().to_string(),
+        kind: Kind::Job.to_string(),
+        state: String::new(),
+        missing: String::new(),
+        envelope: signed.to_string(),
+        targets: targets.to_vec(),
+        received: 0,
+    };
+    let read = ReadJob::read(session, view)?;
+    let chain = &session.checked.chain;
+    let devices = read.devices(session)?;
+    read.job
+        .check(chain.policy().body.limits.life)
+        .map_err(|error| Stop::Refused(format!("no device would run this: {error}")))?;
+    context.ui.note(&describe(session, &read.job, &read.hash, &devices));
+    let by = signed_by(chain, signed);
+    let people: Vec<&str> = by.people().map(|name| name.as_str()).collect();
+    context.ui.note(&format!("Signed so far by {} (verified)", people.join(", ")));
+    context.ui.note(indent(&approval(chain, &read.job, &by, &devices).words()).trim_end());
+    for warning in doubts(context, session, &read.job) {
+        context.ui.warn(&warning);
+    }
+    match last_job(session, signed)? {
+        None => context.ui.note("There is no earlier job that verifies."),
+        Some((hash, before)) => {
+            let changed = difference::lines(&comparable(&before), &comparable(&read.job));
+            let changed = if changed.is_empty() { "nothing but time and id\n".to_owned() } else { changed };
+            context.ui.note(&format!(
+                "Difference to the last job that verifies, {}:\n{}",
+                short(&hash),
+                indent(&changed).trim_end()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What should make an approver look twice.
+fn doubts(context: &Context, session: &Session, job: &Job) -> Vec<String> {
+    let chain = &session.checked.chain;
+    let mut found = Vec::new();
+    if job.policy != chain.policy().hash {
+        found.push("it was made under an older policy; both its rules and the newest must be met".to_owned());
+    }
+    if job.resume != chain.resume() {
+        found.push("it was made before the newest resume, which may cut it off for ever".to_owned());
+    }
+    if job.not_after <= context.now {
+        found.push(format!("its time is over since {}", time(job.not_after.0)));
+    }
+    if let Targets::Labels(wanted) = &job.targets
+        && wanted.joins
+    {
+        found.push("it also runs on devices that join later".to_owned());
+    }
+    found
+}
+
+/// The newest other job that the server lists and that verifies.
+fn last_job(
+    session: &Session,
+    other_than: &Signed,
+) -> anyhow::Result<Option<(countersign_trust::ids::Sha256, Job)>> {
+    let listed: Vec<JobSummary> = session.server.pages(&session.path(paths::JOBS, &[]), 50)?;
+    let mut listed: Vec<JobSummary> = listed
+        .into_iter()
+        .filter(|job| job.state == "logged" && job.hash != other_than.hash().to_string())
+        .collect();
+    listed.sort_by_key(|job| std::cmp::Reverse(job.received));
+    for summary in listed {
+        if let Ok(read) = session.statement(&summary.hash).and_then(|view| ReadJob::read(session, view)) {
+            return Ok(Some((read.hash, read.job)));
+        }
+    }
+    Ok(None)
+}
+
+/// A job's text without what differs between any two.
+fn comparable(job: &Job) -> String {
+    let (not_before, not_after) = (
+        countersign_trust::time::Time(0),
+        countersign_trust::time::Time(job.not_after.0.saturating_sub(job.not_before.0)),
+    );
+    let same = Job { id: countersign_trust::ids::StatementId([0; 16]), not_before, not_after, ..job.clone() };
+    statement::write(&same).0
+}
+
+fn enroll(context: &Context, session: &Session, signed: &Signed) -> anyhow::Result<()> {
+    let enroll: Enroll = statement::read(signed.statement())?;
+    let known: Vec<&str> = session
+        .checked
+        .devices
+        .enrolled
+        .values()
+        .flat_map(|device| device.labels.values())
+        .map(|value| value.as_str())
+        .collect();
+    let (words, labels) = match &enroll.what {
+        What::Batch(batch) => (
+            format!(
+                "takes in the first {} devices that join with a token, at {}, until {}",
+                batch.count,
+                batch.site,
+                time(batch.until.0)
+            ),
+            Some((&batch.site, &batch.labels)),
+        ),
+        What::Device(device) => (
+            format!("takes in one device at {}, or changes its labels", device.site),
+            Some((&device.site, &device.labels)),
+        ),
+        What::Retire(retire) => (format!("lets {} go", short(&retire.device)), None),
+    };
+    context.ui.note(&format!("An enrollment: {words}"));
+    if let Some((site, labels)) = labels {
+        let used = std::iter::once(site).chain(labels.values()).map(|value| value.as_str());
+        resemble::warnings("label", used, known).iter().for_each(|warning| context.ui.warn(warning));
+    }
+    Ok(())
+}
+
+fn resume(context: &Context, session: &Session, signed: &Signed) -> anyhow::Result<()> {
+    let resume: Resume = statement::read(signed.statement())?;
+    for line in super::super::resume::words(&session.checked.chain, &resume) {
+        context.ui.note(&line);
+    }
+    Ok(())
+}

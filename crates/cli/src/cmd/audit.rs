@@ -1,0 +1,205 @@
+//! `countersign audit`: the evidence of a job, a folder for each device, to be judged offline by anybody.
+//!
+//! The layout is that of `crates/trust/vectors/README.md`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Args;
+use countersign_trust::delivery::News;
+use countersign_trust::envelope::Logged;
+use countersign_trust::ids::DeviceId;
+use countersign_trust::join::enrolled_by_join;
+use countersign_trust::merkle::{Tree, leaf_hash};
+use countersign_trust::statement::job::Targets;
+use countersign_wire::http::{DeliveryEvidence, EnrollmentEvidence, ReceiptView, paths};
+use serde_json::json;
+
+use crate::client::ClientError;
+use crate::cmd::job::ReadJob;
+use crate::context::{Context, Session};
+use crate::output::{Stop, count, plain, short};
+use crate::receipts;
+
+/// Write the evidence of a job into folders that anybody can check offline.
+///
+/// One folder for each device: the policies, the enrollment, the job with its signatures and its place in the log, the Clears,
+/// and the device's receipts. Nothing in them needs to be believed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Example:\n  countersign audit 91c0a4 --into evidence")]
+pub struct AuditArgs {
+    /// The job, by its hash or the beginning of it.
+    job: String,
+    /// Only this device.
+    #[arg(long)]
+    device: Option<String>,
+    /// Into which folder; it is made.
+    #[arg(long, value_name = "FOLDER", default_value = "evidence")]
+    into: PathBuf,
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: &AuditArgs) -> anyhow::Result<()> {
+    let session = context.open()?;
+    let read = ReadJob::fetch(&session, &args.job)?;
+    let mut targets = read.targets.clone();
+    if let Some(device) = &args.device {
+        let wanted = session.checked.devices.named(device)?.device;
+        targets.retain(|id| *id == wanted);
+        if targets.is_empty() {
+            return Err(Stop::Usage(format!("{wanted} is no target of this job")).into());
+        }
+    }
+    let all: Vec<EnrollmentEvidence> =
+        session.server.pages(&session.path(paths::ENROLLMENTS, &[]), usize::MAX)?;
+    let receipts: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
+    let mut gaps = Vec::new();
+    for id in &targets {
+        let folder = args.into.join(short(&read.hash)).join(id.to_string());
+        let bundle = Bundle { session: &session, read: &read, id, folder: &folder };
+        gaps.extend(bundle.write(&all, &receipts)?.into_iter().map(|gap| format!("{}: {gap}", short(id))));
+    }
+    let into = args.into.join(short(&read.hash)).display().to_string();
+    context.ui.answer(&json!({"folder": into, "devices": targets.len(), "gaps": gaps}), || {
+        let number = count(targets.len(), "device", "devices");
+        format!("Evidence of {} on {number} is in {into}", short(&read.hash))
+    });
+    gaps.iter().for_each(|gap| context.ui.warn(&plain(gap)));
+    Ok(())
+}
+
+struct Bundle<'a> {
+    session: &'a Session,
+    read: &'a ReadJob,
+    id: &'a DeviceId,
+    folder: &'a Path,
+}
+
+impl Bundle<'_> {
+    /// Writes it; returns what is missing.
+    fn write(
+        &self,
+        enrollments: &[EnrollmentEvidence],
+        receipts: &[ReceiptView],
+    ) -> anyhow::Result<Vec<String>> {
+        let chain = &self.session.checked.chain;
+        let mut gaps = Vec::new();
+        self.put("org", &format!("{}\n", chain.org()))?;
+        for (number, news) in News::since(chain, 0).iter().enumerate() {
+            self.put(&format!("chain/{number:03}.txt"), &news.to_string())?;
+        }
+        gaps.extend(self.enrollment(enrollments)?);
+        self.put("job.txt", &self.read.view.envelope)?;
+        if Logged::from_text(&self.read.view.envelope).is_err() {
+            gaps.push("the job is not in the log yet".to_owned());
+        }
+        self.target()?;
+        gaps.extend(self.delivery()?);
+        gaps.extend(self.receipts(receipts)?);
+        Ok(gaps)
+    }
+
+    fn put(&self, name: &str, text: &str) -> anyhow::Result<()> {
+        let path = self.folder.join(name);
+        std::fs::create_dir_all(path.parent().unwrap_or(self.folder))
+            .with_context(|| format!("cannot make the folder of {}", path.display()))?;
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn enrollment(&self, all: &[EnrollmentEvidence]) -> anyhow::Result<Option<String>> {
+        let chain = &self.session.checked.chain;
+        let Some(device) = self.session.checked.devices.enrolled.get(self.id) else {
+            return Ok(Some("no enrollment that holds".to_owned()));
+        };
+        for evidence in all {
+            let Ok(enroll) = Logged::from_text(&evidence.enroll) else { continue };
+            if enroll.signed.hash() != device.enroll {
+                continue;
+            }
+            if let Some(join) = &evidence.join {
+                let same = join
+                    .note
+                    .parse()
+                    .ok()
+                    .zip(join.proof.parse().ok())
+                    .and_then(|(note, proof)| enrolled_by_join(chain, &enroll, &note, &proof).ok());
+                if same.is_none_or(|same| same.device != *self.id) {
+                    continue;
+                }
+                self.put("join.note", &join.note)?;
+                self.put("join.tlog-proof", &join.proof)?;
+            }
+            self.put("enroll.txt", &evidence.enroll)?;
+            return Ok(None);
+        }
+        Ok(Some("the server shows no evidence of its enrollment".to_owned()))
+    }
+
+    /// The place of the device in the list of targets.
+    fn target(&self) -> anyhow::Result<()> {
+        let (Targets::List(_), Some(index)) =
+            (&self.read.job.targets, self.read.targets.iter().position(|id| id == self.id))
+        else {
+            return Ok(());
+        };
+        let tree: Tree = self.read.targets.iter().map(|id| leaf_hash(&id.0)).collect();
+        let index = u64::try_from(index)?;
+        let path: Vec<String> =
+            tree.inclusion(index, tree.size())?.iter().map(|hash| STANDARD.encode(hash.0)).collect();
+        self.put("target", &lines(&[format!("index {index}")], &path))
+    }
+
+    /// Challenge and Clears. The clocks of the device are not known: `now` is written as if no time had passed.
+    fn delivery(&self) -> anyhow::Result<Option<String>> {
+        let (hash, device) = (self.read.hash.to_string(), self.id.to_string());
+        let path = self.session.path(paths::JOB_DELIVERY, &[("hash", &hash), ("device", &device)]);
+        let shown: Result<DeliveryEvidence, ClientError> = self.session.server.get(&path);
+        let shown = match shown {
+            Ok(shown) => shown,
+            Err(ClientError::Status { .. }) => return Ok(Some("it was not delivered yet".to_owned())),
+            Err(error) => return Err(error.into()),
+        };
+        self.put("challenge", &format!("{}\n", shown.challenge))?;
+        for (number, clear) in (1..).zip(&shown.clears) {
+            self.put(&format!("clears/{number}.clear"), &clear.note)?;
+            let head = [format!("index {}", clear.index), format!("size {}", clear.size)];
+            self.put(&format!("clears/{number}.path"), &lines(&head, &clear.path))?;
+        }
+        let wall = shown.sent.saturating_mul(1_000);
+        let now = format!(
+            "drawn_boot_ms 0\ndrawn_wall_ms {wall}\narrived_boot_ms 0\narrived_wall_ms {wall}\nnow_boot_ms 0\nnow_wall_ms {wall}\n\
+             floor 0\nversion {}\nrunning 0\nreceipts 0\ndisk room\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        self.put("now", &now)?;
+        Ok(None)
+    }
+
+    fn receipts(&self, all: &[ReceiptView]) -> anyhow::Result<Option<String>> {
+        let mut found = 0;
+        for view in all.iter().filter(|view| view.device == self.id.to_string()) {
+            if receipts::verified(&self.session.checked, self.id, &self.read.hash, &view.note).is_err() {
+                continue;
+            }
+            found += 1;
+            let name = format!("receipts/{:06}", view.number);
+            self.put(&format!("{name}.note"), &view.note)?;
+            if let Some(place) = &view.place {
+                let head = [
+                    format!("index {}", place.index),
+                    format!("size {}", place.size),
+                    format!("root {}", place.root),
+                ];
+                self.put(&format!("{name}.path"), &lines(&head, &place.path))?;
+                self.put(&format!("{name}.tlog-proof"), &place.proof)?;
+            }
+        }
+        Ok((found == 0).then(|| "there is no receipt about this job".to_owned()))
+    }
+}
+
+fn lines(head: &[String], rest: &[String]) -> String {
+    head.iter().chain(rest).map(|line| format!("{line}\n")).collect()
+}

@@ -1,0 +1,113 @@
+//! `countersign device`: devices as their enrollments say, and beside it what the server says.
+
+use std::collections::BTreeMap;
+
+use clap::Subcommand;
+use countersign_trust::ids::Name;
+use countersign_wire::http::{DeviceView, paths};
+use serde_json::{Value, json};
+
+use crate::args::label;
+use crate::checked::Device;
+use crate::cmd::run::site;
+use crate::context::{Context, Session};
+use crate::output::{count, plain, short, table, time};
+
+/// Devices, as their enrollments say.
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// All of them.
+    List {
+        /// Only those that carry this label; of several all must hold.
+        #[arg(long = "on", value_name = "LABEL=VALUE", value_parser = label)]
+        on: Vec<(Name, Name)>,
+    },
+    /// One of them.
+    Show {
+        /// Its id, or the beginning of it.
+        device: String,
+    },
+}
+
+/// Runs it.
+pub fn run(context: &Context, command: DeviceCommand) -> anyhow::Result<()> {
+    let session = context.open()?;
+    let views = views(&session)?;
+    match command {
+        DeviceCommand::List { on } => {
+            let carries =
+                |device: &&Device| on.iter().all(|(key, value)| device.labels.get(key) == Some(value));
+            let devices: Vec<&Device> = session.checked.devices.enrolled.values().filter(carries).collect();
+            list(context, &devices, &views);
+        }
+        DeviceCommand::Show { device } => show(context, session.checked.devices.named(&device)?, &views),
+    }
+    let stray = views
+        .keys()
+        .filter(|id| !session.checked.devices.enrolled.keys().any(|known| known.to_string() == **id))
+        .count();
+    if stray > 0 {
+        let number = count(stray, "device", "devices");
+        context.ui.warn(&format!("the server speaks of {number} whose enrollment does not hold; left out"));
+    }
+    Ok(())
+}
+
+fn views(session: &Session) -> anyhow::Result<BTreeMap<String, DeviceView>> {
+    let views: Vec<DeviceView> = session.server.pages(&session.path(paths::DEVICES, &[]), usize::MAX)?;
+    Ok(views.into_iter().map(|view| (view.device.clone(), view)).collect())
+}
+
+fn json(device: &Device, view: Option<&DeviceView>) -> Value {
+    let labels: BTreeMap<String, String> =
+        device.labels.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    json!({
+        "device": device.device.to_string(), "labels": labels, "enroll": device.enroll.to_string(), "leaf": device.place.index,
+        "the_server_says": view,
+    })
+}
+
+fn list(context: &Context, devices: &[&Device], views: &BTreeMap<String, DeviceView>) {
+    let view = |device: &Device| views.get(&device.device.to_string());
+    let all: Vec<Value> = devices.iter().map(|device| json(device, view(device))).collect();
+    context.ui.answer(&json!({"devices": all}), || {
+        let row = |device: &&Device| {
+            let labels = device.labels.iter().filter(|(key, _)| key.as_str() != "site");
+            let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+            let says = match view(device) {
+                Some(view) if view.connected => format!("connected, {}", plain(&view.hostname)),
+                Some(view) if view.last_seen > 0 => format!("last heard {}", time(view.last_seen)),
+                _ => "never heard".to_owned(),
+            };
+            vec![short(&device.device), site(device), labels.join(" "), says]
+        };
+        let rows: Vec<Vec<String>> = devices.iter().map(row).collect();
+        format!(
+            "{}\n{}",
+            table(&["DEVICE", "SITE", "LABELS", "THE SERVER SAYS"], &rows).trim_end(),
+            context.ui.paint(
+                crate::output::Paint::Dim,
+                &format!("{} verified", count(devices.len(), "enrollment", "enrollments"))
+            )
+        )
+    });
+}
+
+fn show(context: &Context, device: &Device, views: &BTreeMap<String, DeviceView>) {
+    let view = views.get(&device.device.to_string());
+    context.ui.answer(&json(device, view), || {
+        let mut text = format!("{}\n  verified: enrolled by {} at leaf {}\n", device.device, short(&device.enroll), device.place.index);
+        for (key, value) in &device.labels {
+            text.push_str(&format!("    {key}={value}\n"));
+        }
+        if let Some(view) = view {
+            let heard = if view.last_seen == 0 { "never".to_owned() } else { time(view.last_seen) };
+            let connected = if view.connected { "connected" } else { "not connected" };
+            text.push_str(&format!(
+                "  the server says: {connected}, last heard {heard}\n    calls itself {}, {}, agent {}, holds policy {}\n",
+                plain(&view.hostname), plain(&view.system), plain(&view.version), view.policy_number
+            ));
+        }
+        text
+    });
+}

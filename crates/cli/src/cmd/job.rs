@@ -1,0 +1,299 @@
+//! `countersign job`: what became of jobs.
+
+mod show;
+pub mod watch;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use countersign_trust::chain::Chain;
+use countersign_trust::envelope::Signed;
+use countersign_trust::ids::{DeviceId, Sha256, StatementId};
+use countersign_trust::signers::signers;
+use countersign_trust::statement::job::{Job, Targets};
+use countersign_trust::statement::{self, Kind};
+use countersign_trust::time::Time;
+use countersign_wire::http::{JobSummary, JobView, StatementView, paths};
+use serde_json::json;
+
+use crate::checked::Device;
+use crate::cmd::halt;
+use crate::cmd::run::{WatchArgs, send, target_list};
+use crate::context::{Context, Session, random};
+use crate::output::{Stop, plain, short, table, time};
+use crate::receipts::{Outcome, outcome, verified};
+
+/// What became of jobs. A job is named by its hash or the beginning of it.
+#[derive(Debug, Subcommand)]
+pub enum JobCommand {
+    /// The newest jobs.
+    List {
+        /// How many.
+        #[arg(long, default_value_t = 20)]
+        most: usize,
+    },
+    /// One job: its text, who signed, and what each device says, with the rule of each refusal.
+    Show {
+        /// Which.
+        job: String,
+    },
+    /// Watch one until every device has said its last word.
+    Watch {
+        /// Which.
+        job: String,
+        #[command(flatten)]
+        /// How.
+        how: WatchArgs,
+    },
+    /// What it wrote on a device.
+    Output {
+        /// Which.
+        job: String,
+        /// The device, by its id or the beginning of it; not needed if there is only one.
+        device: Option<String>,
+    },
+    /// Stop one: a halt of this job, kept by beacons, that only a resume lifts.
+    Cancel {
+        /// Which.
+        job: String,
+        /// Why.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Run the same again, as a new job, on the same devices.
+    Rerun(RerunArgs),
+}
+
+/// What to run again.
+#[derive(Debug, Args)]
+pub struct RerunArgs {
+    /// Which.
+    job: String,
+    /// Only on devices where it did not end well.
+    #[arg(long)]
+    failed: bool,
+    /// Why [default: as before].
+    #[arg(long)]
+    why: Option<String>,
+    /// Show what would be signed, and stop.
+    #[arg(long)]
+    preview: bool,
+    #[command(flatten)]
+    how: WatchArgs,
+}
+
+/// Runs it.
+pub fn run(context: &Context, command: JobCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        JobCommand::Cancel { job, reason } => return halt::cancel(context, &job, &reason),
+        JobCommand::List { most } => list(context, most)?,
+        JobCommand::Show { job } => show::show(context, &job)?,
+        JobCommand::Output { job, device } => show::output(context, &job, device.as_deref())?,
+        JobCommand::Watch { job, how } => {
+            let session = context.open()?;
+            let read = ReadJob::fetch(&session, &job)?;
+            let watch =
+                watch::Watch { hash: read.hash, steps: read.job.steps.len(), targets: read.targets, how };
+            return watch::watch(context, &session, &watch);
+        }
+        JobCommand::Rerun(args) => return rerun(context, &args),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A job whose signatures hold and whose list of targets is the one that was signed.
+pub struct ReadJob {
+    /// Its hash.
+    pub hash: Sha256,
+    /// What it says.
+    pub job: Job,
+    /// Its signatures.
+    pub signed: Signed,
+    /// Its targets: for a list exactly those that were signed; for labels those enrolled devices that carry them.
+    pub targets: Vec<DeviceId>,
+    /// What the server says of it.
+    pub view: StatementView,
+}
+
+impl ReadJob {
+    /// Fetches the job that `wish` names and checks it.
+    pub fn fetch(session: &Session, wish: &str) -> anyhow::Result<Self> {
+        let hash = find(session, wish)?;
+        let view: JobView = session.server.get(&session.path(paths::JOB, &[("hash", &hash)]))?;
+        Self::read(session, view.statement)
+    }
+
+    /// Checks a statement that the server showed as a job.
+    pub fn read(session: &Session, view: StatementView) -> anyhow::Result<Self> {
+        let signed = signed_part(&view.envelope)?;
+        let hash = signed.hash();
+        if hash.to_string() != view.hash {
+            return Err(Stop::Alarm(format!(
+                "the server shows a statement {hash} under the name {}",
+                plain(&view.hash)
+            ))
+            .into());
+        }
+        let chain = &session.checked.chain;
+        if signed_by_nobody(chain, &signed) {
+            return Err(Stop::Alarm(format!("nobody of any policy signed {}", short(&hash))).into());
+        }
+        let job: Job = statement::read(signed.statement())?;
+        if job.org != chain.org() {
+            return Err(Stop::Alarm(format!("the job is for {}", job.org)).into());
+        }
+        let targets = targets(session, &job, &view.targets)?;
+        Ok(Self { hash, job, signed, targets, view })
+    }
+
+    /// The targets as verified enrollments; of those that are not, an error.
+    pub fn devices<'a>(&self, session: &'a Session) -> anyhow::Result<Vec<&'a Device>> {
+        let enrolled = &session.checked.devices.enrolled;
+        let device = |id: &DeviceId| {
+            let found = enrolled.get(id);
+            found.ok_or_else(|| {
+                Stop::Refused(format!("target {id} is not enrolled by anything that was verified here"))
+            })
+        };
+        Ok(self.targets.iter().map(device).collect::<Result<_, _>>()?)
+    }
+}
+
+fn signed_by_nobody(chain: &Chain, signed: &Signed) -> bool {
+    signed.kind() != Ok(Kind::Job)
+        || chain.policies().iter().all(|held| signers(&held.body, Kind::Job, signed).is_empty())
+}
+
+/// The statement and signatures of an envelope, with or without a proof.
+pub fn signed_part(envelope: &str) -> anyhow::Result<Signed> {
+    use countersign_trust::envelope::Logged;
+    match Logged::from_text(envelope) {
+        Ok(logged) => Ok(logged.signed),
+        Err(_) => Signed::from_text(envelope).context("the server shows something that is no envelope"),
+    }
+}
+
+/// The targets of a job. A list must have the count and root that were signed.
+fn targets(session: &Session, job: &Job, shown: &[String]) -> anyhow::Result<Vec<DeviceId>> {
+    let list = match &job.targets {
+        Targets::Labels(wanted) => {
+            let carries = |device: &&Device| {
+                wanted.labels.iter().all(|(key, value)| device.labels.get(key) == Some(value))
+            };
+            return Ok(session
+                .checked
+                .devices
+                .enrolled
+                .values()
+                .filter(carries)
+                .map(|device| device.device)
+                .collect());
+        }
+        Targets::List(list) => list,
+    };
+    let ids: Vec<DeviceId> = shown
+        .iter()
+        .map(|id| id.parse())
+        .collect::<Result<_, _>>()
+        .context("the server's list of targets")?;
+    let tree: countersign_trust::merkle::Tree =
+        ids.iter().map(|id| countersign_trust::merkle::leaf_hash(&id.0)).collect();
+    if tree.size() != list.count || tree.root() != list.root || !ids.is_sorted() {
+        let what = format!(
+            "the server shows {} targets with root {}; signed are {} with root {}",
+            tree.size(),
+            tree.root(),
+            list.count,
+            list.root
+        );
+        return Err(Stop::Alarm(what).into());
+    }
+    Ok(ids)
+}
+
+/// The whole hash of the statement that `wish` begins, found among those the server lists.
+pub fn find(session: &Session, wish: &str) -> anyhow::Result<String> {
+    let digits = wish.strip_prefix("job-").unwrap_or(wish);
+    let hexadecimal = digits.len() >= 4 && digits.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !hexadecimal {
+        return Err(
+            Stop::Usage(format!("`{}` is no hash; write at least 4 of its digits", plain(wish))).into()
+        );
+    }
+    if digits.len() == 64 {
+        return Ok(digits.to_owned());
+    }
+    let all: Vec<StatementView> = session.server.pages(&session.path(paths::STATEMENTS, &[]), usize::MAX)?;
+    let mut found: Vec<String> =
+        all.into_iter().map(|view| view.hash).filter(|hash| hash.starts_with(digits)).collect();
+    found.sort();
+    found.dedup();
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => Err(Stop::Usage(format!("the server knows no statement that begins with {digits}")).into()),
+        _ => Err(Stop::Usage(format!("several statements begin with {digits}; write more of it")).into()),
+    }
+}
+
+fn list(context: &Context, most: usize) -> anyhow::Result<()> {
+    let session = context.open()?;
+    let jobs: Vec<JobSummary> = session.server.pages(&session.path(paths::JOBS, &[]), most)?;
+    let row = |job: &JobSummary| {
+        let counts: Vec<String> =
+            job.counts.iter().map(|count| format!("{} {}", count.count, plain(&count.verdict))).collect();
+        let missing =
+            if job.missing.is_empty() { String::new() } else { format!("waits: {}", plain(&job.missing)) };
+        let stands = if counts.is_empty() { missing } else { counts.join(", ") };
+        vec![short(&plain(&job.hash)), time(job.received), plain(&job.state), stands]
+    };
+    let rows: Vec<Vec<String>> = jobs.iter().map(row).collect();
+    context.ui.note("The server says (`countersign job show` verifies):");
+    context
+        .ui
+        .answer(&json!({"the_server_says": jobs}), || table(&["JOB", "RECEIVED", "STATE", "DEVICES"], &rows));
+    Ok(())
+}
+
+fn rerun(context: &Context, args: &RerunArgs) -> anyhow::Result<ExitCode> {
+    let session = context.open()?;
+    let old = ReadJob::fetch(&session, &args.job)?;
+    let enrolled = &session.checked.devices.enrolled;
+    let mut devices: Vec<&Device> = old.targets.iter().filter_map(|id| enrolled.get(id)).collect();
+    if args.failed {
+        let view: JobView =
+            session.server.get(&session.path(paths::JOB, &[("hash", &old.hash.to_string())]))?;
+        let well = |id: &DeviceId| {
+            view.devices
+                .iter()
+                .filter(|told| told.device == id.to_string())
+                .filter_map(|told| told.receipt.as_deref())
+                .any(|note| {
+                    verified(&session.checked, id, &old.hash, note)
+                        .is_ok_and(|receipt| outcome(&receipt, old.job.steps.len()) == Outcome::Well)
+                })
+        };
+        devices.retain(|device| !well(&device.device));
+    }
+    if devices.is_empty() {
+        return Err(Stop::Usage("there is no device left to run it on".to_owned()).into());
+    }
+    let chain = &session.checked.chain;
+    let life = old.job.not_after.0.saturating_sub(old.job.not_before.0);
+    let not_before = Time(context.now.0.saturating_sub(120));
+    let job = Job {
+        id: StatementId(random()?),
+        requester: session.profile.me.clone(),
+        policy: chain.policy().hash,
+        resume: chain.resume(),
+        not_before,
+        not_after: not_before.plus(life),
+        why: match &args.why {
+            Some(why) => why.parse().map_err(|error| Stop::Usage(format!("--why: {error}")))?,
+            None => old.job.why.clone(),
+        },
+        targets: Targets::List(target_list(&devices)),
+        ..old.job
+    };
+    send(context, &session, &job, &devices, args.preview, &args.how)
+}

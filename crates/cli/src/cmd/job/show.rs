@@ -1,0 +1,163 @@
+//! `countersign job show` and `output`.
+
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::receipt::{Receipt, Verdict};
+use countersign_wire::http::{JobDevice, JobView, paths};
+use serde_json::{Value, json};
+
+use super::{ReadJob, find};
+use crate::approval::{approval, signed_by};
+use crate::cmd::run::{describe, site};
+use crate::context::{Context, Session};
+use crate::output::{Paint, Stop, indent, plain, plain_lines, short, table};
+use crate::receipts::{Outcome, outcome, verified};
+
+/// One job: its text, who signed, and what each device says.
+pub fn show(context: &Context, wish: &str) -> anyhow::Result<()> {
+    let session = context.open()?;
+    let hash = find(&session, wish)?;
+    let view: JobView = session.server.get(&session.path(paths::JOB, &[("hash", &hash)]))?;
+    let read = ReadJob::read(&session, view.statement)?;
+    let rows: Vec<Row> = read.targets.iter().map(|id| Row::of(&session, &read, id, &view.devices)).collect();
+    let devices = read.devices(&session).unwrap_or_default();
+    let chain = &session.checked.chain;
+    let people = signed_by(chain, &read.signed);
+    let standing = approval(chain, &read.job, &people, &devices);
+    let signed: Vec<&str> = people.people().map(|name| name.as_str()).collect();
+    let logged = logged(&session, &read);
+    let answer = json!({
+        "job": read.hash.to_string(), "text": read.signed.statement(), "signed_by": signed, "missing": standing.missing,
+        "logged": logged, "the_server_says": read.view.state,
+        "devices": rows.iter().map(Row::json).collect::<Vec<_>>(),
+    });
+    context.ui.answer(&answer, || {
+        let mut text = describe(&session, &read.job, &read.hash, &devices);
+        text.push_str(&format!("\nSigned by {} (verified)\n", signed.join(", ")));
+        text.push_str(&indent(
+            &standing.missing.iter().map(|what| format!("missing: {what}")).collect::<Vec<_>>().join("\n"),
+        ));
+        text.push_str(&match &logged {
+            Some(place) => format!("Stands in the log as leaf {place} (verified)\n"),
+            None => format!(
+                "Not in the log; the server says: {} {}\n",
+                plain(&read.view.state),
+                plain(&read.view.missing)
+            ),
+        });
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.cells(context, &session)).collect();
+        text.push_str(&table(&["DEVICE", "SITE", "VERDICT", "", "BECAUSE"], &rows));
+        text
+    });
+    Ok(())
+}
+
+/// The job's leaf, if its proof holds.
+fn logged(session: &Session, read: &ReadJob) -> Option<u64> {
+    let logged = countersign_trust::envelope::Logged::from_text(&read.view.envelope).ok()?;
+    let leaf = logged.signed.leaf(&session.checked.chain.org()).ok()?;
+    session.checked.chain.governing(&leaf, &logged.proof).ok().map(|(_, place, _)| place.index)
+}
+
+/// What became of a job on one device.
+struct Row {
+    device: DeviceId,
+    told: Result<Receipt, String>,
+    steps: usize,
+}
+
+impl Row {
+    fn of(session: &Session, read: &ReadJob, id: &DeviceId, shown: &[JobDevice]) -> Self {
+        let told = shown.iter().find(|told| told.device == id.to_string());
+        let told = match told {
+            None => Err("the server says nothing".to_owned()),
+            Some(JobDevice { receipt: Some(note), .. }) => verified(&session.checked, id, &read.hash, note)
+                .map_err(|fault| format!("A RECEIPT THAT DOES NOT HOLD: {fault}")),
+            Some(told) => Err(format!("the server says: {} {}", told.verdict, told.because)),
+        };
+        Self { device: *id, told, steps: read.job.steps.len() }
+    }
+
+    fn json(&self) -> Value {
+        match &self.told {
+            Ok(receipt) => json!({
+                "device": self.device.to_string(), "verified": true, "verdict": receipt.verdict.to_string(), "step": receipt.step,
+                "because": receipt.because.as_str(), "number": receipt.number, "time": receipt.time.0,
+                "output": receipt.output.map(|hash| hash.to_string()),
+            }),
+            Err(what) => json!({"device": self.device.to_string(), "verified": false, "what": what}),
+        }
+    }
+
+    fn cells(&self, context: &Context, session: &Session) -> Vec<String> {
+        let place = session.checked.devices.enrolled.get(&self.device).map(site).unwrap_or_default();
+        match &self.told {
+            Ok(receipt) => {
+                let because = because(receipt);
+                vec![
+                    short(&self.device),
+                    place,
+                    verdict(context, receipt, self.steps),
+                    "verified".to_owned(),
+                    because,
+                ]
+            }
+            Err(what) => vec![short(&self.device), place, String::new(), String::new(), plain(what)],
+        }
+    }
+}
+
+/// Why, in the receipt's words; for refusals with the rule that they come from.
+pub fn because(receipt: &Receipt) -> String {
+    let because = plain(receipt.because.as_str());
+    match receipt.count {
+        0 | 1 => because,
+        more => format!("{because} ({more} times)"),
+    }
+}
+
+/// The verdict, painted by how it went.
+pub fn verdict(context: &Context, receipt: &Receipt, steps: usize) -> String {
+    let how = match outcome(receipt, steps) {
+        Outcome::Well => Paint::Good,
+        Outcome::Open => Paint::Dim,
+        Outcome::Refused | Outcome::Failed => Paint::Bad,
+    };
+    context.ui.paint(how, &receipt.verdict.to_string())
+}
+
+/// What a job wrote on a device; it is held against the hash in the device's receipt.
+pub fn output(context: &Context, wish: &str, device: Option<&str>) -> anyhow::Result<()> {
+    let session = context.open()?;
+    let read = ReadJob::fetch(&session, wish)?;
+    let id = match (device, read.targets.as_slice()) {
+        (Some(device), _) => session.checked.devices.named(device)?.device,
+        (None, [only]) => *only,
+        (None, all) => {
+            return Err(Stop::Usage(format!("the job is on {} devices; say which", all.len())).into());
+        }
+    };
+    let places = [("hash", read.hash.to_string()), ("device", id.to_string())];
+    let places: Vec<(&str, &str)> = places.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    let bytes = session.server.get_bytes(&session.path(paths::JOB_OUTPUT, &places))?;
+    let view: JobView = session.server.get(&session.path(paths::JOB, &[("hash", &read.hash.to_string())]))?;
+    let row = Row::of(&session, &read, &id, &view.devices);
+    let word = match &row.told {
+        Ok(Receipt { verdict: Verdict::Ended, output: Some(hash), dropped, .. })
+            if *hash == Sha256::of(&bytes) =>
+        {
+            let dropped =
+                if *dropped > 0 { format!("; {dropped} more bytes were not kept") } else { String::new() };
+            format!("verified: it is what {} signed for{dropped}", short(&id))
+        }
+        Ok(Receipt { verdict: Verdict::Ended, output: Some(hash), .. }) => {
+            format!("NOT what the device signed for: its receipt names {hash}")
+        }
+        _ => "the server says so; there is no receipt yet that vouches for it".to_owned(),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    context
+        .ui
+        .answer(&json!({"device": id.to_string(), "output": text, "word": word}), || plain_lines(&text));
+    context.ui.note(&format!("({word})"));
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! `countersign resume`: lift halts, and say what must be signed anew.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use countersign_trust::chain::{Chain, HeldHalt};
+use countersign_trust::ids::{Name, Sha256};
+use countersign_trust::key::PublicKey;
+use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
+use countersign_trust::statement::{self, Kind};
+use countersign_trust::text::Nothing;
+use serde_json::json;
+
+use crate::args::name;
+use crate::context::Context;
+use crate::output::{Stop, plain, plain_lines, short};
+use crate::signer::key_or_file;
+
+use super::halt;
+
+/// Lift halts, and say what must be signed anew.
+///
+/// Takes the resume quorum: others sign with `countersign approve`. What caused the halt must not come back: say with --cut what
+/// was signed before and is refused for ever.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  countersign resume --why 'false alarm'
+  countersign resume --cut-person bo --why 'bo lost a laptop; a new key is in the policy'
+  countersign resume --cut-all --why 'server rebuilt'")]
+pub struct ResumeArgs {
+    /// Why.
+    #[arg(long)]
+    why: String,
+    /// Only this halt, by its hash or the beginning of it [default: all active ones].
+    #[arg(long = "halt", value_name = "HASH")]
+    halts: Vec<String>,
+    /// Every halt this key made under the policies so far, seen or not. Cuts all.
+    #[arg(long = "halts-by-key", value_name = "KEY", conflicts_with = "halts")]
+    keys: Vec<String>,
+    /// Jobs that this person asked for or approved are refused for ever.
+    #[arg(long = "cut-person", value_name = "NAME", value_parser = name, conflicts_with = "cut_all")]
+    cut_people: Vec<Name>,
+    /// Every job signed before is refused for ever.
+    #[arg(long)]
+    cut_all: bool,
+    /// But not this job.
+    #[arg(long = "keep", value_name = "HASH")]
+    keeps: Vec<Sha256>,
+}
+
+/// Runs it.
+pub fn run(context: &Context, args: ResumeArgs) -> anyhow::Result<()> {
+    let session = context.open()?;
+    let chain = &session.checked.chain;
+    let resume = Resume {
+        org: chain.org(),
+        policy: chain.policy().hash,
+        previous: chain.resume().into_iter().collect(),
+        lifts: lifts(chain, &args)?,
+        cuts: match (args.cut_all, args.cut_people.is_empty()) {
+            (true, _) => Cuts::All(Nothing),
+            (false, false) => Cuts::People(args.cut_people.iter().cloned().collect()),
+            (false, true) => Cuts::None(Nothing),
+        },
+        keeps: args.keeps.iter().copied().collect(),
+        why: args.why.parse().map_err(|error| Stop::Usage(format!("--why: {error}")))?,
+    };
+    words(chain, &resume).iter().for_each(|line| context.ui.note(line));
+    if !context.ui.confirm("Sign this resume?")? {
+        return Err(Stop::Refused("nothing was signed".to_owned()).into());
+    }
+    let (text, hash) = statement::write(&resume);
+    let (_, view) =
+        session.sign_and_post(&context.signer(&session.profile)?, Kind::Resume, text, Vec::new())?;
+    let answer = json!({"resume": hash.to_string(), "state": view.state, "missing": view.missing});
+    context.ui.answer(&answer, || match view.missing.as_str() {
+        "" => format!("Resume {}; the server says: {}", short(&hash), plain(&view.state)),
+        missing => format!(
+            "Resume {} waits: {}. They run: countersign approve {}",
+            short(&hash),
+            plain(missing),
+            short(&hash)
+        ),
+    });
+    Ok(())
+}
+
+fn lifts(chain: &Chain, args: &ResumeArgs) -> anyhow::Result<Lifts> {
+    if !args.keys.is_empty() {
+        let keys: BTreeSet<PublicKey> =
+            args.keys.iter().map(|key| key_or_file(key)).collect::<anyhow::Result<_>>()?;
+        return Ok(Lifts::Keys(keys));
+    }
+    let active: Vec<&HeldHalt> = chain.active_halts().collect();
+    let mut chosen = BTreeSet::new();
+    for wish in &args.halts {
+        let mut found = active.iter().filter(|halt| halt.hash.to_string().starts_with(wish));
+        match (found.next(), found.next()) {
+            (Some(halt), None) => chosen.insert(halt.hash),
+            (None, _) => {
+                return Err(Stop::Usage(format!("no active halt begins with {}", plain(wish))).into());
+            }
+            _ => return Err(Stop::Usage(format!("several halts begin with {}", plain(wish))).into()),
+        };
+    }
+    if args.halts.is_empty() {
+        chosen = active.iter().map(|halt| halt.hash).collect();
+    }
+    if chosen.is_empty() {
+        return Err(Stop::Usage("no halt is active".to_owned()).into());
+    }
+    Ok(Lifts::Halts(chosen))
+}
+
+/// What a resume does, a line each.
+pub fn words(chain: &Chain, resume: &Resume) -> Vec<String> {
+    let mut lines = vec![format!("A resume, because: {}", plain_lines(&resume.why.to_string()))];
+    match &resume.lifts {
+        Lifts::Halts(halts) => lines.extend(halts.iter().map(|hash| match chain.halt(hash) {
+            Some(halt) => format!(
+                "  lifts the halt {} of {} by {}: {}",
+                short(hash),
+                halt::words(&halt.body.scope),
+                halt.by,
+                plain_lines(&halt.body.reason.to_string())
+            ),
+            None => format!("  lifts the halt {}, WHICH IS NOT KNOWN HERE", short(hash)),
+        })),
+        Lifts::Keys(keys) => lines
+            .extend(keys.iter().map(|key| {
+                format!("  lifts every halt that {} made so far, seen or not", key.fingerprint())
+            })),
+    }
+    lines.push(match (&resume.cuts, &resume.lifts) {
+        (Cuts::All(_), _) | (_, Lifts::Keys(_)) => "  EVERY job signed before is refused for ever".to_owned(),
+        (Cuts::People(people), _) => {
+            let people: Vec<&str> = people.iter().map(Name::as_str).collect();
+            format!("  jobs that {} asked for or approved before are refused for ever", people.join(", "))
+        }
+        (Cuts::None(_), _) => {
+            "  what was signed before may run again: what caused the halt can come back".to_owned()
+        }
+    });
+    lines.extend(resume.keeps.iter().map(|job| format!("  but the job {} is kept", short(job))));
+    lines
+}

@@ -1,0 +1,52 @@
+//! `countersign status`: the organization at a glance, verified.
+
+use countersign_wire::http::{OrgView, paths};
+use serde_json::json;
+
+use crate::cmd::halt;
+use crate::context::Context;
+use crate::output::{Paint, plain, plain_lines, short};
+use crate::weakness::weaknesses;
+
+/// Runs it.
+pub fn run(context: &Context) -> anyhow::Result<()> {
+    let session = context.open()?;
+    let view: OrgView = session.server.get(&session.path(paths::ORG, &[]))?;
+    let (chain, log) = (&session.checked.chain, &session.checked.log);
+    let policy = &chain.policy().body;
+    let halts: Vec<_> = chain.active_halts().collect();
+    let weak = weaknesses(policy);
+    let answer = json!({
+        "org": chain.org().to_string(), "name": policy.name.to_string(), "policy": chain.policy().hash.to_string(),
+        "policy_number": policy.number, "resume": chain.resume().map(|hash| hash.to_string()), "log_size": log.size,
+        "devices": session.checked.devices.enrolled.len(), "weaknesses": weak, "warnings": session.checked.warnings,
+        "halts": halts.iter().map(|halt| json!({"halt": halt.hash.to_string(), "scope": halt::words(&halt.body.scope), "by": halt.by.to_string(), "reason": halt.body.reason.to_string()})).collect::<Vec<_>>(),
+        "the_server_says": {"connected": view.connected},
+    });
+    context.ui.answer(&answer, || {
+        let mut text = format!(
+            "{} ({})\n  policy {} ({}), log of {} leaves, {} devices: {}\n  the server says: {} connected\n",
+            plain(policy.name.as_str()),
+            short(&chain.org()),
+            policy.number,
+            short(&chain.policy().hash),
+            log.size,
+            session.checked.devices.enrolled.len(),
+            context.ui.paint(Paint::Good, "verified"),
+            view.connected
+        );
+        for halt in halts {
+            let head = context.ui.paint(Paint::Bad, "HALTED:");
+            text.push_str(&format!(
+                "  {head} {} by {} ({}): {}\n",
+                halt::words(&halt.body.scope),
+                halt.by,
+                short(&halt.hash),
+                plain_lines(&halt.body.reason.to_string())
+            ));
+        }
+        weak.iter().for_each(|weak| text.push_str(&format!("  weak: {}\n", plain(weak))));
+        text
+    });
+    Ok(())
+}
