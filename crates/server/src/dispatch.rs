@@ -1,0 +1,111 @@
+//! Brings jobs to devices. One task an organization works in rounds: what is due for devices that are connected goes out
+//! with one question to each beacon, however many devices and jobs it is for. What comes meanwhile waits for the next round,
+//! and what is not due yet waits for its time.
+
+mod later;
+mod plan;
+mod round;
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::receipt::{Receipt, Verdict};
+use tokio::sync::mpsc;
+
+use crate::app::{App, Org};
+use crate::store::{self, StoreError};
+use later::Later;
+
+/// How many letters are looked at in one round.
+const MOST_AT_ONCE: usize = 4_096;
+/// The longest sleep, in milliseconds: a clock may be set.
+const LONGEST_SLEEP_MS: u64 = 60_000;
+/// How long a device that connected again has to tell what became of what it was sent before, in milliseconds.
+const GRACE_MS: u64 = 2_000;
+
+/// Something that may make a delivery due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Work {
+    /// A job was logged, or a wave of it is due: for all devices that wait for it.
+    Job(Sha256),
+    /// A device is there: for all jobs that wait for it.
+    Device(DeviceId),
+    /// A device has been there for a while: also for jobs it was sent and never said a word of.
+    Unheard(DeviceId),
+}
+
+/// A job stands in the log and its rows in `job_device`: brings it to all its devices that are connected.
+pub async fn job_logged(app: &Arc<App>, org: &Arc<Org>, job: &Sha256) {
+    bring(app, org, Work::Job(*job)).await;
+}
+
+/// A device connected and left its first challenge.
+pub async fn device_ready(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) {
+    bring(app, org, Work::Device(*device)).await;
+    bring(app, org, Work::Unheard(*device)).await;
+}
+
+/// A device came to the end of a step and may have room for what it was too busy for.
+pub async fn device_free(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) {
+    bring(app, org, Work::Device(*device)).await;
+}
+
+/// A device was enrolled: standing jobs for its labels are for it too.
+pub async fn device_enrolled(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) {
+    if let Err(error) = add_standing(app, org, device).await {
+        tracing::error!(device.id = %device, %error, "standing jobs not given to a new device");
+    }
+    bring(app, org, Work::Device(*device)).await;
+}
+
+/// Whether a receipt says only that a step was brought again and did not run again.
+pub fn says_again(receipt: &Receipt) -> bool {
+    receipt.verdict == Verdict::Refused && receipt.because.as_str().contains("was accepted before")
+}
+
+async fn bring(app: &Arc<App>, org: &Arc<Org>, work: Work) {
+    let (weak, of) = (Arc::downgrade(app), org.clone());
+    let inbox = app.gate.work.of(&org.id, |letters| drop(tokio::spawn(run(weak, of, letters))));
+    if inbox.send(work).await.is_err() {
+        tracing::error!(org.id = %org.id, "the task that brings jobs has died");
+    }
+}
+
+async fn add_standing(app: &App, org: &Org, device: &DeviceId) -> Result<(), StoreError> {
+    let (id, name) = (org.id.to_string(), device.to_string());
+    let Some(row) = store::device::get(&app.db, &id, &name).await? else { return Ok(()) };
+    let now_ms = (app.now_ms)();
+    let jobs = store::statement::standing(&app.db, &id, "job").await?;
+    let jobs = jobs.into_iter().filter(|job| plan::stands_for(job, &row, now_ms / 1_000));
+    let mut tx = app.db.begin().await?;
+    for job in jobs {
+        store::job_device::insert_waiting(&mut tx, &id, &job.hash, std::slice::from_ref(&name)).await?;
+    }
+    tx.commit().await
+}
+
+/// Works until the inbox is closed.
+async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Work>) {
+    let (mut later, mut todo) = (Later::default(), Vec::new());
+    let Some(now_ms) = app.upgrade().map(|app| app.now_ms) else { return };
+    loop {
+        let sleep_ms = later.next_ms().map_or(LONGEST_SLEEP_MS, |due| due.saturating_sub(now_ms()));
+        tokio::select! {
+            count = letters.recv_many(&mut todo, MOST_AT_ONCE) => if count == 0 { return },
+            () = tokio::time::sleep(Duration::from_millis(sleep_ms.min(LONGEST_SLEEP_MS))) => {}
+        }
+        later.put_off_unheard(&mut todo, now_ms() + GRACE_MS);
+        todo.extend(later.take_due(now_ms()));
+        if todo.is_empty() {
+            continue;
+        }
+        let Some(app) = app.upgrade() else { return };
+        todo.sort_unstable();
+        todo.dedup();
+        if let Err(error) = round::round(&app, &org, &todo, &mut later).await {
+            tracing::error!(org.id = %org.id, %error, "jobs not delivered; they go out when their devices connect again");
+        }
+        todo.clear();
+    }
+}

@@ -1,0 +1,156 @@
+//! When a job is due on which device, and the device's place among its targets: the acceptance rule read from the other side.
+//!
+//! A mistake here makes a device refuse or a job wait; it can make nothing run.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_trust::chain::Chain;
+use countersign_trust::checkpoint::Proof;
+use countersign_trust::envelope::Logged;
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
+use countersign_trust::statement;
+use countersign_trust::statement::job::{Job, Targets};
+use countersign_trust::time::Time;
+use countersign_wire::message::Target;
+
+use crate::app::{App, Org};
+use crate::log::{self, AppendError};
+use crate::store::device::DeviceRow;
+use crate::store::statement::StatementRow;
+use crate::store::{self, StoreError};
+
+/// How long a round waits for a new proof.
+const LOG_TIME: Duration = Duration::from_secs(5);
+
+/// A job as it goes out.
+#[derive(Debug)]
+pub struct Plan {
+    /// Its hash.
+    pub hash: Sha256,
+    /// Its envelope with a proof that convinces who holds the newest policy.
+    pub envelope: String,
+    job: Job,
+    /// The later of its begin and the time by which enough witnesses had seen it.
+    begins: Time,
+    /// The tree of its targets and their places; none for targets by label.
+    targets: Option<(Tree, HashMap<DeviceId, u64>)>,
+    waves_wait_for_people: bool,
+}
+
+/// Why a job that is in the records cannot go out.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The records cannot be reached.
+    #[error("the records cannot be reached: {0}")]
+    Store(#[from] StoreError),
+    /// It is not logged.
+    #[error("job {0} is not logged")]
+    NotLogged(Sha256),
+    /// What the records hold is no logged job.
+    #[error("job {job} in the records: {why}")]
+    Unreadable {
+        /// The job.
+        job: Sha256,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The log makes no proof.
+    #[error(transparent)]
+    Log(#[from] AppendError),
+    /// The log is waiting for its witnesses.
+    #[error("the log waits for its witnesses")]
+    LogTime,
+}
+
+/// When a job is due on a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// At this time.
+    At(Time),
+    /// Once a person starts the wave.
+    WhenPromoted,
+    /// No more.
+    Over,
+}
+
+impl Plan {
+    /// Reads a job from the records; makes a new proof if the one there convinces no more.
+    pub async fn load(app: &App, org: &Arc<Org>, hash: Sha256) -> Result<Self, PlanError> {
+        let row = store::statement::get(&app.db, &org.id.to_string(), &hash.to_string()).await?;
+        let row = row.ok_or(PlanError::NotLogged(hash))?;
+        let text = row.logged().ok_or(PlanError::NotLogged(hash))?;
+        let unreadable =
+            |why: &dyn std::fmt::Display| PlanError::Unreadable { job: hash, why: why.to_string() };
+        let mut logged = Logged::from_text(&text).map_err(|error| unreadable(&error))?;
+        let leaf = logged.signed.leaf(&org.id).map_err(|error| unreadable(&error))?;
+        let job: Job = statement::read(logged.signed.statement()).map_err(|error| unreadable(&error))?;
+        if !holds(&org.chain(), &leaf, &logged.proof) {
+            let proof = tokio::time::timeout(LOG_TIME, log::prove(org, logged.proof.index));
+            logged.proof = proof.await.map_err(|_| PlanError::LogTime)??;
+        }
+        let chain = org.chain();
+        let witnessed = chain.logged(&leaf, &logged.proof).map_err(|error| unreadable(&error))?;
+        let begins = job.not_before.max(witnessed.time());
+        let targets = match &job.targets {
+            Targets::List(_) => Some(target_tree(row.devices())),
+            Targets::Labels(_) => None,
+        };
+        let waves_wait_for_people = match &job.targets {
+            Targets::Labels(_) => true,
+            Targets::List(list) => list.count > chain.policy().body.limits.auto_waves_max,
+        };
+        Ok(Self { hash, envelope: logged.to_string(), job, begins, targets, waves_wait_for_people })
+    }
+
+    /// When it is due on `device`, given that it is `now`.
+    pub fn due(&self, device: &DeviceId, now: Time) -> Due {
+        if now >= self.job.not_after {
+            return Due::Over;
+        }
+        if self.job.waves.is_empty() {
+            return Due::At(self.job.not_before);
+        }
+        let wave = Job::wave_of(&self.hash, &self.job.waves, device);
+        if wave > 0 && self.waves_wait_for_people {
+            return Due::WhenPromoted;
+        }
+        let soak = self.job.waves.get(wave).map(|wave| wave.soak).unwrap_or_default();
+        Due::At(self.begins.plus(soak))
+    }
+
+    /// The place of `device` among the targets; none for targets by label, or if it is no target.
+    pub fn target(&self, device: &DeviceId) -> Result<Option<Target>, MerkleError> {
+        let Some((tree, places)) = &self.targets else { return Ok(None) };
+        let Some(index) = places.get(device) else { return Ok(None) };
+        let path = tree.inclusion(*index, tree.size())?;
+        Ok(Some(Target { index: *index, path: path.iter().map(|hash| hash.0.to_vec()).collect() }))
+    }
+}
+
+fn holds(chain: &Chain, leaf: &str, proof: &Proof) -> bool {
+    chain.logged(leaf, proof).is_ok()
+}
+
+fn target_tree(mut devices: Vec<DeviceId>) -> (Tree, HashMap<DeviceId, u64>) {
+    devices.sort_unstable();
+    let tree = devices.iter().map(|id| leaf_hash(&id.0)).collect();
+    (tree, devices.into_iter().zip(0..).collect())
+}
+
+/// Whether a logged job is standing work that is also for `device`, enrolled after it.
+pub fn stands_for(row: &StatementRow, device: &DeviceRow, now: u64) -> bool {
+    let Some(text) = row.logged() else { return false };
+    let Ok(logged) = Logged::from_text(&text) else { return false };
+    let Ok(job) = statement::read::<Job>(logged.signed.statement()) else { return false };
+    let Targets::Labels(wanted) = &job.targets else { return false };
+    let labels = device.labels();
+    let fits = wanted
+        .labels
+        .iter()
+        .all(|(key, value)| labels.get(key.as_str()).is_some_and(|held| held == value.as_str()));
+    let early = u64::try_from(device.leaf).is_ok_and(|leaf| leaf < wanted.as_of);
+    fits && now < job.not_after.0 && (wanted.joins || early)
+}

@@ -1,0 +1,259 @@
+//! One round: what goes out, one question to each beacon, the same Clears to all.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use countersign_trust::clear::{Clear, MAX_SPREAD_S};
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
+use countersign_trust::note::Note;
+use countersign_trust::time::Time;
+use countersign_wire::http::{ClearEvidence, JobEvent};
+use countersign_wire::message::{self, Delivery, from_server};
+
+use super::plan::{Due, Plan, PlanError};
+use super::{Later, Work};
+use crate::app::{App, Org};
+use crate::gate::connection::{Connection, frame};
+use crate::store::job_device::{self, Sent, Waiting};
+use crate::store::{StoreError, stored};
+
+/// How many deliveries are noted in one transaction before they leave.
+const MOST_IN_A_TRANSACTION: usize = 256;
+/// How often a device that refused for a passing reason is asked again.
+const MOST_AGAIN: i64 = 3;
+
+/// Why a round came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum RoundError {
+    /// The records cannot be reached.
+    #[error("the records cannot be reached: {0}")]
+    Store(#[from] StoreError),
+    /// A tree has no such leaf.
+    #[error(transparent)]
+    Tree(#[from] MerkleError),
+    /// What the beacons said cannot be written down.
+    #[error("evidence: {0}")]
+    Evidence(#[from] serde_json::Error),
+}
+
+/// A job for a device that is connected.
+struct Errand {
+    plan: Arc<Plan>,
+    connection: Arc<Connection>,
+    due: Time,
+}
+
+/// The challenges of a round, in one tree.
+struct Challenges {
+    tree: Tree,
+    places: HashMap<DeviceId, (u64, [u8; 32])>,
+}
+
+/// Brings what is due; puts off what is due later.
+pub async fn round(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    todo: &[Work],
+    later: &mut Later,
+) -> Result<(), RoundError> {
+    let wanted = wanted(app, org, todo).await?;
+    let plans = plans(app, org, &wanted).await;
+    let now = Time((app.now_ms)() / 1_000);
+    let mut errands = Vec::new();
+    for (job, device) in wanted {
+        let Some(plan) = plans.get(&job) else { continue };
+        match plan.due(&device, now) {
+            Due::At(due) if due > now => later.put(due.0.saturating_mul(1_000), Work::Job(job)),
+            Due::At(due) => {
+                let connection = app.gate.connection(&org.id, &device);
+                errands.extend(connection.map(|connection| Errand { plan: plan.clone(), connection, due }));
+            }
+            Due::WhenPromoted | Due::Over => {}
+        }
+    }
+    let challenges = Challenges::of(&errands);
+    if challenges.places.is_empty() {
+        return Ok(());
+    }
+    let chain = { org.chain().clone() };
+    let clears = app.peers.clears(&chain, &challenges.tree.root()).await;
+    // Devices go by the beacons' clocks: what these do not call due would be refused.
+    let passed = certainly_passed(&clears).unwrap_or(now);
+    errands.retain(|errand| {
+        let due = errand.due <= passed;
+        if !due {
+            later.put((app.now_ms)() + 1_000, Work::Job(errand.plan.hash));
+        }
+        due
+    });
+    deliver(app, org, &errands, &challenges, &clears).await
+}
+
+/// Which jobs are for which devices, of what stands in the records.
+async fn wanted(app: &App, org: &Org, todo: &[Work]) -> Result<BTreeSet<(Sha256, DeviceId)>, RoundError> {
+    let (id, mut wanted) = (org.id.to_string(), BTreeSet::new());
+    for work in todo {
+        let rows = match work {
+            Work::Job(job) => job_device::waiting_for(&app.db, &id, &job.to_string()).await?,
+            Work::Device(device) | Work::Unheard(device) => {
+                job_device::open_on(&app.db, &id, &device.to_string()).await?
+            }
+        };
+        let rows = rows.iter().filter(|row| is_wanted(work, row));
+        wanted.extend(rows.filter_map(|row| Some((row.job.parse().ok()?, row.device.parse().ok()?))));
+    }
+    Ok(wanted)
+}
+
+fn is_wanted(work: &Work, row: &Waiting) -> bool {
+    match (row.verdict.as_str(), work) {
+        ("waiting", _) => true,
+        ("sent", Work::Unheard(_)) => true,
+        ("refused", Work::Device(_) | Work::Unheard(_)) => row.attempts < MOST_AGAIN && passes(&row.because),
+        _ => false,
+    }
+}
+
+/// Whether a device's reason for a refusal is one that time can heal. Reasons come as words; see `Refusal`.
+fn passes(because: &str) -> bool {
+    const STARTS: [&str; 5] =
+        ["the Clears no longer hold", "halted: ", "not before ", "the disk is full", "wave "];
+    const PARTS: [&str; 4] =
+        [" Clears", "steps are running", "receipts wait for acknowledgement", "outside the hours of rule"];
+    STARTS.iter().any(|start| because.starts_with(start)) || PARTS.iter().any(|part| because.contains(part))
+}
+
+async fn plans(
+    app: &App,
+    org: &Arc<Org>,
+    wanted: &BTreeSet<(Sha256, DeviceId)>,
+) -> HashMap<Sha256, Arc<Plan>> {
+    let mut plans = HashMap::new();
+    for job in wanted.iter().map(|(job, _)| *job).collect::<BTreeSet<_>>() {
+        match Plan::load(app, org, job).await {
+            Ok(plan) => drop(plans.insert(job, Arc::new(plan))),
+            Err(PlanError::NotLogged(_)) => {}
+            Err(error) => tracing::error!(job.id = %job, %error, "job cannot go out"),
+        }
+    }
+    plans
+}
+
+impl Challenges {
+    fn of(errands: &[Errand]) -> Self {
+        let there = errands.iter().map(|errand| &errand.connection);
+        let challenges: BTreeMap<DeviceId, [u8; 32]> =
+            there.filter_map(|connection| Some((connection.device, connection.challenge()?))).collect();
+        let tree = challenges.values().map(|challenge| leaf_hash(challenge)).collect();
+        let places =
+            challenges.into_iter().zip(0..).map(|((device, challenge), place)| (device, (place, challenge)));
+        Self { tree, places: places.collect() }
+    }
+}
+
+/// The earliest time the beacons of a device's choice can call it: of those within the allowed spread of the latest.
+fn certainly_passed(clears: &[Note]) -> Option<Time> {
+    let times: Vec<Time> =
+        clears.iter().filter_map(|note| Some(note.text().parse::<Clear>().ok()?.time)).collect();
+    let latest = times.iter().max().copied()?;
+    times.into_iter().filter(|time| time.plus(MAX_SPREAD_S) >= latest).min()
+}
+
+async fn deliver(
+    app: &App,
+    org: &Org,
+    errands: &[Errand],
+    challenges: &Challenges,
+    clears: &[Note],
+) -> Result<(), RoundError> {
+    let notes: Vec<String> = clears.iter().map(ToString::to_string).collect();
+    for errands in errands.chunks(MOST_IN_A_TRANSACTION) {
+        let mut tx = app.db.begin().await?;
+        let mut frames = Vec::new();
+        for Errand { plan, connection, .. } in errands {
+            let Some((index, challenge)) = challenges.places.get(&connection.device) else { continue };
+            let path = challenges.tree.inclusion(*index, challenges.tree.size())?;
+            let size = challenges.tree.size();
+            let sent = Sent {
+                challenge: Sha256(*challenge).to_string(),
+                clears: serde_json::to_string(&evidence(&notes, *index, size, &path))?,
+                sent_ms: stored((app.now_ms)()),
+            };
+            let (job, device) = (plan.hash.to_string(), connection.device.to_string());
+            job_device::sent(&mut tx, &org.id.to_string(), &job, &device, &sent).await?;
+            frames.push((plan, connection, carried(&notes, *index, size, &path)));
+        }
+        tx.commit().await?;
+        for (plan, connection, clears) in frames {
+            send(app, org, plan, connection, clears)?;
+        }
+    }
+    Ok(())
+}
+
+fn send(
+    app: &App,
+    org: &Org,
+    plan: &Plan,
+    connection: &Connection,
+    clears: Vec<message::Clear>,
+) -> Result<(), RoundError> {
+    let news = { connection.lacks(&org.chain()) };
+    let delivery = Delivery {
+        job: plan.envelope.clone(),
+        news: news.iter().map(ToString::to_string).collect(),
+        clears,
+        target: plan.target(&connection.device)?,
+    };
+    connection.send(&frame(from_server::What::Delivery(delivery)));
+    app.events.publish(&org.id, &plan.hash, JobEvent::Sent { device: connection.device.to_string() });
+    Ok(())
+}
+
+fn carried(notes: &[String], index: u64, size: u64, path: &[Sha256]) -> Vec<message::Clear> {
+    let path: Vec<Vec<u8>> = path.iter().map(|hash| hash.0.to_vec()).collect();
+    notes.iter().map(|note| message::Clear { note: note.clone(), index, size, path: path.clone() }).collect()
+}
+
+fn evidence(notes: &[String], index: u64, size: u64, path: &[Sha256]) -> Vec<ClearEvidence> {
+    let path: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
+    notes.iter().map(|note| ClearEvidence { note: note.clone(), index, size, path: path.clone() }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_trust::clear::{ClearFault, NotFresh};
+    use countersign_trust::verify::Refusal;
+
+    #[test]
+    fn a_refusal_that_time_can_heal_is_told_from_one_it_cannot() {
+        let not_fresh = NotFresh { got: 1, need: 3, faults: Vec::new() };
+        let healing = [
+            Refusal::NotFresh(not_fresh),
+            Refusal::Aged(ClearFault::NotMyChallenge),
+            Refusal::NotYet { not_before: Time(2), lo: Time(1) },
+            Refusal::OutsideHours { rule: 1, lo: 1, hi: 2 },
+            Refusal::WaveNotYet { wave: 2, starts: Time(2), lo: Time(1) },
+            Refusal::Busy { running: 2, most: 2 },
+            Refusal::SpoolFull { spooled: 5_000 },
+            Refusal::DiskFull,
+        ];
+        for refusal in healing {
+            assert!(passes(&refusal.to_string()), "{refusal}");
+        }
+        let lasting = [
+            Refusal::UnknownSigners,
+            Refusal::Expired { not_after: Time(1), hi: Time(2) },
+            Refusal::Again { step: 1 },
+            Refusal::EarlierFailed { step: 1 },
+            Refusal::SameOrigin,
+        ];
+        for refusal in lasting {
+            assert!(!passes(&refusal.to_string()), "{refusal}");
+        }
+    }
+}

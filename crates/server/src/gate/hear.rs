@@ -1,0 +1,76 @@
+//! What the server does about what a connected agent says.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_trust::clear::lifetime_ms;
+use countersign_trust::ids::Sha256;
+use countersign_wire::message::{Challenge, from_agent};
+use tokio::io::AsyncRead;
+
+use super::connection::Connection;
+use super::incoming::{Incoming, IncomingError};
+use super::output::{OutputError, Outputs};
+use crate::app::{App, Org};
+use crate::dispatch;
+use crate::receipts::{self, ReceiptError};
+
+/// Why the server no longer listens to an agent.
+#[derive(Debug, thiserror::Error)]
+pub enum HearError {
+    /// Nothing readable comes.
+    #[error(transparent)]
+    Incoming(#[from] IncomingError),
+    /// A second Hello or a late Join.
+    #[error("a Hello or a Join can only come first on a connection")]
+    TooLate,
+    /// Not 32 bytes.
+    #[error("a challenge of {found} bytes, expected 32")]
+    Challenge {
+        /// How many came.
+        found: usize,
+    },
+    /// A receipt that the device has not made.
+    #[error(transparent)]
+    Receipt(#[from] ReceiptError),
+    /// Output of nothing.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+}
+
+/// Hears an agent until it ends the connection.
+pub async fn hear<R: AsyncRead + Unpin>(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    connection: &Arc<Connection>,
+    incoming: &mut Incoming<R>,
+) -> Result<(), HearError> {
+    let mut outputs = Outputs::default();
+    loop {
+        // An agent renews its challenge each third of the lifetime: one that is silent for all of it is gone.
+        let within = { Duration::from_millis(lifetime_ms(&org.chain())) };
+        let Some(what) = incoming.next(within).await? else { return Ok(()) };
+        match what {
+            from_agent::What::Challenge(challenge) => {
+                if connection.leave_challenge(random_of(&challenge)?) {
+                    dispatch::device_ready(app, org, &connection.device).await;
+                }
+            }
+            from_agent::What::Receipt(receipt) => {
+                receipts::take(app, org, connection, &receipt.note).await?;
+            }
+            from_agent::What::Output(output) => outputs.take(app, org, connection, output).await?,
+            from_agent::What::Hello(_) | from_agent::What::Join(_) => return Err(HearError::TooLate),
+        }
+    }
+}
+
+fn random_of(challenge: &Challenge) -> Result<[u8; 32], HearError> {
+    let found = challenge.random.len();
+    challenge.random.as_slice().try_into().map_err(|_| HearError::Challenge { found })
+}
+
+/// The hash in a message's bytes.
+pub(super) fn hash_of(bytes: &[u8]) -> Option<Sha256> {
+    bytes.try_into().map(Sha256).ok()
+}

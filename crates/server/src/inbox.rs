@@ -1,0 +1,33 @@
+//! One task per organization that works off an inbox. It starts with the first letter and ends with the program.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use countersign_trust::ids::OrgId;
+use tokio::sync::mpsc;
+
+/// The inboxes of all organizations for one kind of work.
+#[derive(Debug)]
+pub struct Inboxes<T> {
+    senders: Mutex<HashMap<OrgId, mpsc::Sender<T>>>,
+    room: usize,
+}
+
+impl<T> Inboxes<T> {
+    /// Inboxes with room for so many letters each; who brings more waits.
+    pub fn new(room: usize) -> Self {
+        Self { senders: Mutex::default(), room }
+    }
+
+    /// The inbox of `org`; `start` is to spawn the task behind it if there is none, or if it has died.
+    pub fn of(&self, org: &OrgId, start: impl FnOnce(mpsc::Receiver<T>)) -> mpsc::Sender<T> {
+        let mut senders = self.senders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sender) = senders.get(org).filter(|sender| !sender.is_closed()) {
+            return sender.clone();
+        }
+        let (sender, receiver) = mpsc::channel(self.room);
+        start(receiver);
+        senders.insert(*org, sender.clone());
+        sender
+    }
+}

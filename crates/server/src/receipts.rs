@@ -1,0 +1,138 @@
+//! What devices tell: receipts are checked, kept, told, and logged in batches, so that devices can let go of them; output is
+//! kept and told.
+//!
+//! Two tasks an organization: one keeps what comes, one logs what is kept. So a slow witness delays only the
+//! acknowledgement.
+//!
+//! Source: docs/spec/7-receipts.md.
+
+mod batch;
+mod keep;
+
+use std::sync::Arc;
+
+use countersign_trust::ids::{DeviceId, OrgId, Sha256};
+use countersign_trust::join::device_key;
+use countersign_trust::lines::LinesError;
+use countersign_trust::note::{Note, NoteError, VerifierKeyError};
+use countersign_trust::receipt::Receipt;
+
+use crate::app::{App, Org};
+use crate::gate::connection::Connection;
+use crate::store::output::OutputRow;
+
+/// A receipt whose signature, organization and device have been checked.
+#[derive(Debug)]
+pub struct Heard {
+    receipt: Receipt,
+    note: Note,
+}
+
+/// A piece of output, bounded and of a job that the device was given.
+#[derive(Debug)]
+pub struct Piece {
+    /// The device.
+    pub device: DeviceId,
+    /// The job.
+    pub job: Sha256,
+    /// What is kept.
+    pub row: OutputRow,
+}
+
+/// What waits to be kept, in the order in which the device told it.
+#[derive(Debug)]
+pub enum Letter {
+    /// A receipt.
+    Receipt(Heard),
+    /// Output.
+    Output(Piece),
+}
+
+/// The server is stopping.
+#[derive(Debug, thiserror::Error)]
+#[error("the server is stopping; try again later")]
+pub struct Stopping;
+
+/// Why a note is no receipt of the device that sent it.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiptError {
+    /// Not a note.
+    #[error("the receipt is no note: {0}")]
+    Note(#[from] NoteError),
+    /// Not a receipt.
+    #[error("the receipt: {0}")]
+    Text(#[from] LinesError),
+    /// The device's key makes no note key.
+    #[error(transparent)]
+    Key(#[from] VerifierKeyError),
+    /// Not signed by the device.
+    #[error("the receipt is not signed by {0}")]
+    Unsigned(DeviceId),
+    /// It speaks for another device.
+    #[error("the receipt is of {found}, the connection is of {expected}")]
+    Device {
+        /// The device of the connection.
+        expected: DeviceId,
+        /// The receipt's.
+        found: DeviceId,
+    },
+    /// It speaks of another organization.
+    #[error("the receipt is of {found}, the connection is of {expected}")]
+    Organization {
+        /// The connection's.
+        expected: OrgId,
+        /// The receipt's.
+        found: OrgId,
+    },
+    /// Receipts are counted from 1, and up to what the records can hold.
+    #[error("the receipt's number is {0}")]
+    Number(u64),
+    /// The work was not finished.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+}
+
+/// Takes a receipt that came over `connection`; waits while too many wait before it.
+pub async fn take(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    connection: &Connection,
+    note: &str,
+) -> Result<(), ReceiptError> {
+    let heard = check(org.id, connection, note)?;
+    Ok(keep(app, org, Letter::Receipt(heard)).await?)
+}
+
+/// Has a letter kept; waits while too many wait before it.
+pub async fn keep(app: &Arc<App>, org: &Arc<Org>, letter: Letter) -> Result<(), Stopping> {
+    let (weak, of) = (Arc::downgrade(app), org.clone());
+    let inbox = app.gate.letters.of(&org.id, |letters| drop(tokio::spawn(keep::run(weak, of, letters))));
+    inbox.send(letter).await.map_err(|_| Stopping)
+}
+
+fn check(org: OrgId, connection: &Connection, note: &str) -> Result<Heard, ReceiptError> {
+    let note: Note = note.parse()?;
+    let device = connection.device;
+    if !note.signed_by(&device_key(connection.key)?) {
+        return Err(ReceiptError::Unsigned(device));
+    }
+    let receipt: Receipt = note.text().parse()?;
+    if receipt.device != device {
+        return Err(ReceiptError::Device { expected: device, found: receipt.device });
+    }
+    if receipt.org != org {
+        return Err(ReceiptError::Organization { expected: org, found: receipt.org });
+    }
+    if receipt.number == 0 || i64::try_from(receipt.number).is_err() {
+        return Err(ReceiptError::Number(receipt.number));
+    }
+    Ok(Heard { receipt, note })
+}
+
+/// Has the log take what is kept and not logged yet.
+pub fn log_soon(app: &Arc<App>, org: &Arc<Org>) {
+    let (weak, of) = (Arc::downgrade(app), org.clone());
+    let inbox = app.gate.batches.of(&org.id, |letters| drop(tokio::spawn(batch::run(weak, of, letters))));
+    // A letter that waits already says the same.
+    let _ = inbox.try_send(());
+}

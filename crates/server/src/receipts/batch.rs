@@ -1,0 +1,184 @@
+//! Logs what is kept: the root of a tree of receipts is one leaf, and each device hears where its own stand.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use countersign_trust::checkpoint::Proof;
+use countersign_trust::envelope::leaf;
+use countersign_trust::ids::{DeviceId, OrgId, Sha256};
+use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
+use countersign_trust::note::{Note, NoteError};
+use countersign_wire::message::{Acknowledged, from_server};
+use tokio::sync::mpsc;
+
+use crate::app::{App, Org};
+use crate::gate::connection::frame;
+use crate::log::{self, AppendError};
+use crate::store::batch::{self, BatchRow};
+use crate::store::receipt::{LoggedReceipt, Unlogged};
+use crate::store::{StoreError, receipt, stored};
+
+/// How long receipts are collected before they are logged.
+const COLLECT: Duration = Duration::from_millis(20);
+/// How many receipts go into one batch.
+const MOST_IN_A_BATCH: i64 = 256;
+/// How long the log is left alone after it failed, at first and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+
+/// Why a batch is not logged.
+#[derive(Debug, thiserror::Error)]
+enum BatchError {
+    #[error(transparent)]
+    Log(#[from] AppendError),
+    #[error("the records cannot be reached: {0}")]
+    Store(#[from] StoreError),
+    #[error("a receipt in the records is no note: {0}")]
+    Note(#[from] NoteError),
+    #[error(transparent)]
+    Tree(#[from] MerkleError),
+    #[error("a path cannot be written down: {0}")]
+    Path(#[from] serde_json::Error),
+}
+
+/// Whether proofs in the records are of this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proofs {
+    /// They were made just now.
+    Fresh,
+    /// Witnesses may have changed since.
+    MayBeOld,
+}
+
+/// Logs what is kept each time a letter says that there is something.
+pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<()>) {
+    let mut pause = PAUSES.0;
+    while letters.recv().await.is_some() {
+        tokio::time::sleep(COLLECT).await;
+        loop {
+            let Some(app) = app.upgrade() else { return };
+            let logged = log_batch(&app, &org).await;
+            drop(app);
+            match logged {
+                Ok(0) => break,
+                Ok(_) => pause = PAUSES.0,
+                Err(error) => {
+                    tracing::error!(org.id = %org.id, %error, "receipts not logged; devices keep them until they are");
+                    tokio::time::sleep(pause).await;
+                    pause = PAUSES.1.min(pause * 2);
+                }
+            }
+        }
+    }
+}
+
+/// Logs one batch, tells its devices, and returns how many receipts it had.
+async fn log_batch(app: &Arc<App>, org: &Arc<Org>) -> Result<usize, BatchError> {
+    let id = org.id.to_string();
+    let rows = receipt::unlogged(&app.db, &id, MOST_IN_A_BATCH).await?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    let tree = rows.iter().map(leaf_of).collect::<Result<Tree, _>>()?;
+    let root = tree.root();
+    let proofs = log::append(app, org, vec![batch_leaf(&org.id, &root)]).await?;
+    let Some(proof) = proofs.into_iter().next() else { return Ok(0) };
+    let mut tx = app.db.begin().await?;
+    let batch = BatchRow {
+        root: root.to_string(),
+        size: stored(tree.size()),
+        leaf: stored(proof.index),
+        proof: proof.to_string(),
+    };
+    batch::put(&mut tx, &id, &batch).await?;
+    for (row, place) in rows.iter().zip(0..) {
+        let path = tree.inclusion(place, tree.size())?;
+        let path: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
+        let path = serde_json::to_string(&path)?;
+        receipt::logged(&mut tx, &id, row, &batch.root, stored(place), &path).await?;
+    }
+    tx.commit().await?;
+    for (device, least) in devices(&rows) {
+        acknowledge(app, org, &device, least, Proofs::Fresh).await;
+    }
+    Ok(rows.len())
+}
+
+fn leaf_of(row: &Unlogged) -> Result<Sha256, NoteError> {
+    let note: Note = row.note.parse()?;
+    Ok(leaf_hash(note.text().as_bytes()))
+}
+
+fn batch_leaf(org: &OrgId, root: &Sha256) -> String {
+    leaf(org, "receipts", root, &Sha256::of(b""))
+}
+
+/// The devices of a batch, each with the lowest number of its receipts.
+fn devices(rows: &[Unlogged]) -> BTreeMap<DeviceId, u64> {
+    let mut devices = BTreeMap::new();
+    for row in rows {
+        let (Ok(device), Ok(number)) = (row.device.parse(), u64::try_from(row.number)) else { continue };
+        devices.entry(device).and_modify(|least: &mut u64| *least = number.min(*least)).or_insert(number);
+    }
+    devices
+}
+
+/// Tells a device, if it is connected, where its receipts from number `from` on stand, in their order.
+///
+/// A device lets go of its oldest only, so those behind are told again when one before them was late.
+pub async fn acknowledge(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId, from: u64, proofs: Proofs) {
+    if let Err(error) = try_acknowledge(app, org, device, from, proofs).await {
+        tracing::error!(device.id = %device, %error, "receipts not acknowledged");
+    }
+}
+
+async fn try_acknowledge(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    device: &DeviceId,
+    from: u64,
+    proofs: Proofs,
+) -> Result<(), BatchError> {
+    let Some(connection) = app.gate.connection(&org.id, device) else { return Ok(()) };
+    let (id, from) = (org.id.to_string(), stored(from));
+    let rows = receipt::logged_from(&app.db, &id, &device.to_string(), from, MOST_IN_A_BATCH).await?;
+    let mut renewed = HashMap::new();
+    for row in &rows {
+        if proofs == Proofs::MayBeOld && !renewed.contains_key(&row.root) {
+            renewed.insert(row.root.clone(), renew(app, org, row).await?);
+        }
+        let proof = renewed.get(&row.root).cloned().flatten().unwrap_or_else(|| row.proof.clone());
+        if let Some(shown) = shown(row, proof) {
+            connection.send(&frame(from_server::What::Acknowledged(shown)));
+        }
+    }
+    Ok(())
+}
+
+/// A new proof, if the one in the records no longer convinces who holds the newest policy.
+async fn renew(app: &Arc<App>, org: &Arc<Org>, row: &LoggedReceipt) -> Result<Option<String>, BatchError> {
+    let (Ok(root), Ok(proof)) = (row.root.parse(), row.proof.parse::<Proof>()) else { return Ok(None) };
+    if { org.chain().logged(&batch_leaf(&org.id, &root), &proof) }.is_ok() {
+        return Ok(None);
+    }
+    let proof = log::prove(org, proof.index).await?.to_string();
+    let mut tx = app.db.begin().await?;
+    batch::renew(&mut tx, &org.id.to_string(), &row.root, &proof).await?;
+    tx.commit().await?;
+    Ok(Some(proof))
+}
+
+/// The message, if the records hold what they should.
+fn shown(row: &LoggedReceipt, proof: String) -> Option<Acknowledged> {
+    let root: Sha256 = row.root.parse().ok()?;
+    Some(Acknowledged {
+        number: u64::try_from(row.number).ok()?,
+        index: u64::try_from(row.place).ok()?,
+        size: u64::try_from(row.size).ok()?,
+        path: row.path()?,
+        root: root.0.to_vec(),
+        proof,
+    })
+}

@@ -1,0 +1,194 @@
+//! Devices: how each was enrolled, and what it says of itself.
+
+use std::collections::BTreeMap;
+
+use countersign_trust::join::Enrolled;
+
+use super::{Db, StoreError, Tx, query, row, stored};
+
+row! {
+    /// An enrolled device.
+    pub struct DeviceRow {
+        /// Its id, printed.
+        pub id: String,
+        /// The hash of the enrollment statement.
+        pub enroll: String,
+        /// Its join's note, for a device of a batch.
+        pub join_note: Option<String>,
+        /// The join's `tlog-proof`.
+        pub join_proof: Option<String>,
+        /// The leaf by which it is enrolled.
+        pub leaf: i64,
+        /// Its labels, the site among them under `site`, as a JSON object.
+        pub labels: String,
+        /// The agent's version, as it says.
+        pub version: String,
+        /// What the machine calls itself.
+        pub hostname: String,
+        /// Its operating system, as it says.
+        pub system: String,
+        /// The number of the newest policy it holds, as it says.
+        pub policy_number: i64,
+        /// When it was last heard, milliseconds since 1970; 0 if never.
+        pub last_seen_ms: i64,
+        /// Whether it was retired.
+        pub retired: bool,
+    }
+}
+
+/// What an agent says of itself: shown, never believed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// Its version.
+    pub version: String,
+    /// What the machine calls itself.
+    pub hostname: String,
+    /// Its operating system.
+    pub system: String,
+    /// The number of the newest policy it holds.
+    pub policy_number: i64,
+}
+
+impl DeviceRow {
+    /// A device that nothing was heard of yet; with its join's note and proof, if it joined a batch.
+    pub fn enrolled(enrolled: &Enrolled, join: Option<(String, String)>) -> Self {
+        let labels: BTreeMap<&str, &str> =
+            enrolled.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let (join_note, join_proof) = join.unzip();
+        Self {
+            id: enrolled.device.to_string(),
+            enroll: enrolled.enroll.to_string(),
+            join_note,
+            join_proof,
+            leaf: stored(enrolled.place.index),
+            // A map of strings always prints.
+            labels: serde_json::to_string(&labels).unwrap_or_default(),
+            version: String::new(),
+            hostname: String::new(),
+            system: String::new(),
+            policy_number: 0,
+            last_seen_ms: 0,
+            retired: false,
+        }
+    }
+
+    /// Its labels.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        serde_json::from_str(&self.labels).unwrap_or_default()
+    }
+}
+
+/// Stores an enrollment; a later one of the same device takes its place, what the device said of itself stays.
+pub async fn insert(tx: &mut Tx, org: &str, row: &DeviceRow) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
+        "INSERT INTO device (org, id, enroll, join_note, join_proof, leaf, labels, version, hostname, system,
+             policy_number, last_seen_ms, retired)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+         ON CONFLICT (org, id) DO UPDATE SET
+             enroll = excluded.enroll, join_note = excluded.join_note, join_proof = excluded.join_proof,
+             leaf = excluded.leaf, labels = excluded.labels, retired = excluded.retired",
+        org,
+        &row.id,
+        &row.enroll,
+        &row.join_note,
+        &row.join_proof,
+        row.leaf,
+        &row.labels,
+        &row.version,
+        &row.hostname,
+        &row.system,
+        row.policy_number,
+        row.last_seen_ms,
+        row.retired,
+    )
+}
+
+/// One device.
+pub async fn get(db: &Db, org: &str, id: &str) -> Result<Option<DeviceRow>, StoreError> {
+    query!(
+        db: fetch_optional DeviceRow, db,
+        "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
+             last_seen_ms, retired
+         FROM device WHERE org = $1 AND id = $2",
+        org,
+        id,
+    )
+}
+
+/// A page of devices by id, retired ones included; `after` is the last id of the page before, empty at the start.
+pub async fn page(db: &Db, org: &str, after: &str, limit: i64) -> Result<Vec<DeviceRow>, StoreError> {
+    query!(
+        db: fetch_all DeviceRow, db,
+        "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
+             last_seen_ms, retired
+         FROM device WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3",
+        org,
+        after,
+        limit,
+    )
+}
+
+/// All devices that are not retired, by id.
+pub async fn all(db: &Db, org: &str) -> Result<Vec<DeviceRow>, StoreError> {
+    query!(
+        db: fetch_all DeviceRow, db,
+        "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
+             last_seen_ms, retired
+         FROM device WHERE org = $1 AND NOT retired ORDER BY id",
+        org,
+    )
+}
+
+/// How many devices are not retired.
+pub async fn count(db: &Db, org: &str) -> Result<i64, StoreError> {
+    let row = query!(
+        db: fetch_one (i64,), db,
+        "SELECT COUNT(*) FROM device WHERE org = $1 AND NOT retired",
+        org,
+    )?;
+    Ok(row.0)
+}
+
+/// How many devices were ever enrolled by this statement, retired ones included: their places are taken.
+pub async fn count_of_enroll(db: &Db, org: &str, enroll: &str) -> Result<i64, StoreError> {
+    let row = query!(
+        db: fetch_one (i64,), db,
+        "SELECT COUNT(*) FROM device WHERE org = $1 AND enroll = $2",
+        org,
+        enroll,
+    )?;
+    Ok(row.0)
+}
+
+/// Marks a device as retired.
+pub async fn retire(tx: &mut Tx, org: &str, id: &str) -> Result<u64, StoreError> {
+    query!(tx: execute tx, "UPDATE device SET retired = TRUE WHERE org = $1 AND id = $2", org, id)
+}
+
+/// Stores what a device said of itself when it connected.
+pub async fn said(db: &Db, org: &str, id: &str, said: &Said, now_ms: i64) -> Result<u64, StoreError> {
+    query!(
+        db: execute db,
+        "UPDATE device SET version = $1, hostname = $2, system = $3, policy_number = $4, last_seen_ms = $5
+         WHERE org = $6 AND id = $7",
+        &said.version,
+        &said.hostname,
+        &said.system,
+        said.policy_number,
+        now_ms,
+        org,
+        id,
+    )
+}
+
+/// Stores when a device was last heard.
+pub async fn seen(db: &Db, org: &str, id: &str, now_ms: i64) -> Result<u64, StoreError> {
+    query!(
+        db: execute db,
+        "UPDATE device SET last_seen_ms = $1 WHERE org = $2 AND id = $3",
+        now_ms,
+        org,
+        id,
+    )
+}

@@ -1,0 +1,189 @@
+//! Which job is for which device, what it was sent, and what became of it as far as the server has heard.
+
+use super::{Db, StoreError, Tx, query, row};
+
+row! {
+    /// A job on a device.
+    pub struct JobDeviceRow {
+        /// The device.
+        pub device: String,
+        /// `waiting`, `sent`, or the newest receipt's.
+        pub verdict: String,
+        /// The newest receipt's reason.
+        pub because: String,
+        /// The newest receipt's number.
+        pub receipt: Option<i64>,
+        /// The newest receipt.
+        pub note: Option<String>,
+    }
+}
+
+row! {
+    /// What a device was sent.
+    pub struct EvidenceRow {
+        /// The challenge that the Clears answer, in hexadecimal.
+        pub challenge: String,
+        /// The Clears, a JSON array of [`countersign_wire::http::ClearEvidence`].
+        pub clears: String,
+        /// When, milliseconds since 1970.
+        pub sent_ms: i64,
+    }
+}
+
+row! {
+    /// A job that may be due on a device.
+    pub struct Waiting {
+        /// The job.
+        pub job: String,
+        /// The device.
+        pub device: String,
+        /// `waiting`, `sent` or `refused`.
+        pub verdict: String,
+        /// The newest receipt's reason.
+        pub because: String,
+        /// How often it was sent again after a refusal.
+        pub attempts: i64,
+    }
+}
+
+/// What is sent with a job to a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// The challenge that the Clears answer, in hexadecimal.
+    pub challenge: String,
+    /// The Clears, as in [`EvidenceRow`].
+    pub clears: String,
+    /// When, milliseconds since 1970.
+    pub sent_ms: i64,
+}
+
+/// Lets a job wait for these devices. Where it does already, or has gone further, nothing changes.
+pub async fn insert_waiting(tx: &mut Tx, org: &str, job: &str, devices: &[String]) -> Result<(), StoreError> {
+    for device in devices {
+        query!(
+            tx: execute &mut *tx,
+            "INSERT INTO job_device (org, job, device, verdict, because) VALUES ($1, $2, $3, 'waiting', '')
+             ON CONFLICT (org, job, device) DO NOTHING",
+            org,
+            job,
+            device,
+        )?;
+    }
+    Ok(())
+}
+
+/// What became of a job on each device, by device.
+pub async fn of_job(db: &Db, org: &str, job: &str) -> Result<Vec<JobDeviceRow>, StoreError> {
+    query!(
+        db: fetch_all JobDeviceRow, db,
+        "SELECT at.device, at.verdict, at.because, at.receipt, receipt.note
+         FROM job_device AS at
+         LEFT JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
+         WHERE at.org = $1 AND at.job = $2 ORDER BY at.device",
+        org,
+        job,
+    )
+}
+
+/// How many devices stand at each verdict.
+pub async fn counts(db: &Db, org: &str, job: &str) -> Result<Vec<(String, i64)>, StoreError> {
+    query!(
+        db: fetch_all (String, i64), db,
+        "SELECT verdict, COUNT(*) FROM job_device WHERE org = $1 AND job = $2 GROUP BY verdict ORDER BY verdict",
+        org,
+        job,
+    )
+}
+
+/// What was sent to a device for a job, the last time.
+pub async fn evidence(
+    db: &Db,
+    org: &str,
+    job: &str,
+    device: &str,
+) -> Result<Option<EvidenceRow>, StoreError> {
+    query!(
+        db: fetch_optional EvidenceRow, db,
+        "SELECT challenge, clears, sent_ms FROM job_device
+         WHERE org = $1 AND job = $2 AND device = $3 AND challenge IS NOT NULL",
+        org,
+        job,
+        device,
+    )
+}
+
+/// Whether a device was sent a job.
+pub async fn is_given(db: &Db, org: &str, job: &str, device: &str) -> Result<bool, StoreError> {
+    let row = query!(
+        db: fetch_optional (i64,), db,
+        "SELECT sent_ms FROM job_device
+         WHERE org = $1 AND job = $2 AND device = $3 AND sent_ms IS NOT NULL",
+        org,
+        job,
+        device,
+    )?;
+    Ok(row.is_some())
+}
+
+/// All devices that a job waits for.
+pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, StoreError> {
+    query!(
+        db: fetch_all Waiting, db,
+        "SELECT job, device, verdict, because, attempts FROM job_device
+         WHERE org = $1 AND job = $2 AND verdict = 'waiting'",
+        org,
+        job,
+    )
+}
+
+/// All jobs that may be due on a device: waiting, sent without a word since, or refused.
+pub async fn open_on(db: &Db, org: &str, device: &str) -> Result<Vec<Waiting>, StoreError> {
+    query!(
+        db: fetch_all Waiting, db,
+        "SELECT job, device, verdict, because, attempts FROM job_device
+         WHERE org = $1 AND device = $2 AND verdict IN ('waiting', 'sent', 'refused')",
+        org,
+        device,
+    )
+}
+
+/// Notes what is about to be sent. What the device has said since stays, unless it refused and is asked again.
+pub async fn sent(tx: &mut Tx, org: &str, job: &str, device: &str, sent: &Sent) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
+        "UPDATE job_device SET
+             challenge = $1, clears = $2, sent_ms = $3,
+             attempts = attempts + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
+             verdict = CASE WHEN verdict IN ('waiting', 'refused') THEN 'sent' ELSE verdict END
+         WHERE org = $4 AND job = $5 AND device = $6",
+        &sent.challenge,
+        &sent.clears,
+        sent.sent_ms,
+        org,
+        job,
+        device,
+    )
+}
+
+/// Notes a receipt, unless a newer one was noted.
+pub async fn receipt_came(
+    tx: &mut Tx,
+    org: &str,
+    job: &str,
+    device: &str,
+    verdict: &str,
+    because: &str,
+    number: i64,
+) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
+        "UPDATE job_device SET verdict = $1, because = $2, receipt = $3
+         WHERE org = $4 AND job = $5 AND device = $6 AND (receipt IS NULL OR receipt < $3)",
+        verdict,
+        because,
+        number,
+        org,
+        job,
+        device,
+    )
+}

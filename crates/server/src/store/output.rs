@@ -1,0 +1,65 @@
+//! Output of steps, piece by piece as it came.
+
+use super::{Db, StoreError, Tx, query, row};
+
+row! {
+    /// A piece.
+    pub struct OutputRow {
+        /// Which step, counted from 0.
+        pub step: i64,
+        /// The place of its first byte in the output of both streams.
+        pub place: i64,
+        /// 1 standard output, 2 standard error.
+        pub stream: i64,
+        /// The bytes.
+        pub bytes: Vec<u8>,
+    }
+}
+
+/// Keeps a piece; answers 0 if one with this place is known.
+pub async fn insert(
+    tx: &mut Tx,
+    org: &str,
+    job: &str,
+    device: &str,
+    row: &OutputRow,
+) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
+        "INSERT INTO output (org, job, device, step, place, stream, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (org, job, device, step, place) DO NOTHING",
+        org,
+        job,
+        device,
+        row.step,
+        row.place,
+        row.stream,
+        &row.bytes,
+    )
+}
+
+/// How many bytes of a step are kept.
+pub async fn kept(db: &Db, org: &str, job: &str, device: &str, step: i64) -> Result<i64, StoreError> {
+    let row = query!(
+        db: fetch_one (i64,), db,
+        "SELECT CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT) FROM output
+         WHERE org = $1 AND job = $2 AND device = $3 AND step = $4",
+        org,
+        job,
+        device,
+        step,
+    )?;
+    Ok(row.0)
+}
+
+/// The output of a job on a device, in its order.
+pub async fn of(db: &Db, org: &str, job: &str, device: &str) -> Result<Vec<OutputRow>, StoreError> {
+    query!(
+        db: fetch_all OutputRow, db,
+        "SELECT step, place, stream, bytes FROM output
+         WHERE org = $1 AND job = $2 AND device = $3 ORDER BY step, place",
+        org,
+        job,
+        device,
+    )
+}
