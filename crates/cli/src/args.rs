@@ -18,22 +18,43 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Which organization, by the name of its profile; not needed while there is only one.
-    #[arg(long, short = 'p', global = true, env = "COUNTERSIGN_PROFILE", value_name = "NAME")]
+    #[arg(
+        long,
+        short = 'p',
+        global = true,
+        help_heading = "Global options",
+        env = "COUNTERSIGN_PROFILE",
+        value_name = "NAME"
+    )]
     pub profile: Option<String>,
     /// The key to sign with: id_*.pub, the file beside it, or SHA256:… of a key in the ssh-agent.
-    #[arg(long, short = 'k', global = true, env = "COUNTERSIGN_KEY", value_name = "KEY")]
+    #[arg(
+        long,
+        short = 'k',
+        global = true,
+        help_heading = "Global options",
+        env = "COUNTERSIGN_KEY",
+        value_name = "KEY"
+    )]
     pub key: Option<String>,
     /// Answer in JSON; one object a line where things go on.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
     /// Take every question as answered with yes.
-    #[arg(long, short = 'y', global = true)]
+    #[arg(long, short = 'y', global = true, help_heading = "Global options")]
     pub yes: bool,
     /// No colors; they are shown on a terminal only, and never with NO_COLOR.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = "Global options")]
     pub no_color: bool,
     /// Where profiles are kept [default: ~/.config/countersign].
-    #[arg(long, global = true, env = "COUNTERSIGN_HOME", value_name = "FOLDER", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        env = "COUNTERSIGN_HOME",
+        value_name = "FOLDER",
+        hide = true
+    )]
     pub home: Option<PathBuf>,
 }
 
@@ -47,8 +68,7 @@ Exit codes:
   5  ALARM: what the server shows does not hold
 
 Examples:
-  countersign init --name Home --person me --key ~/.ssh/id_ed25519.pub --server https://rmm.example:8443 \\
-      --setup-token setup-token --beacon https://b.example:7001 --witness https://w.example:7002
+  countersign init --help                         # begin an organization
   countersign enroll token --site lund --label kind=register --count 12 --until 2h
   countersign run --on kind=register --why 'printers hang' -- /usr/bin/systemctl restart cups
   countersign inbox
@@ -57,22 +77,16 @@ Examples:
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Begin an organization: compose, sign and publish its first policy.
     Init(cmd::init::InitArgs),
-    /// Join an organization that others have begun: save where it is and who you are.
     Login(cmd::login::LoginArgs),
-    /// Run a program or a script on devices.
     Run(cmd::run::RunArgs),
     /// What became of jobs.
     #[command(subcommand)]
     Job(cmd::job::JobCommand),
     /// What waits for your signature.
     Inbox,
-    /// Check something that others have signed, and sign it too.
     Approve(cmd::approve::ApproveArgs),
-    /// Stop: at once, everywhere, without asking anybody.
     Halt(cmd::halt::HaltArgs),
-    /// Lift halts, and say what must be signed anew.
     Resume(cmd::resume::ResumeArgs),
     /// Take devices in.
     #[command(subcommand)]
@@ -89,7 +103,6 @@ pub enum Command {
     /// The organization's log.
     #[command(subcommand)]
     Log(cmd::log::LogCommand),
-    /// Write the evidence of a job into folders that anybody can check offline.
     Audit(cmd::audit::AuditArgs),
     /// Tokens for the server's API.
     #[command(subcommand)]

@@ -84,7 +84,7 @@ impl Home {
     /// The profile called `name`; without a name the only one there is.
     pub fn profile(&self, name: Option<&str>) -> anyhow::Result<Profile> {
         let names = self.profiles();
-        let list = names.join(", ");
+        let list = if names.is_empty() { String::new() } else { format!(": there are {}", names.join(", ")) };
         let name = match (name, names.as_slice()) {
             (Some(name), _) => name.to_owned(),
             (None, [only]) => only.clone(),
@@ -93,14 +93,12 @@ impl Home {
                 return Err(Stop::Usage(what.to_owned()).into());
             }
             (None, _) => {
-                return Err(Stop::Usage(format!("say which organization with --profile: {list}")).into());
+                return Err(Stop::Usage(format!("say which organization with --profile{list}")).into());
             }
         };
         let folder = self.folder.join("orgs").join(&name);
         if !names.contains(&name) {
-            return Err(
-                Stop::Usage(format!("no organization `{name}` is known here; there are: {list}")).into()
-            );
+            return Err(Stop::Usage(format!("no organization `{name}` is known here{list}")).into());
         }
         Profile::read(folder, name)
     }

@@ -29,7 +29,7 @@ use crate::signer::Signer;
 Examples:
   countersign inbox
   countersign approve 91c0a4
-  countersign approve stores.txt --key ~/.ssh/id_ed25519.pub    # the first policy of a new organization")]
+  countersign approve stores.txt --key ~/.ssh/id_ed25519.pub     # a new organization's first policy")]
 pub struct ApproveArgs {
     /// The hash of a statement, or the beginning of it, or a file.
     #[arg(value_name = "HASH|FILE")]

@@ -2,13 +2,15 @@
 //!
 //! The layout is that of `crates/trust/vectors/README.md`.
 
+mod judge;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
-use countersign_trust::delivery::News;
+use countersign_trust::delivery::TargetProof;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::DeviceId;
 use countersign_trust::join::enrolled_by_join;
@@ -20,8 +22,9 @@ use serde_json::json;
 use crate::client::ClientError;
 use crate::cmd::job::ReadJob;
 use crate::context::{Context, Session};
-use crate::output::{Stop, count, plain, short};
+use crate::output::{Stop, count, plain, short, table};
 use crate::receipts;
+use judge::Sent;
 
 /// Write the evidence of a job into folders that anybody can check offline.
 ///
@@ -55,19 +58,33 @@ pub fn run(context: &Context, args: &AuditArgs) -> anyhow::Result<()> {
     let all: Vec<EnrollmentEvidence> =
         session.server.pages(&session.path(paths::ENROLLMENTS, &[]), usize::MAX)?;
     let receipts: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
-    let mut gaps = Vec::new();
+    let (mut gaps, mut rows, mut json) = (Vec::new(), Vec::new(), Vec::new());
     for id in &targets {
         let folder = args.into.join(short(&read.hash)).join(id.to_string());
         let bundle = Bundle { session: &session, read: &read, id, folder: &folder };
-        gaps.extend(bundle.write(&all, &receipts)?.into_iter().map(|gap| format!("{}: {gap}", short(id))));
+        let found = bundle.write(&all, &receipts)?;
+        gaps.extend(found.gaps.iter().map(|gap| format!("{}: {gap}", short(id))));
+        json.push(json!({"device": id.to_string(), "judged_again": found.judged, "receipts": found.told, "gaps": found.gaps}));
+        rows.push(vec![short(id), plain(&found.judged), plain(&found.told.join(", "))]);
     }
     let into = args.into.join(short(&read.hash)).display().to_string();
-    context.ui.answer(&json!({"folder": into, "devices": targets.len(), "gaps": gaps}), || {
+    context.ui.answer(&json!({"folder": into, "devices": json}), || {
         let number = count(targets.len(), "device", "devices");
-        format!("Evidence of {} on {number} is in {into}", short(&read.hash))
+        let rows = table(&["DEVICE", "JUDGED AGAIN HERE", "ITS RECEIPTS SAY (verified)"], &rows);
+        format!("{rows}Evidence of {} on {number} is in {into}", short(&read.hash))
     });
     gaps.iter().for_each(|gap| context.ui.warn(&plain(gap)));
     Ok(())
+}
+
+/// What came of writing a bundle.
+struct Found {
+    /// What is missing.
+    gaps: Vec<String>,
+    /// What the acceptance rule says of it here.
+    judged: String,
+    /// What the device's receipts say.
+    told: Vec<String>,
 }
 
 struct Bundle<'a> {
@@ -78,27 +95,38 @@ struct Bundle<'a> {
 }
 
 impl Bundle<'_> {
-    /// Writes it; returns what is missing.
-    fn write(
-        &self,
-        enrollments: &[EnrollmentEvidence],
-        receipts: &[ReceiptView],
-    ) -> anyhow::Result<Vec<String>> {
+    /// Writes it, and judges it again.
+    fn write(&self, enrollments: &[EnrollmentEvidence], receipts: &[ReceiptView]) -> anyhow::Result<Found> {
         let chain = &self.session.checked.chain;
         let mut gaps = Vec::new();
         self.put("org", &format!("{}\n", chain.org()))?;
-        for (number, news) in News::since(chain, 0).iter().enumerate() {
-            self.put(&format!("chain/{number:03}.txt"), &news.to_string())?;
-        }
         gaps.extend(self.enrollment(enrollments)?);
         self.put("job.txt", &self.read.view.envelope)?;
         if Logged::from_text(&self.read.view.envelope).is_err() {
             gaps.push("the job is not in the log yet".to_owned());
         }
-        self.target()?;
-        gaps.extend(self.delivery()?);
-        gaps.extend(self.receipts(receipts)?);
-        Ok(gaps)
+        let target = self.target()?;
+        let sent = self.delivery()?;
+        if sent.is_none() {
+            gaps.push("it was not delivered yet, as far as the server says".to_owned());
+        }
+        let news = judge::news_then(chain, sent.as_ref());
+        for (number, news) in news.iter().enumerate() {
+            self.put(&format!("chain/{number:03}.txt"), &news.to_string())?;
+        }
+        let told = self.receipts(receipts)?;
+        if told.is_empty() {
+            gaps.push("there is no receipt about this job".to_owned());
+        }
+        let me = self.session.checked.devices.enrolled.get(self.id);
+        let judged = match (me, &sent) {
+            (Some(me), Some(sent)) => {
+                judge::again(&news, me, sent, target.as_ref(), &self.read.view.envelope)
+                    .map_or_else(|why| format!("refused: {why}"), |()| "accepted".to_owned())
+            }
+            _ => "cannot be judged".to_owned(),
+        };
+        Ok(Found { gaps, judged, told })
     }
 
     fn put(&self, name: &str, text: &str) -> anyhow::Result<()> {
@@ -138,27 +166,28 @@ impl Bundle<'_> {
     }
 
     /// The place of the device in the list of targets.
-    fn target(&self) -> anyhow::Result<()> {
+    fn target(&self) -> anyhow::Result<Option<TargetProof>> {
         let (Targets::List(_), Some(index)) =
             (&self.read.job.targets, self.read.targets.iter().position(|id| id == self.id))
         else {
-            return Ok(());
+            return Ok(None);
         };
         let tree: Tree = self.read.targets.iter().map(|id| leaf_hash(&id.0)).collect();
         let index = u64::try_from(index)?;
-        let path: Vec<String> =
-            tree.inclusion(index, tree.size())?.iter().map(|hash| STANDARD.encode(hash.0)).collect();
-        self.put("target", &lines(&[format!("index {index}")], &path))
+        let path = tree.inclusion(index, tree.size())?;
+        let words: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
+        self.put("target", &lines(&[format!("index {index}")], &words))?;
+        Ok(Some(TargetProof { index, path }))
     }
 
     /// Challenge and Clears. The clocks of the device are not known: `now` is written as if no time had passed.
-    fn delivery(&self) -> anyhow::Result<Option<String>> {
+    fn delivery(&self) -> anyhow::Result<Option<Sent>> {
         let (hash, device) = (self.read.hash.to_string(), self.id.to_string());
         let path = self.session.path(paths::JOB_DELIVERY, &[("hash", &hash), ("device", &device)]);
         let shown: Result<DeliveryEvidence, ClientError> = self.session.server.get(&path);
         let shown = match shown {
             Ok(shown) => shown,
-            Err(ClientError::Status { .. }) => return Ok(Some("it was not delivered yet".to_owned())),
+            Err(ClientError::Status { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         self.put("challenge", &format!("{}\n", shown.challenge))?;
@@ -174,16 +203,18 @@ impl Bundle<'_> {
             env!("CARGO_PKG_VERSION")
         );
         self.put("now", &now)?;
-        Ok(None)
+        Ok(Sent::read(&shown))
     }
 
-    fn receipts(&self, all: &[ReceiptView]) -> anyhow::Result<Option<String>> {
-        let mut found = 0;
+    /// Writes the receipts about this job that the device signed; returns what they say.
+    fn receipts(&self, all: &[ReceiptView]) -> anyhow::Result<Vec<String>> {
+        let mut told = Vec::new();
         for view in all.iter().filter(|view| view.device == self.id.to_string()) {
-            if receipts::verified(&self.session.checked, self.id, &self.read.hash, &view.note).is_err() {
+            let Ok(receipt) = receipts::verified(&self.session.checked, self.id, &self.read.hash, &view.note)
+            else {
                 continue;
-            }
-            found += 1;
+            };
+            told.push(format!("{} {}", receipt.verdict, receipt.because).trim_end().to_owned());
             let name = format!("receipts/{:06}", view.number);
             self.put(&format!("{name}.note"), &view.note)?;
             if let Some(place) = &view.place {
@@ -196,7 +227,7 @@ impl Bundle<'_> {
                 self.put(&format!("{name}.tlog-proof"), &place.proof)?;
             }
         }
-        Ok((found == 0).then(|| "there is no receipt about this job".to_owned()))
+        Ok(told)
     }
 }
 

@@ -36,12 +36,13 @@ use genesis::{Peer, Wish, compose};
 #[command(after_long_help = "\
 Examples:
   one person:
-    countersign init --name Home --person me --key ~/.ssh/id_ed25519.pub --server https://rmm.example:8443 \\
-        --setup-token setup-token --beacon https://b.example:7001 --witness https://w.example:7002
+    countersign init --name Home --person me --key ~/.ssh/id_ed25519.pub
+        --server https://rmm.example:8443 --setup-token setup-token
+        --beacon https://b.example:7001 --witness https://w.example:7002
   several people:
-    countersign init --name Stores --person anna=anna.pub --person bo=bo.pub --me anna --key ~/.ssh/id_ed25519.pub \\
-        --server … --setup-token … --beacon … --beacon … --beacon … --beacon … --witness … --draft stores.txt
-    bo$ countersign approve stores.txt --key ~/.ssh/id_ed25519.pub
+    countersign init --name Stores --person anna=anna.pub --person bo=bo.pub
+        --key anna.pub --draft stores.txt --server … --setup-token … --beacon … --witness …
+    countersign approve stores.txt --key bo.pub     # bo, who gets stores.txt by mail
     countersign init --finish stores.txt")]
 pub struct InitArgs {
     /// What people call the organization.

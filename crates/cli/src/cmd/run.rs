@@ -32,7 +32,7 @@ use compose::{choose, job};
 #[command(after_long_help = "\
 Examples:
   countersign run --on kind=register --why 'printers hang' -- /usr/bin/systemctl restart cups
-  countersign run --on site=lund --on kind=register --why 'patch' --script patch.sh --wave 5%:0s --wave 100%:1h
+  countersign run --all --why 'patch' --script patch.sh --wave 5%:0s --wave 100%:1h
   countersign run --device dev-4f2a --why 'look' --preview -- /usr/bin/uptime")]
 pub struct RunArgs {
     /// Devices that carry this label; of several all must hold. The site is the label `site`.
