@@ -4,7 +4,7 @@
 //! Run by `cargo xtask bench verify`; prints a JSON object a line for each figure.
 #![allow(
     clippy::unwrap_used,
-    clippy::print_stdout,
+    clippy::indexing_slicing,
     reason = "a measurement that meets the unexpected should stop there"
 )]
 

@@ -15,6 +15,7 @@ mod folder;
 mod keys;
 mod life;
 mod organization;
+mod properties;
 mod receipts;
 mod refusals;
 mod remembering;

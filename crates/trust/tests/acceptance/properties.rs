@@ -1,0 +1,4 @@
+//! Laws: whatever comes in whatever order, and whatever a text holds.
+
+mod deliveries;
+mod statements;
