@@ -1,4 +1,5 @@
--- The same text on SQLite and PostgreSQL. Times are milliseconds since 1970, hashes and ids are printed.
+-- The same text on SQLite and PostgreSQL (BYTEA is a type to both). Times are milliseconds since 1970, hashes and
+-- ids are printed.
 
 CREATE TABLE org (
     id          TEXT PRIMARY KEY,
@@ -14,8 +15,8 @@ CREATE TABLE org_key (
     org         TEXT UNIQUE REFERENCES org (id),
     name        TEXT NOT NULL,
     log_origin  TEXT NOT NULL UNIQUE,
-    log_seed    BLOB NOT NULL,
-    halt_seed   BLOB NOT NULL,
+    log_seed    BYTEA NOT NULL,
+    halt_seed   BYTEA NOT NULL,
     created_ms  BIGINT NOT NULL
 );
 
@@ -27,7 +28,8 @@ CREATE TABLE api_token (
     created_ms  BIGINT NOT NULL
 );
 
--- Statements that people signed. `envelope` grows with each signature; `leaf` is set once it is logged.
+-- Statements that people signed. `envelope` grows with each signature until `missing` is empty; `leaf` and `proof` are
+-- set once it is logged.
 CREATE TABLE statement (
     org         TEXT NOT NULL REFERENCES org (id),
     hash        TEXT NOT NULL,
@@ -42,11 +44,14 @@ CREATE TABLE statement (
 );
 CREATE INDEX statement_by_kind ON statement (org, kind, received_ms);
 
+-- An entry stands in a log once: who appends it again is told where.
 CREATE TABLE leaf (
     org         TEXT NOT NULL REFERENCES org (id),
     place       BIGINT NOT NULL,
+    hash        TEXT NOT NULL,
     entry       TEXT NOT NULL,
-    PRIMARY KEY (org, place)
+    PRIMARY KEY (org, place),
+    UNIQUE (org, hash)
 );
 
 -- Tiles of the log as c2sp.org/tlog-tiles cuts them: up to 256 hashes of 32 bytes.
@@ -54,7 +59,7 @@ CREATE TABLE tile (
     org         TEXT NOT NULL REFERENCES org (id),
     level       BIGINT NOT NULL,
     place       BIGINT NOT NULL,
-    hashes      BLOB NOT NULL,
+    hashes      BYTEA NOT NULL,
     PRIMARY KEY (org, level, place)
 );
 
@@ -78,6 +83,7 @@ CREATE TABLE device (
     system        TEXT NOT NULL,
     policy_number BIGINT NOT NULL,
     last_seen_ms  BIGINT NOT NULL,
+    retired       BOOLEAN NOT NULL DEFAULT FALSE,
     PRIMARY KEY (org, id)
 );
 
@@ -92,6 +98,7 @@ CREATE TABLE job_device (
     challenge   TEXT,
     clears      TEXT,
     sent_ms     BIGINT,
+    attempts    BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (org, job, device),
     FOREIGN KEY (org, job) REFERENCES statement (org, hash)
 );
@@ -106,6 +113,7 @@ CREATE TABLE receipt (
     note        TEXT NOT NULL,
     batch       TEXT,
     place       BIGINT,
+    path        TEXT,
     received_ms BIGINT NOT NULL,
     PRIMARY KEY (org, device, number),
     FOREIGN KEY (org, device) REFERENCES device (org, id)
@@ -130,6 +138,6 @@ CREATE TABLE output (
     step        BIGINT NOT NULL,
     place       BIGINT NOT NULL,
     stream      BIGINT NOT NULL,
-    bytes       BLOB NOT NULL,
+    bytes       BYTEA NOT NULL,
     PRIMARY KEY (org, job, device, step, place)
 );

@@ -1,0 +1,99 @@
+//! Devices and how they were enrolled.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use countersign_trust::ids::OrgId;
+use countersign_trust::statement::Kind;
+use countersign_wire::http::{DeviceView, EnrollmentEvidence, JoinEvidence, Page, Problem, paths};
+
+use super::org_of;
+use super::page::{Asked, At, PageQuery, cursor, page};
+use crate::app::App;
+use crate::problem::ApiError;
+use crate::store::device::DeviceRow;
+use crate::store::{counted, device, statement};
+
+/// Below every device id: the first page of devices follows the last of statements.
+const DEVICES: &str = "dev-";
+
+/// Pages of enrollments with everything needed to check them: first the statements, then the joins.
+#[utoipa::path(
+    get, path = paths::ENROLLMENTS, tag = "devices",
+    params(("org" = String, Path, description = "The organization"), PageQuery),
+    responses((status = 200, body = Page<EnrollmentEvidence>), (status = "default", body = Problem))
+)]
+pub async fn enrollments(
+    app: State<Arc<App>>,
+    At(org): At<String>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<Page<EnrollmentEvidence>>, ApiError> {
+    let org = org_of(&app, &org)?.id.to_string();
+    let found = match query.after().strip_prefix(DEVICES) {
+        Some(_) => joins(&app, &org, query.after(), query.limit()).await?,
+        None => statements(&app, &org, &query).await?,
+    };
+    Ok(Json(found))
+}
+
+async fn statements(app: &App, org: &str, query: &PageQuery) -> Result<Page<EnrollmentEvidence>, ApiError> {
+    let (before, hash) = query.number_and_word((i64::MAX, ""))?;
+    let kind = Kind::Enroll.to_string();
+    let rows = statement::page(&app.db, org, &kind, before, &hash, query.limit()).await?;
+    let found = page(rows, query.limit(), |row| cursor(row.received_ms, &row.hash), |row| row.logged());
+    let items = found.items.into_iter().flatten().map(|enroll| EnrollmentEvidence { enroll, join: None });
+    Ok(Page { items: items.collect(), next: found.next.or(Some(DEVICES.to_owned())) })
+}
+
+async fn joins(app: &App, org: &str, after: &str, limit: i64) -> Result<Page<EnrollmentEvidence>, ApiError> {
+    let rows = device::page(&app.db, org, after, limit).await?;
+    let mut batches: HashMap<String, String> = HashMap::new();
+    for row in rows.iter().filter(|row| row.join_note.is_some()) {
+        if !batches.contains_key(&row.enroll) {
+            let batch = statement::get(&app.db, org, &row.enroll).await?.and_then(|batch| batch.logged());
+            batches.insert(row.enroll.clone(), batch.unwrap_or_default());
+        }
+    }
+    let joined = |row: DeviceRow| {
+        let join = JoinEvidence { note: row.join_note?, proof: row.join_proof? };
+        Some(EnrollmentEvidence { enroll: batches.get(&row.enroll)?.clone(), join: Some(join) })
+    };
+    let found = page(rows, limit, |row| row.id.clone(), joined);
+    Ok(Page { items: found.items.into_iter().flatten().collect(), next: found.next })
+}
+
+/// Pages of devices as the server sees them.
+#[utoipa::path(
+    get, path = paths::DEVICES, tag = "devices",
+    params(("org" = String, Path, description = "The organization"), PageQuery),
+    responses((status = 200, body = Page<DeviceView>), (status = "default", body = Problem))
+)]
+pub async fn list(
+    app: State<Arc<App>>,
+    At(org): At<String>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<Page<DeviceView>>, ApiError> {
+    let org = org_of(&app, &org)?;
+    let rows = device::page(&app.db, &org.id.to_string(), query.after(), query.limit()).await?;
+    let found = page(
+        rows,
+        query.limit(),
+        |row| row.id.clone(),
+        |row| (!row.retired).then(|| view(&app, &org.id, row)),
+    );
+    Ok(Json(Page { items: found.items.into_iter().flatten().collect(), next: found.next }))
+}
+
+fn view(app: &App, org: &OrgId, row: DeviceRow) -> DeviceView {
+    DeviceView {
+        connected: row.id.parse().is_ok_and(|device| app.gate.is_connected(org, &device)),
+        last_seen: counted(row.last_seen_ms) / 1_000,
+        version: row.version,
+        hostname: row.hostname,
+        system: row.system,
+        policy_number: counted(row.policy_number),
+        device: row.id,
+    }
+}

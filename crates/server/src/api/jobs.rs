@@ -1,0 +1,133 @@
+//! Jobs and what became of them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use countersign_trust::statement::Kind;
+use countersign_wire::http::{
+    DeliveryEvidence, JobDevice, JobSummary, JobView, Page, Problem, VerdictCount, paths,
+};
+
+use super::org_of;
+use super::page::{Asked, At, PageQuery, cursor, page};
+use super::statements::{get, hash_of, missing, view};
+use crate::app::App;
+use crate::problem::ApiError;
+use crate::store::job_device::{self, JobDeviceRow};
+use crate::store::{counted, output, statement};
+
+/// Pages of jobs, the newest first.
+#[utoipa::path(
+    get, path = paths::JOBS, tag = "jobs",
+    params(("org" = String, Path, description = "The organization"), PageQuery),
+    responses((status = 200, body = Page<JobSummary>), (status = "default", body = Problem))
+)]
+pub async fn list(
+    app: State<Arc<App>>,
+    At(org): At<String>,
+    Asked(query): Asked<PageQuery>,
+) -> Result<Json<Page<JobSummary>>, ApiError> {
+    let (org, limit) = (org_of(&app, &org)?.id.to_string(), query.limit());
+    let (before, hash) = query.number_and_word((i64::MAX, ""))?;
+    let rows = statement::page(&app.db, &org, &Kind::Job.to_string(), before, &hash, limit).await?;
+    let mut counts = HashMap::new();
+    for row in &rows {
+        counts.insert(row.hash.clone(), counts_of(&app, &org, &row.hash).await?);
+    }
+    let found = page(
+        rows,
+        limit,
+        |row| cursor(row.received_ms, &row.hash),
+        |row| JobSummary {
+            state: row.state().to_owned(),
+            missing: missing(&row),
+            received: counted(row.received_ms) / 1_000,
+            counts: counts.remove(&row.hash).unwrap_or_default(),
+            hash: row.hash,
+        },
+    );
+    Ok(Json(found))
+}
+
+async fn counts_of(app: &App, org: &str, job: &str) -> Result<Vec<VerdictCount>, ApiError> {
+    let counts = job_device::counts(&app.db, org, job).await?;
+    Ok(counts.into_iter().map(|(verdict, count)| VerdictCount { verdict, count: counted(count) }).collect())
+}
+
+/// One job with what became of it on each device.
+#[utoipa::path(
+    get, path = paths::JOB, tag = "jobs",
+    params(("org" = String, Path, description = "The organization"), ("hash" = String, Path, description = "The job")),
+    responses((status = 200, body = JobView), (status = "default", body = Problem))
+)]
+pub async fn one(
+    app: State<Arc<App>>,
+    At((org, hash)): At<(String, String)>,
+) -> Result<Json<JobView>, ApiError> {
+    let (org, hash) = (org_of(&app, &org)?.id.to_string(), hash_of(&hash)?);
+    let row = get(&app, &org, &hash).await?;
+    if row.kind != Kind::Job.to_string() {
+        return Err(ApiError::NotFound("job"));
+    }
+    let devices = job_device::of_job(&app.db, &org, &row.hash).await?;
+    Ok(Json(JobView { statement: view(row), devices: devices.into_iter().map(on_device).collect() }))
+}
+
+fn on_device(row: JobDeviceRow) -> JobDevice {
+    JobDevice { device: row.device, verdict: row.verdict, because: row.because, receipt: row.note }
+}
+
+/// What was sent to one device for one job.
+#[utoipa::path(
+    get, path = paths::JOB_DELIVERY, tag = "jobs",
+    params(
+        ("org" = String, Path, description = "The organization"),
+        ("hash" = String, Path, description = "The job"),
+        ("device" = String, Path, description = "The device")
+    ),
+    responses((status = 200, body = DeliveryEvidence), (status = "default", body = Problem))
+)]
+pub async fn delivery(
+    app: State<Arc<App>>,
+    At((org, hash, device)): At<(String, String, String)>,
+) -> Result<Json<DeliveryEvidence>, ApiError> {
+    let org = org_of(&app, &org)?.id.to_string();
+    let row = job_device::evidence(&app.db, &org, &hash, &device).await?;
+    let row = row.ok_or(ApiError::NotFound("delivery"))?;
+    Ok(Json(DeliveryEvidence {
+        device,
+        challenge: row.challenge,
+        clears: serde_json::from_str(&row.clears).unwrap_or_default(),
+        sent: counted(row.sent_ms) / 1_000,
+    }))
+}
+
+/// What a job wrote on a device, its steps one after the other.
+#[utoipa::path(
+    get, path = paths::JOB_OUTPUT, tag = "jobs",
+    params(
+        ("org" = String, Path, description = "The organization"),
+        ("hash" = String, Path, description = "The job"),
+        ("device" = String, Path, description = "The device")
+    ),
+    responses(
+        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = "default", body = Problem)
+    )
+)]
+pub async fn output(
+    app: State<Arc<App>>,
+    At((org, hash, device)): At<(String, String, String)>,
+) -> Result<impl IntoResponse, ApiError> {
+    let org = org_of(&app, &org)?.id.to_string();
+    let rows = output::of(&app.db, &org, &hash, &device).await?;
+    let bytes: Vec<u8> = rows.into_iter().flat_map(|row| row.bytes).collect();
+    // What a machine wrote must never be taken for a page of this server.
+    let headers =
+        [(header::CONTENT_TYPE, "application/octet-stream"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    Ok((headers, bytes))
+}

@@ -1,0 +1,115 @@
+//! What the server holds while it runs: one value, handed to whoever serves a request or a connection.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use countersign_trust::chain::Chain;
+use countersign_trust::ids::{OrgId, Sha256};
+use countersign_trust::sshsig::SshSigner;
+use countersign_trust::time::Time;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::events::Events;
+use crate::gate::Gate;
+use crate::log::OrgLog;
+use crate::peers::Peers;
+use crate::store::Db;
+
+/// The server.
+#[derive(Debug)]
+pub struct App {
+    /// What it was told at the start.
+    pub config: Config,
+    /// Its records.
+    pub db: Db,
+    /// The organizations that have begun.
+    pub orgs: Orgs,
+    /// Witnesses and beacons, and the connections to them.
+    pub peers: Peers,
+    /// Agents that are connected.
+    pub gate: Gate,
+    /// Who watches which job.
+    pub events: Events,
+    /// SHA-256 of the public key of the server's certificate.
+    pub tls_pin: Sha256,
+    /// SHA-256 of the setup token.
+    pub setup_hash: Sha256,
+    /// Milliseconds since 1970.
+    pub now_ms: fn() -> u64,
+    /// True once the server stops.
+    pub stop: watch::Sender<bool>,
+}
+
+impl App {
+    /// The time in seconds.
+    pub fn now(&self) -> Time {
+        Time((self.now_ms)() / 1_000)
+    }
+
+    /// Waits until the server stops.
+    pub async fn stopping(&self) {
+        // An error means that the sender is gone, which is this very value: the server has stopped.
+        let _ = self.stop.subscribe().wait_for(|stopped| *stopped).await;
+    }
+}
+
+/// An organization.
+#[derive(Debug)]
+pub struct Org {
+    /// Its id.
+    pub id: OrgId,
+    /// What people call it.
+    pub name: String,
+    /// Its log.
+    pub log: OrgLog,
+    /// The server's own halt key for it.
+    pub halt_signer: SshSigner,
+    /// Held while a statement's signatures are put together with those that are stored.
+    pub intake: tokio::sync::Mutex<()>,
+    chain: RwLock<Chain>,
+}
+
+impl Org {
+    /// An organization with what it has decided so far.
+    pub fn new(name: String, chain: Chain, log: OrgLog, halt_signer: SshSigner) -> Self {
+        let intake = tokio::sync::Mutex::default();
+        Self { id: chain.org(), name, log, halt_signer, intake, chain: RwLock::new(chain) }
+    }
+
+    /// What it has decided so far. Never to be held over an await.
+    pub fn chain(&self) -> RwLockReadGuard<'_, Chain> {
+        self.chain.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it has decided so far, to take more. Never to be held over an await.
+    pub fn chain_mut(&self) -> RwLockWriteGuard<'_, Chain> {
+        self.chain.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A copy of what it has decided so far.
+    pub fn chain_now(&self) -> Chain {
+        self.chain().clone()
+    }
+}
+
+/// The organizations that have begun.
+#[derive(Debug, Default)]
+pub struct Orgs(RwLock<BTreeMap<OrgId, Arc<Org>>>);
+
+impl Orgs {
+    /// The organization with this id.
+    pub fn get(&self, id: &OrgId) -> Option<Arc<Org>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<Org>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Adds one.
+    pub fn insert(&self, org: Arc<Org>) {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(org.id, org);
+    }
+}

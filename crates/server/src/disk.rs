@@ -1,0 +1,135 @@
+//! The data folder: the certificate and the setup token, each made at the first start.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::auth::new_token;
+use crate::tls;
+
+const CERTIFICATE: &str = "tls.pem";
+const SETUP_TOKEN: &str = "setup-token";
+const DATABASE: &str = "countersign.db";
+
+/// Why the data folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DiskError {
+    /// A file cannot be read or written.
+    #[error("{path}: {error}")]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// No certificate.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// No randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+/// The data folder.
+#[derive(Clone, Debug)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    /// Opens the folder, or makes it, for this user alone.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn open(path: &Path) -> Result<Self, DiskError> {
+        let failed = |error| DiskError::Io { path: path.to_owned(), error };
+        fs::create_dir_all(path).map_err(failed)?;
+        private(path, 0o700).map_err(failed)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Where the SQLite database is.
+    pub fn database(&self) -> PathBuf {
+        self.0.join(DATABASE)
+    }
+
+    /// The certificate and its key, made for `host` if there is none.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn certificate(&self, host: &str) -> Result<Vec<u8>, DiskError> {
+        self.read_or_make(CERTIFICATE, || Ok(tls::make(host)?))
+    }
+
+    /// The setup token, by which organizations are prepared, made if there is none.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn setup_token(&self) -> Result<String, DiskError> {
+        let bytes = self.read_or_make(SETUP_TOKEN, || Ok(new_token("setup")? + "\n"))?;
+        Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    }
+
+    fn read_or_make(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> Result<String, DiskError>,
+    ) -> Result<Vec<u8>, DiskError> {
+        let path = self.0.join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = make()?;
+                self.write(&path, text.as_bytes()).map_err(|error| DiskError::Io { path, error })?;
+                Ok(text.into_bytes())
+            }
+            Err(error) => Err(DiskError::Io { path, error }),
+        }
+    }
+
+    /// Whole or not at all, and on the disk when this returns.
+    fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let beside = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)?;
+        fs::File::open(&self.0)?.sync_all()
+    }
+}
+
+#[cfg(unix)]
+fn private(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path, _: u32) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_setup_token_is_made_once_and_for_this_user_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Folder::open(&folder.path().join("data")).unwrap();
+        let token = opened.setup_token().unwrap();
+        assert_eq!(opened.setup_token().unwrap(), token);
+        let mode = fs::metadata(folder.path().join("data/setup-token")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("file"), "").unwrap();
+        let error = Folder::open(&folder.path().join("file/data")).unwrap_err().to_string();
+        assert!(error.contains("file/data"), "{error}");
+    }
+}

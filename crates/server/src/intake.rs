@@ -1,0 +1,154 @@
+//! A signed statement on its way in: put together with the signatures that are stored, decided, kept.
+
+use std::sync::Arc;
+
+use countersign_trust::envelope::{EnvelopeError, Signed};
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::statement::Kind;
+use countersign_wire::http::JobEvent;
+use tokio::task::JoinHandle;
+
+use crate::app::{App, Org};
+use crate::decide::{self, Decision, Known, Unfit};
+use crate::settle;
+use crate::store::statement::StatementRow;
+use crate::store::{Db, StoreError, counted, device, statement, stored};
+
+/// Why a statement is not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    /// No envelope.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    /// No signature that counts.
+    #[error("no signature by a key of the policy in force")]
+    UnknownSigners,
+    /// No signature can make it good.
+    #[error(transparent)]
+    Unfit(Unfit),
+    /// The records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl From<Unfit> for IntakeError {
+    fn from(unfit: Unfit) -> Self {
+        match unfit {
+            Unfit::UnknownSigners => Self::UnknownSigners,
+            other => Self::Unfit(other),
+        }
+    }
+}
+
+/// Takes a statement with whatever signatures it bears. Enough of them, and it is on its way into the log when this
+/// returns, by the task that is answered with it; a halt is also on its way to every beacon and agent.
+///
+/// # Errors
+/// Nothing was kept.
+pub async fn take(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    signed: &Signed,
+    targets: Vec<DeviceId>,
+) -> Result<(StatementRow, Option<JoinHandle<()>>), IntakeError> {
+    let kind = signed.kind()?;
+    let row = {
+        let _one_at_a_time = org.intake.lock().await;
+        take_alone(app, org, kind, signed, targets).await?
+    };
+    if !row.missing.is_empty() || row.proof.is_some() {
+        return Ok((row, None));
+    }
+    if kind == Kind::Halt {
+        settle::spread_halt(app, org, signed);
+    }
+    let settling = settle::spawn(app, org, &row.hash);
+    Ok((row, Some(settling)))
+}
+
+async fn take_alone(
+    app: &App,
+    org: &Org,
+    kind: Kind,
+    signed: &Signed,
+    targets: Vec<DeviceId>,
+) -> Result<StatementRow, IntakeError> {
+    let (id, hash) = (org.id.to_string(), signed.hash());
+    let known = statement::get(&app.db, &id, &hash.to_string()).await?;
+    let known = match known {
+        // Decided: its signatures are what the log's leaf names.
+        Some(row) if row.missing.is_empty() => return Ok(row),
+        other => other,
+    };
+    let (signed, targets) = match &known {
+        None => (signed.clone(), targets),
+        Some(row) => (Signed::from_text(&row.envelope)?.join(signed)?, either(targets, row)),
+    };
+    let decision = judge(app, org, kind, &signed, &targets).await?;
+    let row = StatementRow {
+        hash: hash.to_string(),
+        kind: kind.to_string(),
+        envelope: signed.to_string(),
+        targets: printed(&targets),
+        missing: match decision {
+            Decision::Enough => String::new(),
+            Decision::Waiting(missing) => missing,
+        },
+        leaf: None,
+        proof: None,
+        received_ms: known.map_or(stored((app.now_ms)()), |row| row.received_ms),
+    };
+    let mut tx = app.db.begin().await?;
+    statement::put(&mut tx, &id, &row).await?;
+    tx.commit().await?;
+    publish(app, org, &hash, &row);
+    Ok(row)
+}
+
+async fn judge(
+    app: &App,
+    org: &Org,
+    kind: Kind,
+    signed: &Signed,
+    targets: &[DeviceId],
+) -> Result<Decision, IntakeError> {
+    if kind == Kind::Halt {
+        org.chain_mut().take_halt(signed).map_err(Unfit::from)?;
+        return Ok(Decision::Enough);
+    }
+    let devices = devices(&app.db, org).await?;
+    let chain = org.chain();
+    Ok(decide::decide(Known { chain: &chain, devices: &devices, now: app.now() }, kind, signed, targets)?)
+}
+
+/// The organization's devices as the rules see them.
+pub async fn devices(db: &Db, org: &Org) -> Result<Vec<decide::Device>, StoreError> {
+    let rows = device::all(db, &org.id.to_string()).await?;
+    let known = |row: device::DeviceRow| {
+        let labels = row.labels();
+        let labels = labels.iter().map(|(key, value)| Some((key.parse().ok()?, value.parse().ok()?)));
+        Some(decide::Device {
+            id: row.id.parse().ok()?,
+            labels: labels.collect::<Option<_>>()?,
+            leaf: counted(row.leaf),
+        })
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
+
+/// The ids of this post, or those that an earlier one brought.
+fn either(targets: Vec<DeviceId>, row: &StatementRow) -> Vec<DeviceId> {
+    if targets.is_empty() { row.devices() } else { targets }
+}
+
+fn printed(targets: &[DeviceId]) -> String {
+    let ids: Vec<String> = targets.iter().map(DeviceId::to_string).collect();
+    // A list of strings always prints.
+    serde_json::to_string(&ids).unwrap_or_default()
+}
+
+/// Tells who watches where a job stands.
+pub fn publish(app: &App, org: &Org, hash: &Sha256, row: &StatementRow) {
+    let event = JobEvent::State { state: row.state().to_owned(), missing: row.missing.clone() };
+    app.events.publish(&org.id, hash, event);
+}

@@ -1,0 +1,37 @@
+//! The server: mailman, memory and eyes. It carries what people signed, keeps the log, and decides nothing.
+//!
+//! | file | what happens there |
+//! | --- | --- |
+//! | [`serve`], [`tls`] | one port: agents and HTTP are told apart |
+//! | [`api`], [`auth`], [`problem`] | every route, who may use it, every error |
+//! | [`intake`], [`decide`], [`settle`] | a signed statement comes in, is enough, is logged, is told |
+//! | [`log`] | entries, tiles, checkpoints, witnesses |
+//! | [`peers`] | what is asked of witnesses and beacons |
+//! | [`gate`], [`dispatch`], [`receipts`], [`events`] | agents: connections, jobs, receipts, who watches |
+//! | [`orgs`], [`store`], [`disk`], [`config`] | what is kept |
+//!
+//! **Invariant:** this crate holds no key that can sign a job. What it believes wrongly makes a page wrong, never a
+//! machine act.
+
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod config;
+pub mod decide;
+pub mod disk;
+pub mod dispatch;
+pub mod events;
+pub mod gate;
+mod inbox;
+pub mod intake;
+pub mod log;
+pub mod orgs;
+pub mod peers;
+pub mod problem;
+pub mod receipts;
+pub mod serve;
+pub mod settle;
+pub mod store;
+pub mod tls;
+
+pub use serve::{Running, StartError, start};

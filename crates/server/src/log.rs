@@ -1,0 +1,206 @@
+//! Each organization's log: entries that come together are written together, synced, signed, and then shown to the
+//! witnesses until enough of them have cosigned.
+//!
+//! **Invariant:** leaves and tiles are on the disk before the checkpoint that covers them is signed; a checkpoint is
+//! given to nobody but witnesses before it is cosigned by the quorum.
+//!
+//! Source: docs/spec/4-log.md; c2sp.org/tlog-tiles; c2sp.org/tlog-witness.
+
+mod round;
+pub mod tiles;
+mod witness;
+mod write;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use countersign_trust::checkpoint::Proof;
+use countersign_trust::ids::Sha256;
+use countersign_trust::merkle::MerkleError;
+use countersign_trust::note::{Note, NoteError, NoteSigner, VerifierKey};
+use tokio::sync::{oneshot, watch};
+
+use crate::app::{App, Org};
+use crate::store::StoreError;
+use round::Round;
+use tiles::Tiles;
+pub use write::load;
+
+/// Why an entry does not stand in the log, or cannot be shown to.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The database did not take it.
+    #[error("the log could not be written: {0}")]
+    Store(Arc<StoreError>),
+    /// The tree in memory is not that of the database.
+    #[error("the log's tree: {0}")]
+    Tree(#[from] MerkleError),
+    /// The log's key refuses.
+    #[error("the log's checkpoint: {0}")]
+    Sign(#[from] NoteError),
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+impl From<StoreError> for AppendError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Arc::new(error))
+    }
+}
+
+/// A checkpoint with the cosignatures of a quorum.
+#[derive(Clone, Debug)]
+pub struct Cosigned {
+    /// How many leaves it covers.
+    pub size: u64,
+    /// The note.
+    pub note: Note,
+}
+
+/// Entries that wait to be written, and who waits for their places.
+struct Waiting {
+    entries: Vec<String>,
+    places: oneshot::Sender<Result<Vec<u64>, AppendError>>,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<Waiting>,
+    /// A task is at it.
+    busy: bool,
+    /// The newest leaves may not be cosigned yet.
+    behind: bool,
+    /// Nobody knows whether the last batch was written: the database is read again before the next.
+    doubtful: bool,
+}
+
+/// The log of one organization.
+pub struct OrgLog {
+    signer: NoteSigner,
+    tiles: RwLock<Tiles>,
+    queue: Mutex<Queue>,
+    cosigned: watch::Sender<Option<Cosigned>>,
+    round: tokio::sync::Mutex<Round>,
+}
+
+impl std::fmt::Debug for OrgLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OrgLog").field("key", self.signer.verifier()).finish_non_exhaustive()
+    }
+}
+
+impl OrgLog {
+    /// A log as the database holds it.
+    pub fn new(signer: NoteSigner, tiles: Tiles, newest: Option<Cosigned>) -> Self {
+        let behind = newest.as_ref().map_or(0, |newest| newest.size) < tiles.size();
+        Self {
+            signer,
+            tiles: RwLock::new(tiles),
+            queue: Mutex::new(Queue { behind, ..Queue::default() }),
+            cosigned: watch::Sender::new(newest),
+            round: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The log's key; its name is the origin.
+    pub fn key(&self) -> &VerifierKey {
+        self.signer.verifier()
+    }
+
+    /// The newest checkpoint that a quorum has cosigned.
+    pub fn newest(&self) -> Option<Cosigned> {
+        self.cosigned.borrow().clone()
+    }
+
+    /// The hashes of a tile as far as the cosigned log reaches, `width` of them.
+    pub fn tile(&self, level: usize, place: usize, width: usize) -> Option<Vec<Sha256>> {
+        let there = tiles::nodes_of(self.newest()?.size, level);
+        let end = place.checked_mul(tiles::WIDTH)?.checked_add(width)?;
+        if end > there {
+            return None;
+        }
+        self.read_tiles().tile(level, place)?.get(..width).map(<[Sha256]>::to_vec)
+    }
+
+    /// The proof that the log of `old` leaves became that of `new`.
+    pub(crate) fn consistency(&self, old: u64, new: u64) -> Result<Vec<Sha256>, MerkleError> {
+        self.read_tiles().consistency(old, new)
+    }
+
+    fn read_tiles(&self) -> RwLockReadGuard<'_, Tiles> {
+        self.tiles.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write_tiles(&self) -> RwLockWriteGuard<'_, Tiles> {
+        self.tiles.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Puts entries at the end of the organization's log and waits until enough witnesses have seen them, however long.
+///
+/// An entry that stands there already keeps its place: whoever does not know whether it was written appends it again.
+///
+/// # Errors
+/// The disk; then nothing was written.
+pub async fn append(app: &Arc<App>, org: &Arc<Org>, entries: Vec<String>) -> Result<Vec<Proof>, AppendError> {
+    let (places, written) = oneshot::channel();
+    org.log.queue().waiting.push(Waiting { entries, places });
+    kick(app, org);
+    let places = written.await.map_err(|_| AppendError::Stopping)??;
+    let mut proofs = Vec::with_capacity(places.len());
+    for place in places {
+        proofs.push(prove(org, place).await?);
+    }
+    Ok(proofs)
+}
+
+/// The proof that the leaf at `place` stands in the newest cosigned log; waits until there is one.
+///
+/// # Errors
+/// The log has no such leaf.
+pub async fn prove(org: &Org, place: u64) -> Result<Proof, AppendError> {
+    let mut cosigned = org.log.cosigned.subscribe();
+    let covers = |newest: &Option<Cosigned>| newest.as_ref().is_some_and(|newest| newest.size > place);
+    let newest = cosigned.wait_for(covers).await.map_err(|_| AppendError::Stopping)?.clone();
+    let Cosigned { size, note } = newest.ok_or(AppendError::Stopping)?;
+    let inclusion = org.log.read_tiles().inclusion(place, size)?;
+    Ok(Proof { extra: None, index: place, inclusion, checkpoint: note })
+}
+
+/// Starts the organization's task if there is work for it and it is not at it: what waits, or leaves that a start found
+/// without a cosigned checkpoint.
+pub fn kick(app: &Arc<App>, org: &Arc<Org>) {
+    let mut queue = org.log.queue();
+    if !queue.busy && (queue.behind || !queue.waiting.is_empty()) {
+        queue.busy = true;
+        tokio::spawn(work_off(app.clone(), org.clone()));
+    }
+}
+
+/// Writes what waits and shows it to the witnesses, until nothing waits or the server stops.
+async fn work_off(app: Arc<App>, org: Arc<Org>) {
+    while let Some(batch) = next_batch(&org.log) {
+        write::write(&app, &org, batch).await;
+        tokio::select! {
+            cosigned = round::cosign(&app, &org) => if let Err(error) = cosigned {
+                tracing::error!(org.id = %org.id, %error, "log not cosigned");
+            },
+            () = app.stopping() => return,
+        }
+    }
+}
+
+/// What waits; none, and the task is no longer busy, if nothing does.
+fn next_batch(log: &OrgLog) -> Option<Vec<Waiting>> {
+    let mut queue = log.queue();
+    let behind = std::mem::take(&mut queue.behind);
+    if queue.waiting.is_empty() && !behind {
+        queue.busy = false;
+        return None;
+    }
+    Some(std::mem::take(&mut queue.waiting))
+}

@@ -1,0 +1,208 @@
+//! How an organization begins on this server, and how it is found again after a start.
+
+use std::sync::Arc;
+
+use countersign_trust::chain::{Chain, ChainError, Inclusion};
+use countersign_trust::delivery::News;
+use countersign_trust::envelope::{EnvelopeError, Signed};
+use countersign_trust::ids::OrgId;
+use countersign_trust::key::KeyError;
+use countersign_trust::note::{KeyKind, NoteSigner, VerifierKey, VerifierKeyError};
+use countersign_trust::sshsig::SshSigner;
+use countersign_trust::statement::Kind;
+
+use crate::app::{App, Org};
+use crate::log::{self, Cosigned, OrgLog};
+use crate::store::org::{DraftRow, OrgRow};
+use crate::store::statement::StatementRow;
+use crate::store::{Db, StoreError, api_token, checkpoint, counted, org, statement, stored};
+
+/// Why an organization does not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum BeginError {
+    /// Nothing was prepared under this word.
+    #[error("nothing was prepared under this draft: POST /v1/orgs first")]
+    Draft,
+    /// The draft is used up.
+    #[error("this draft has become an organization already")]
+    Begun,
+    /// No envelope.
+    #[error("the genesis policy: {0}")]
+    Envelope(#[from] EnvelopeError),
+    /// A genesis policy that does not hold.
+    #[error("the genesis policy: {0}")]
+    Chain(#[from] ChainError),
+    /// It names another log.
+    #[error("the genesis policy names the log key {found}, this server keeps the log under {expected}")]
+    LogKey {
+        /// Of the draft.
+        expected: VerifierKey,
+        /// Of the policy.
+        found: VerifierKey,
+    },
+    /// The stored keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
+    /// The records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why stored keys cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// Not 32 bytes.
+    #[error("a stored seed has {0} bytes instead of 32")]
+    Seed(usize),
+    /// The log's key.
+    #[error("the log's key: {0}")]
+    Log(#[from] VerifierKeyError),
+    /// The halt key.
+    #[error("the server's halt key: {0}")]
+    Halt(#[from] KeyError),
+}
+
+/// Why an organization is not found again.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The keys.
+    #[error("{org}: {error}")]
+    Keys {
+        /// Which.
+        org: String,
+        /// What is wrong.
+        error: KeysError,
+    },
+    /// Something stored does not hold: the database was changed by another hand.
+    #[error("{org}: the records do not hold: {what}")]
+    Damaged {
+        /// Which.
+        org: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// The server's keys for an organization: its log's and its own for halts.
+///
+/// # Errors
+/// What is stored is no key.
+pub fn keys(origin: &str, log_seed: &[u8], halt_seed: &[u8]) -> Result<(NoteSigner, SshSigner), KeysError> {
+    let seed = |bytes: &[u8]| <[u8; 32]>::try_from(bytes).map_err(|_| KeysError::Seed(bytes.len()));
+    let log = NoteSigner::new(origin, KeyKind::Ed25519, &seed(log_seed)?)?;
+    Ok((log, SshSigner::from_seed(&seed(halt_seed)?)?))
+}
+
+/// Begins the organization whose genesis policy this is, with the keys prepared under `draft`.
+///
+/// Its log has no leaf yet: the genesis policy is decided and waits for the log like any other statement. The same request
+/// again finds it begun.
+///
+/// # Errors
+/// Nothing was prepared, or the policy does not hold.
+pub async fn begin(app: &App, draft: &str, genesis: &str) -> Result<Arc<Org>, BeginError> {
+    let signed = Signed::from_text(genesis)?;
+    let id = OrgId(signed.hash().0);
+    let draft = org::draft(&app.db, draft).await?.ok_or(BeginError::Draft)?;
+    if let Some(begun) = &draft.org {
+        let same = app.orgs.get(&id).filter(|org| org.id.to_string() == *begun);
+        return same.ok_or(BeginError::Begun);
+    }
+    let chain = Chain::begin(id, &signed, Inclusion::WaivedForWitness)?;
+    let (log, halt) = keys(&draft.log_origin, &draft.log_seed, &draft.halt_seed)?;
+    let found = &chain.policy().body.log.key;
+    if found != log.verifier() {
+        return Err(BeginError::LogKey { expected: log.verifier().clone(), found: found.clone() });
+    }
+    store_begin(app, &id, &draft, &signed).await?;
+    let log = OrgLog::new(log, log::tiles::Tiles::default(), None);
+    let org = Arc::new(Org::new(draft.name, chain, log, halt));
+    app.orgs.insert(org.clone());
+    Ok(org)
+}
+
+async fn store_begin(app: &App, id: &OrgId, draft: &DraftRow, genesis: &Signed) -> Result<(), StoreError> {
+    let (id, now_ms) = (id.to_string(), stored((app.now_ms)()));
+    let mut tx = app.db.begin().await?;
+    org::begin(&mut tx, &id, draft, now_ms).await?;
+    api_token::begin(&mut tx, &draft.draft, &id).await?;
+    let row = StatementRow {
+        hash: genesis.hash().to_string(),
+        kind: Kind::Policy.to_string(),
+        envelope: genesis.to_string(),
+        targets: "[]".to_owned(),
+        // Decided: nobody's signature is missing.
+        missing: String::new(),
+        leaf: None,
+        proof: None,
+        received_ms: now_ms,
+    };
+    statement::put(&mut tx, &id, &row).await?;
+    tx.commit().await
+}
+
+/// Every organization, as the records have it.
+///
+/// # Errors
+/// The records cannot be read, or do not hold.
+pub async fn load_all(db: &Db) -> Result<Vec<Arc<Org>>, LoadError> {
+    let mut orgs = Vec::new();
+    for row in org::all(db).await? {
+        orgs.push(Arc::new(load(db, row).await?));
+    }
+    Ok(orgs)
+}
+
+async fn load(db: &Db, row: OrgRow) -> Result<Org, LoadError> {
+    let damaged = |what: String| LoadError::Damaged { org: row.id.clone(), what };
+    let id: OrgId = row.id.parse().map_err(|error| damaged(format!("{error}")))?;
+    let (signer, halt) = keys(&row.log_origin, &row.log_seed, &row.halt_seed)
+        .map_err(|error| LoadError::Keys { org: row.id.clone(), error })?;
+    let newest = match checkpoint::newest(db, &row.id).await? {
+        None => None,
+        Some((size, note)) => {
+            let note = note.parse().map_err(|error| damaged(format!("its checkpoint: {error}")))?;
+            Some(Cosigned { size: counted(size), note })
+        }
+    };
+    let tiles = log::load(db, &row.id).await?;
+    let covered = newest.as_ref().map_or(0, |newest: &Cosigned| newest.size);
+    if covered > tiles.size() {
+        return Err(damaged(format!("its checkpoint covers {covered} leaves, there are {}", tiles.size())));
+    }
+    let chain = load_chain(db, id).await?;
+    Ok(Org::new(row.name, chain, OrgLog::new(signer, tiles, newest), halt))
+}
+
+/// Puts the chain together from what was logged, and from every halt.
+async fn load_chain(db: &Db, id: OrgId) -> Result<Chain, LoadError> {
+    let org = id.to_string();
+    let damaged = |what: String| LoadError::Damaged { org: org.clone(), what };
+    let genesis = statement::get(db, &org, &countersign_trust::ids::Sha256(id.0).to_string()).await?;
+    let genesis = genesis.ok_or_else(|| damaged("its genesis policy is not there".to_owned()))?;
+    let signed = Signed::from_text(&genesis.envelope).map_err(|error| damaged(error.to_string()))?;
+    let proof = match &genesis.proof {
+        None => None,
+        Some(proof) => Some(proof.parse().map_err(|error| damaged(format!("{error}")))?),
+    };
+    let inclusion = proof.as_ref().map_or(Inclusion::WaivedForWitness, Inclusion::Proved);
+    let mut chain = Chain::begin(id, &signed, inclusion).map_err(|error| damaged(error.to_string()))?;
+    let mut rows = statement::standing(db, &org, &Kind::Policy.to_string()).await?;
+    rows.retain(|row| row.hash != genesis.hash);
+    rows.extend(statement::standing(db, &org, &Kind::Resume.to_string()).await?);
+    rows.extend(statement::of_kind(db, &org, &Kind::Halt.to_string()).await?);
+    for row in rows {
+        let text = if row.kind == Kind::Halt.to_string() { Some(row.envelope.clone()) } else { row.logged() };
+        let taken = News::from_text(&text.unwrap_or_default())
+            .map_err(|error| error.to_string())
+            .and_then(|news| news.offer(&mut chain).map_err(|error| error.to_string()));
+        if let Err(why) = taken {
+            // A rival that was logged second: it stands in the log and binds nobody.
+            tracing::warn!(org.id = %id, statement.hash = row.hash, why, "logged statement not in force");
+        }
+    }
+    Ok(chain)
+}

@@ -1,0 +1,330 @@
+//! Witnesses and beacons: what the server asks of them and tells them.
+//!
+//! They are independent of the server and reached over the network, so each call has a time limit and every answer is
+//! checked by its signature. Connections are kept: a job's Clears cost one round trip each.
+//!
+//! Source: docs/spec/8-interfaces.md, "Beacon" and "Witness".
+
+mod connect;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use countersign_trust::chain::Chain;
+use countersign_trust::clear::{Acknowledgement, Clear};
+use countersign_trust::delivery::{News, write_sequence};
+use countersign_trust::envelope::Signed;
+use countersign_trust::ids::{OrgId, Sha256};
+use countersign_trust::note::{Note, VerifierKey};
+use countersign_trust::statement::policy::Policy;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{Method, Request};
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::task::JoinSet;
+
+use connect::Connector;
+
+/// How long one request may take, connection included.
+const REQUEST_TIME: Duration = Duration::from_secs(5);
+/// How long Clears are waited for; a job is not sent with fewer than the policy asks for, but tried again.
+const CLEAR_TIME: Duration = Duration::from_secs(3);
+/// How long an idle connection is kept: less than peers keep it.
+const IDLE_TIME: Duration = Duration::from_secs(45);
+/// The largest answer that is read, in bytes.
+const MOST_ANSWER: usize = 4 * 1024 * 1024;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerError {
+    /// The request is none.
+    #[error("{url} is no address of a peer: {error}")]
+    Url {
+        /// The address.
+        url: String,
+        /// Why not.
+        error: hyper::http::Error,
+    },
+    /// No connection, or it broke.
+    #[error("{url} does not answer: {why}")]
+    Silent {
+        /// The address.
+        url: String,
+        /// Why not.
+        why: String,
+    },
+    /// Too slow.
+    #[error("{url} has not answered within {} s", limit.as_secs())]
+    Slow {
+        /// The address.
+        url: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// An answer that says no, or that does not hold.
+    #[error("{url} answered {status}: {text}")]
+    Answer {
+        /// The address.
+        url: String,
+        /// The status.
+        status: u16,
+        /// The beginning of what it said.
+        text: String,
+    },
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body; what is not UTF-8 is replaced.
+    pub text: String,
+}
+
+/// Connections to witnesses and beacons.
+#[derive(Clone)]
+pub struct Peers(Client<Connector, Full<Bytes>>);
+
+impl std::fmt::Debug for Peers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Peers")
+    }
+}
+
+impl Peers {
+    /// No connection yet.
+    ///
+    /// # Errors
+    /// TLS cannot be set up at all.
+    pub fn new() -> Result<Self, rustls::Error> {
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE_TIME)
+            .build(Connector::new()?);
+        Ok(Self(client))
+    }
+
+    /// Posts a text.
+    ///
+    /// # Errors
+    /// No answer in time.
+    pub async fn post(&self, url: &str, body: String) -> Result<Answer, PeerError> {
+        self.request(Method::POST, url, body).await
+    }
+
+    /// Gets a text.
+    ///
+    /// # Errors
+    /// No answer in time.
+    pub async fn get(&self, url: &str) -> Result<Answer, PeerError> {
+        self.request(Method::GET, url, String::new()).await
+    }
+
+    async fn request(&self, method: Method, url: &str, body: String) -> Result<Answer, PeerError> {
+        let request =
+            Request::builder().method(method).uri(url).header("content-type", "text/plain; charset=utf-8");
+        let request =
+            request.body(Full::from(body)).map_err(|error| PeerError::Url { url: url.to_owned(), error })?;
+        let silent =
+            |error: &dyn std::error::Error| PeerError::Silent { url: url.to_owned(), why: chain_of(error) };
+        let answer = async {
+            let answer = self.0.request(request).await.map_err(|error| silent(&error))?;
+            let status = answer.status().as_u16();
+            let body = Limited::new(answer.into_body(), MOST_ANSWER).collect().await;
+            let body = body.map_err(|error| silent(error.as_ref()))?.to_bytes();
+            Ok(Answer { status, text: String::from_utf8_lossy(&body).into_owned() })
+        };
+        let slow = || PeerError::Slow { url: url.to_owned(), limit: REQUEST_TIME };
+        tokio::time::timeout(REQUEST_TIME, answer).await.map_err(|_| slow())?
+    }
+
+    /// Posts a text and wants status 200.
+    async fn post_well(&self, url: String, body: String) -> Result<String, PeerError> {
+        let answer = self.post(&url, body).await?;
+        if answer.status == 200 { Ok(answer.text) } else { Err(refused(url, &answer)) }
+    }
+
+    /// Asks every beacon of the newest policy to answer `root`; returns as soon as there are enough Clears that an agent
+    /// which holds `chain` accepts, or with those that came in time.
+    ///
+    /// A beacon that knows less than `chain` is told the rest, for the next time.
+    pub async fn clears(&self, chain: &Chain, root: &Sha256) -> Vec<Note> {
+        let policy = &chain.policy().body;
+        let need = usize::from(policy.beacons.need.get());
+        let mut asked = JoinSet::new();
+        for (key, url) in beacons(policy) {
+            let (peers, org, root) = (self.clone(), chain.org(), *root);
+            asked.spawn(async move { (peers.clear(&url, &org, &root).await, key, url) });
+        }
+        let mut clears = Vec::new();
+        let gather = async {
+            while let Some(answered) = asked.join_next().await {
+                let Ok((answer, key, url)) = answered else { continue };
+                match answer.and_then(|note| good_clear(chain, &key, root, note, &url)) {
+                    Ok(note) => clears.push(note),
+                    Err(error) => {
+                        tracing::warn!(beacon.name = key.name(), why = %error, "no Clear");
+                        self.tell_later(chain, url);
+                    }
+                }
+                if clears.len() >= need {
+                    return;
+                }
+            }
+        };
+        // Those that came in time are what there is.
+        let _ = tokio::time::timeout(CLEAR_TIME, gather).await;
+        clears
+    }
+
+    async fn clear(&self, url: &str, org: &OrgId, root: &Sha256) -> Result<Note, PeerError> {
+        let url = format!("{url}/v1/orgs/{org}/clear");
+        let text = self.post_well(url.clone(), format!("{root}\n")).await?;
+        text.parse().map_err(|_| PeerError::Answer { url, status: 200, text })
+    }
+
+    /// Tells every beacon of the newest policy everything that was decided, and waits for all answers.
+    pub async fn tell_beacons(&self, chain: &Chain) {
+        let news = write_sequence(&News::since(chain, 0));
+        let mut told = JoinSet::new();
+        for (key, url) in beacons(&chain.policy().body) {
+            let (peers, url) = (self.clone(), format!("{url}/v1/orgs/{}/news", chain.org()));
+            let news = news.clone();
+            told.spawn(async move { (key, peers.post_well(url, news).await) });
+        }
+        while let Some(answered) = told.join_next().await {
+            if let Ok((key, Err(error))) = answered {
+                tracing::warn!(beacon.name = key.name(), why = %error, "beacon not told");
+            }
+        }
+    }
+
+    /// Tells one beacon, in the background.
+    fn tell_later(&self, chain: &Chain, url: String) {
+        let (peers, news) = (self.clone(), write_sequence(&News::since(chain, 0)));
+        let url = format!("{url}/v1/orgs/{}/news", chain.org());
+        tokio::spawn(async move {
+            if let Err(error) = peers.post_well(url, news).await {
+                tracing::warn!(why = %error, "beacon not told");
+            }
+        });
+    }
+
+    /// Shows a witness the policies that say which log is the organization's.
+    ///
+    /// # Errors
+    /// It does not take them.
+    pub async fn tell_witness(&self, chain: &Chain, url: &str) -> Result<(), PeerError> {
+        let policies: Vec<&Signed> = chain.policies().iter().map(|policy| &policy.signed).collect();
+        let url = format!("{url}/v1/orgs/{}/policies", chain.org());
+        self.post_well(url, write_sequence(&policies)).await.map(|_| ())
+    }
+
+    /// Shows the policies to every witness of the newest one, and waits for all answers.
+    pub async fn tell_witnesses(&self, chain: &Chain) {
+        for (key, url) in witnesses(&chain.policy().body) {
+            if let Err(error) = self.tell_witness(chain, &url).await {
+                tracing::warn!(witness.name = key.name(), why = %error, "witness not told");
+            }
+        }
+    }
+
+    /// Hands a halt to every beacon of the newest policy; answers each one's acknowledgement, or why there is none.
+    pub async fn halt(&self, chain: &Chain, halt: &Signed) -> BTreeMap<String, Result<Note, PeerError>> {
+        let mut handed = JoinSet::new();
+        for (key, url) in beacons(&chain.policy().body) {
+            let (peers, halt, hash, org) = (self.clone(), halt.to_string(), halt.hash(), chain.org());
+            let url = format!("{url}/v1/orgs/{org}/halts");
+            handed.spawn(async move {
+                let text = peers.post_well(url.clone(), halt).await;
+                let note = text.and_then(|text| acknowledged(&key, &org, &hash, text, url));
+                (key.name().to_owned(), note)
+            });
+        }
+        handed.join_all().await.into_iter().collect()
+    }
+}
+
+/// The beacons of a policy with their addresses.
+fn beacons(policy: &Policy) -> Vec<(VerifierKey, String)> {
+    let url =
+        |key: &VerifierKey| policy.addresses.beacons.iter().find(|(name, _)| name.as_str() == key.name());
+    addressed(policy.beacons.keys.iter().map(|key| (key, url(key).map(|(_, url)| url.as_str()))))
+}
+
+/// The witnesses of a policy with their addresses.
+pub(crate) fn witnesses(policy: &Policy) -> Vec<(VerifierKey, String)> {
+    let url =
+        |key: &VerifierKey| policy.addresses.witnesses.iter().find(|(name, _)| name.as_str() == key.name());
+    addressed(policy.witnesses.keys.iter().map(|key| (key, url(key).map(|(_, url)| url.as_str()))))
+}
+
+fn addressed<'a>(
+    peers: impl Iterator<Item = (&'a VerifierKey, Option<&'a str>)>,
+) -> Vec<(VerifierKey, String)> {
+    let mut there = Vec::new();
+    for (key, url) in peers {
+        match url {
+            Some(url) => there.push((key.clone(), url.trim_end_matches('/').to_owned())),
+            None => tracing::error!(peer.name = key.name(), "the policy names no address for this key"),
+        }
+    }
+    there
+}
+
+/// The note, if an agent that holds `chain` would count it.
+fn good_clear(
+    chain: &Chain,
+    key: &VerifierKey,
+    root: &Sha256,
+    note: Note,
+    url: &str,
+) -> Result<Note, PeerError> {
+    let bad = |text: String| PeerError::Answer { url: url.to_owned(), status: 200, text };
+    let clear: Clear = note.text().parse().map_err(|error| bad(format!("a Clear that is none: {error}")))?;
+    if !note.signed_by(key) {
+        return Err(bad(format!("a Clear that is not signed by {key}")));
+    }
+    if clear.org != chain.org() || clear.root != *root {
+        return Err(bad("a Clear for another organization or question".to_owned()));
+    }
+    if clear.policy != chain.policy().hash || clear.resume != chain.resume() {
+        return Err(bad("a Clear that names another policy or resume than the newest here".to_owned()));
+    }
+    match clear.halts.iter().find(|halt| chain.halt(halt).is_none()) {
+        Some(halt) => Err(bad(format!("a Clear that names the halt {halt}, which is not known here"))),
+        None => Ok(note),
+    }
+}
+
+fn acknowledged(
+    key: &VerifierKey,
+    org: &OrgId,
+    halt: &Sha256,
+    text: String,
+    url: String,
+) -> Result<Note, PeerError> {
+    let note = text.parse::<Note>().ok().filter(|note| note.signed_by(key));
+    let names_it = |note: &Note| {
+        note.text().parse().is_ok_and(|said: Acknowledgement| said.org == *org && said.halt == *halt)
+    };
+    note.filter(names_it).ok_or(PeerError::Answer { url, status: 200, text })
+}
+
+fn refused(url: String, answer: &Answer) -> PeerError {
+    let text = answer.text.chars().take(500).collect();
+    PeerError::Answer { url, status: answer.status, text }
+}
+
+/// An error with what caused it, in one line.
+fn chain_of(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,159 @@
+//! Every error that a client of the API sees, with its HTTP status: the one place.
+//!
+//! Source: RFC 9457.
+
+use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use countersign_wire::http::Problem;
+
+use crate::intake::IntakeError;
+use crate::orgs::BeginError;
+use crate::store::StoreError;
+
+/// Why a request is not answered as wished.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// No token, or one that is not known.
+    #[error(
+        "send a valid API token as `Authorization: Bearer …`; the setup token lies in the server's data folder"
+    )]
+    Unauthorized,
+    /// A token for something else.
+    #[error("this token is for another organization")]
+    Forbidden,
+    /// Nothing there.
+    #[error("there is no such {0} here")]
+    NotFound(&'static str),
+    /// A path, query or body that cannot be read.
+    #[error("{0}")]
+    Unreadable(String),
+    /// A method that this path does not know.
+    #[error("this path does not know this method")]
+    Method,
+    /// Too large.
+    #[error("{0}")]
+    TooLarge(String),
+    /// A statement that is not taken.
+    #[error(transparent)]
+    Intake(#[from] IntakeError),
+    /// An organization that cannot begin.
+    #[error(transparent)]
+    Begin(#[from] BeginError),
+    /// The records cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness.
+    #[error("the system gives no random numbers: {0}")]
+    Random(#[from] getrandom::Error),
+}
+
+impl ApiError {
+    /// The status, a stable word and a sentence for this kind of error.
+    fn kind(&self) -> (StatusCode, &'static str, &'static str) {
+        match self {
+            Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Who are you?"),
+            Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not with this token"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", "Not found"),
+            Self::Unreadable(_) => (StatusCode::BAD_REQUEST, "unreadable", "The request cannot be read"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Not in this way"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request is too large"),
+            Self::Intake(error) => intake(error),
+            Self::Begin(error) => begin(error),
+            Self::Store(error) => store(error),
+            Self::Random(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_random_numbers", "Try again later"),
+        }
+    }
+
+    /// What a client reads of it: of trouble that is the server's own, only what to do.
+    fn detail(&self) -> String {
+        match self {
+            Self::Store(error) | Self::Intake(IntakeError::Store(error)) | Self::Begin(BeginError::Store(error)) => {
+                match store(error).1 {
+                    "disk_full" => "the server's disk is full: nothing was changed; free some space and try again".to_owned(),
+                    _ => "the server's records cannot be reached: nothing is known to have changed; its journal says why".to_owned(),
+                }
+            }
+            other => other.to_string(),
+        }
+    }
+}
+
+fn intake(error: &IntakeError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        IntakeError::Envelope(_) => (StatusCode::BAD_REQUEST, "no_envelope", "No signed statement"),
+        IntakeError::UnknownSigners => {
+            (StatusCode::FORBIDDEN, "unknown_signers", "Nobody who counts has signed it")
+        }
+        IntakeError::Unfit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit", "The statement cannot be taken"),
+        IntakeError::Store(error) => store(error),
+    }
+}
+
+fn begin(error: &BeginError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        BeginError::Draft => (StatusCode::NOT_FOUND, "not_found", "Not found"),
+        BeginError::Begun => (StatusCode::CONFLICT, "conflict", "It has begun already"),
+        BeginError::Envelope(_) => (StatusCode::BAD_REQUEST, "no_envelope", "No signed statement"),
+        BeginError::Store(error) => store(error),
+        BeginError::Chain(_) | BeginError::LogKey { .. } | BeginError::Keys(_) => {
+            (StatusCode::UNPROCESSABLE_ENTITY, "unfit", "The statement cannot be taken")
+        }
+    }
+}
+
+/// Whether the disk is full, in the words of either engine.
+fn store(error: &StoreError) -> (StatusCode, &'static str, &'static str) {
+    let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default();
+    // SQLITE_FULL; PostgreSQL's disk_full.
+    if code == "13" || code == "53100" {
+        return (StatusCode::INSUFFICIENT_STORAGE, "disk_full", "The server's disk is full");
+    }
+    (StatusCode::SERVICE_UNAVAILABLE, "records_unavailable", "The server's records cannot be reached")
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let (status, code, title) = self.kind();
+        if status.is_server_error() {
+            tracing::error!(problem.code = code, error = %self, "request failed");
+        }
+        let problem = Problem {
+            code: code.to_owned(),
+            title: title.to_owned(),
+            detail: self.detail(),
+            status: status.as_u16(),
+        };
+        let kind = HeaderValue::from_static("application/problem+json");
+        // A struct of strings and a number always prints.
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, kind)], body).into_response()
+    }
+}
+
+impl From<JsonRejection> for ApiError {
+    fn from(rejection: JsonRejection) -> Self {
+        match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Self::TooLarge(rejection.body_text()),
+            _ => Self::Unreadable(rejection.body_text()),
+        }
+    }
+}
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::Unreadable(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Unreadable(rejection.body_text())
+    }
+}
+
+impl From<BytesRejection> for ApiError {
+    fn from(rejection: BytesRejection) -> Self {
+        Self::Unreadable(rejection.body_text())
+    }
+}

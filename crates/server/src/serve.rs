@@ -1,0 +1,157 @@
+//! The start, the one port, the end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use countersign_trust::ids::Sha256;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::Acceptor;
+
+use crate::app::{App, Orgs};
+use crate::config::{Config, Database};
+use crate::disk::{DiskError, Folder};
+use crate::events::Events;
+use crate::gate::Gate;
+use crate::orgs::{LoadError, load_all};
+use crate::peers::Peers;
+use crate::store::{Db, OpenError, StoreError};
+use crate::tls::{Tls, TlsError, device_key};
+use crate::{api, settle};
+
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
+/// How long an HTTP client may take to send a request's head.
+const HEAD_TIME: Duration = Duration::from_secs(30);
+/// The pause after the system had no more connections to give.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder.
+    #[error("data folder: {0}")]
+    Disk(#[from] DiskError),
+    /// TLS.
+    #[error("tls.pem in the data folder: {0}")]
+    Tls(#[from] TlsError),
+    /// TLS to peers.
+    #[error("TLS to witnesses and beacons cannot be set up: {0}")]
+    Peers(#[from] rustls::Error),
+    /// The database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The organizations.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// What was left open.
+    #[error("the records cannot be read: {0}")]
+    Store(#[from] StoreError),
+    /// The address is not to be had.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
+}
+
+/// A server that serves. It ends by [`Running::stop`]; dropped, it goes on until its runtime ends.
+#[derive(Debug)]
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What it holds.
+    pub app: Arc<App>,
+    accepting: JoinHandle<()>,
+}
+
+impl Running {
+    /// Takes no more connections, ends its tasks and lets the database go.
+    pub async fn stop(self) {
+        self.app.stop.send_replace(true);
+        self.accepting.abort();
+        self.app.db.close().await;
+    }
+}
+
+/// Starts a server; `now_ms` gives milliseconds since 1970.
+///
+/// # Errors
+/// The data folder, the database or the address cannot be used.
+pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, StartError> {
+    let folder = Folder::open(&config.data)?;
+    let host = config.address.rsplit_once(':').map_or("", |(host, _)| host).trim_matches(['[', ']']);
+    let tls = Tls::new(&folder.certificate(host)?)?;
+    let setup_hash = Sha256::of(folder.setup_token()?.as_bytes());
+    let db = match &config.database {
+        Database::Sqlite => Db::open_file(&folder.database()).await?,
+        Database::Postgres(url) => Db::open_postgres(url).await?,
+    };
+    let orgs = Orgs::default();
+    load_all(&db).await?.into_iter().for_each(|org| orgs.insert(org));
+    let (peers, gate, events) = (Peers::new()?, Gate::new(), Events::new());
+    let stop = watch::Sender::new(false);
+    let listen = config.listen;
+    let app = App { config, db, orgs, peers, gate, events, tls_pin: tls.pin, setup_hash, now_ms, stop };
+    let app = Arc::new(app);
+    let listening = |error| StartError::Listen { address: listen, error };
+    let listener = TcpListener::bind(listen).await.map_err(listening)?;
+    let address = listener.local_addr().map_err(listening)?;
+    for org in app.orgs.all() {
+        settle::go_on(&app, &org).await?;
+    }
+    let accepting = tokio::spawn(accept(app.clone(), listener, tls));
+    Ok(Running { address, app, accepting })
+}
+
+async fn accept(app: Arc<App>, listener: TcpListener, tls: Tls) {
+    let router = api::router(&app);
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                tokio::spawn(greet(app.clone(), router.clone(), tls.clone(), stream));
+            }
+            Err(error) => {
+                tracing::error!(%error, "no connection can be taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Does TLS, and hands the connection to the gate or to HTTP.
+async fn greet(app: Arc<App>, router: Router, tls: Tls, stream: TcpStream) {
+    let handshake = async {
+        stream.set_nodelay(true)?;
+        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        let (is_agent, config) = tls.for_client(&hello.client_hello());
+        Ok::<_, io::Error>((is_agent, hello.into_stream(config).await?))
+    };
+    // Scanners end here by the thousand: nobody has to act.
+    let Ok(Ok((is_agent, stream))) = tokio::time::timeout(HANDSHAKE_TIME, handshake).await else { return };
+    if !is_agent {
+        return http(router, stream).await;
+    }
+    let certificate = stream.get_ref().1.peer_certificates().and_then(|certificates| certificates.first());
+    if let Some(device) = certificate.and_then(device_key) {
+        Gate::serve(app, stream, device).await;
+    }
+}
+
+async fn http(router: Router, stream: tokio_rustls::server::TlsStream<TcpStream>) {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME);
+    // A client that goes in the middle of something is its own matter.
+    let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+}

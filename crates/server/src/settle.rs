@@ -1,0 +1,247 @@
+//! What follows once enough people have signed: the log, and then whoever must know.
+//!
+//! Every step may happen twice: after a start, what was decided and is not logged is settled again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use countersign_trust::chain::{Chain, ChainError, Inclusion};
+use countersign_trust::checkpoint::Proof;
+use countersign_trust::delivery::News;
+use countersign_trust::envelope::{EnvelopeError, Logged, Signed};
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::join::{EnrollError, check_enroll, enrolled_directly};
+use countersign_trust::statement::enroll::What;
+use countersign_trust::statement::job::Job;
+use countersign_trust::statement::{self as statements, Kind, StatementError};
+use tokio::task::JoinHandle;
+
+use crate::app::{App, Org};
+use crate::log::{self, AppendError};
+use crate::store::device::DeviceRow;
+use crate::store::statement::StatementRow;
+use crate::store::{StoreError, Tx, device, job_device, statement, stored};
+use crate::{decide, dispatch, intake};
+
+/// How long to wait after a failure that may pass, such as a full disk.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Why a decided statement is not settled.
+#[derive(Debug, thiserror::Error)]
+enum SettleError {
+    /// May pass.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// May pass.
+    #[error(transparent)]
+    Log(#[from] AppendError),
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error(transparent)]
+    Statement(#[from] StatementError),
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    #[error(transparent)]
+    Enroll(#[from] EnrollError),
+    #[error("the statement is not there")]
+    Gone,
+}
+
+/// Settles a decided statement in the background; tries again as long as the disk or the log fails.
+pub fn spawn(app: &Arc<App>, org: &Arc<Org>, hash: &str) -> JoinHandle<()> {
+    let (app, org, hash) = (app.clone(), org.clone(), hash.to_owned());
+    tokio::spawn(async move {
+        let until_settled = async {
+            while let Err(error) = settle(&app, &org, &hash).await {
+                let passes = matches!(error, SettleError::Store(_) | SettleError::Log(_));
+                tracing::error!(org.id = %org.id, statement.hash = hash, %error, again = passes, "statement not settled");
+                if !passes {
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            () = until_settled => {}
+            () = app.stopping() => {}
+        }
+    })
+}
+
+/// Settles again what was decided before a start, and tells beacons what they may have missed.
+///
+/// # Errors
+/// The records cannot be read.
+pub async fn go_on(app: &Arc<App>, org: &Arc<Org>) -> Result<(), StoreError> {
+    log::kick(app, org);
+    for row in statement::open(&app.db, &org.id.to_string()).await? {
+        if row.missing.is_empty() {
+            spawn(app, org, &row.hash);
+        }
+    }
+    let (peers, chain) = (app.peers.clone(), org.chain_now());
+    tokio::spawn(async move { peers.tell_beacons(&chain).await });
+    Ok(())
+}
+
+/// Hands a halt to agents and beacons, without waiting for either.
+pub fn spread_halt(app: &Arc<App>, org: &Arc<Org>, signed: &Signed) {
+    app.gate.push_news(&org.id, &[News::Halt(signed.clone())]);
+    let (app, chain, signed) = (app.clone(), org.chain_now(), signed.clone());
+    tokio::spawn(async move {
+        for (beacon, acknowledged) in app.peers.halt(&chain, &signed).await {
+            if let Err(error) = acknowledged {
+                tracing::error!(beacon.name = beacon, why = %error, "halt not acknowledged by a beacon");
+            }
+        }
+    });
+}
+
+async fn settle(app: &Arc<App>, org: &Arc<Org>, hash: &str) -> Result<(), SettleError> {
+    let row = statement::get(&app.db, &org.id.to_string(), hash).await?.ok_or(SettleError::Gone)?;
+    let signed = Signed::from_text(&row.envelope)?;
+    let kind = signed.kind()?;
+    let proof = match &row.proof {
+        Some(_) => return Ok(()),
+        None => first(log::append(app, org, vec![signed.leaf(&org.id)?]).await?)?,
+    };
+    let logged = Logged { signed, proof };
+    store(app, org, kind, &row, &logged).await?;
+    follow(app, org, kind, &row, logged).await
+}
+
+fn first(proofs: Vec<Proof>) -> Result<Proof, AppendError> {
+    proofs.into_iter().next().ok_or(AppendError::Stopping)
+}
+
+/// Stores the proof, and in the same transaction what a job or an enrollment changes in the records.
+async fn store(
+    app: &App,
+    org: &Org,
+    kind: Kind,
+    row: &StatementRow,
+    logged: &Logged,
+) -> Result<(), SettleError> {
+    let id = org.id.to_string();
+    let waiting = if kind == Kind::Job { targets(app, org, row, &logged.signed).await? } else { Vec::new() };
+    let enrolled = if kind == Kind::Enroll { enrollment(&org.chain(), logged)? } else { Enrollment::Nothing };
+    let mut tx = app.db.begin().await?;
+    statement::logged(&mut tx, &id, &row.hash, stored(logged.proof.index), &logged.proof.to_string()).await?;
+    job_device::insert_waiting(&mut tx, &id, &row.hash, &waiting).await?;
+    store_enrollment(&mut tx, &id, &enrolled).await?;
+    tx.commit().await?;
+    Ok(())
+}
+
+/// The enrolled devices that a job is for.
+async fn targets(
+    app: &App,
+    org: &Org,
+    row: &StatementRow,
+    signed: &Signed,
+) -> Result<Vec<String>, SettleError> {
+    let job: Job = statements::read(signed.statement())?;
+    let (devices, targets) = (intake::devices(&app.db, org).await?, row.devices());
+    Ok(decide::devices_of(&job, &devices, &targets).map(|device| device.id.to_string()).collect())
+}
+
+/// What an enrollment changes in the records.
+enum Enrollment {
+    Nothing,
+    Device(Box<DeviceRow>),
+    Retired(DeviceId),
+}
+
+fn enrollment(chain: &Chain, logged: &Logged) -> Result<Enrollment, EnrollError> {
+    let (enroll, _) = check_enroll(chain, logged)?;
+    Ok(match enroll.what {
+        What::Batch(_) => Enrollment::Nothing,
+        What::Device(_) => {
+            Enrollment::Device(Box::new(DeviceRow::enrolled(&enrolled_directly(chain, logged)?, None)))
+        }
+        What::Retire(retire) => Enrollment::Retired(retire.device),
+    })
+}
+
+async fn store_enrollment(tx: &mut Tx, org: &str, enrollment: &Enrollment) -> Result<(), StoreError> {
+    match enrollment {
+        Enrollment::Nothing => {}
+        Enrollment::Device(row) => {
+            device::insert(tx, org, row).await?;
+        }
+        Enrollment::Retired(id) => {
+            device::retire(tx, org, &id.to_string()).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tells whoever must know.
+async fn follow(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    kind: Kind,
+    row: &StatementRow,
+    logged: Logged,
+) -> Result<(), SettleError> {
+    let hash = logged.signed.hash();
+    match kind {
+        Kind::Policy => take_policy(app, org, &logged).await?,
+        Kind::Resume => {
+            org.chain_mut().take_resume(&logged.signed, &logged.proof)?;
+            spread(app, org, News::Resume(logged)).await;
+        }
+        Kind::Enroll => enrolled(app, org, &logged).await,
+        Kind::Job => {
+            let row = StatementRow { proof: Some(logged.proof.to_string()), ..row.clone() };
+            intake::publish(app, org, &hash, &row);
+            dispatch::job_logged(app, org, &hash).await;
+        }
+        Kind::Halt => {}
+    }
+    Ok(())
+}
+
+async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: &Logged) -> Result<(), SettleError> {
+    let Logged { signed, proof } = logged;
+    if signed.hash() == Sha256(org.id.0) {
+        // It was held without its proof until now.
+        let chain = Chain::begin(org.id, signed, Inclusion::Proved(proof))?;
+        *org.chain_mut() = chain;
+    } else {
+        org.chain_mut().take_policy(signed, Inclusion::Proved(proof))?;
+    }
+    // Before anything is logged under the new policy its witnesses should know it; a new one is told again if it does not.
+    app.peers.tell_witnesses(&org.chain_now()).await;
+    spread(app, org, News::Policy(logged.clone())).await;
+    judge_again(app, org).await?;
+    Ok(())
+}
+
+/// Tells agents at once and waits for the beacons: who sees a policy as logged may ask for Clears under it.
+async fn spread(app: &App, org: &Org, news: News) {
+    app.gate.push_news(&org.id, &[news]);
+    app.peers.tell_beacons(&org.chain_now()).await;
+}
+
+async fn enrolled(app: &Arc<App>, org: &Arc<Org>, logged: &Logged) {
+    let device = enrolled_directly(&org.chain(), logged).map(|enrolled| enrolled.device);
+    if let Ok(device) = device {
+        dispatch::device_enrolled(app, org, &device).await;
+    }
+}
+
+/// What waited may have enough signatures under the new policy.
+async fn judge_again(app: &Arc<App>, org: &Arc<Org>) -> Result<(), StoreError> {
+    for row in statement::open(&app.db, &org.id.to_string()).await? {
+        let Ok(signed) = Signed::from_text(&row.envelope) else { continue };
+        if row.missing.is_empty() {
+            continue;
+        }
+        // A refusal here leaves the statement as it is: it waits until it expires.
+        if let Err(error) = Box::pin(intake::take(app, org, &signed, row.devices())).await {
+            tracing::info!(org.id = %org.id, statement.hash = row.hash, why = %error, "statement cannot go on");
+        }
+    }
+    Ok(())
+}
