@@ -1,0 +1,1999 @@
+#!/usr/bin/env python3
+"""Countersign's acceptance rule, a second time.
+
+Written from docs/spec/ alone, for an auditor who trusts neither the server nor the Rust. It needs Python 3.11, the package
+`cryptography` and OpenSSH's `ssh-keygen`; it opens no connection and writes nothing but temporary files.
+
+    audit.py verify FOLDER     one evidence bundle: judge it again
+    audit.py vectors FOLDER    a folder of such bundles: compare each verdict with the one written beside it
+    audit.py bundle FOLDER     what `countersign audit` wrote: who asked, who approved, which devices ran it, how it ended
+
+Exit: 0 it holds, 1 it does not, 2 it cannot be read. "[3]" in a comment is page 3 of docs/spec/.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+
+class Refused(Exception):
+    """Something does not hold: a stable code and a sentence with both values in it."""
+
+    def __init__(self, code: str, sentence: str):
+        super().__init__(sentence)
+        self.code = code
+        self.sentence = sentence
+
+
+class Unreadable(Exception):
+    """The folder is not a bundle: a file is missing, or is not what its name says."""
+
+
+def sha256(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()
+
+
+def hex256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def when(time: int) -> str:
+    """A time in seconds since 1970, as people read it, in UTC."""
+    return datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def unbase64(text: str) -> bytes:
+    """RFC 4648 section 4 with padding; no other spelling of the same bytes ([README])."""
+    try:
+        data = base64.b64decode(text.encode("ascii"), validate=True)
+    except ValueError as error:
+        raise Refused("Statement", f"not base64: {text[:40]!r}") from error
+    if base64.b64encode(data).decode() != text:
+        raise Refused("Statement", f"not the canonical base64 of its bytes: {text[:40]!r}")
+    return data
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [1] Canonical text. A printer takes a value and the indent and gives the one way to write it, or refuses the value.
+# ---------------------------------------------------------------------------------------------------------------------
+
+FREE_TEXT = """
+    20-7E A1-AC AE-2C1 370-373 376-377 37B-37F 384-38A 38C 38E-3A1 3A3-482 48A-52F 2010-2015 2018-201F 2020-2022 2026
+    2030-2033 2039-203A 20A0-20BF 2190-21FF 2200-22FF 2500-257F 3001-3003 300C-3011 3041-3096 30A1-30FA 4E00-9FA5 AC00-D7A3
+"""
+
+
+def _free_characters() -> frozenset[int]:
+    points: set[int] = set()
+    for span in FREE_TEXT.split():
+        first, _, last = span.partition("-")
+        points.update(range(int(first, 16), int(last or first, 16) + 1))
+    return frozenset(points)
+
+
+FREE_CHARACTERS = _free_characters()
+LARGEST_INTEGER = 2**53 - 1
+SIZES = {"policy": 262_144, "halt": 2_048}  # bytes; any other statement 65,536
+OTHER_SIZE = 65_536
+
+
+def bad(sentence: str) -> Refused:
+    return Refused("Statement", sentence)
+
+
+def quoted(text: str) -> str:
+    for plain, escape in (("\\", "\\\\"), ('"', '\\"'), ("\t", "\\t"), ("\n", "\\n")):
+        text = text.replace(plain, escape)
+    return f'"{text}"'
+
+
+def word(what: str, holds):
+    """A string for which `holds` is true."""
+
+    def printer(value, _indent):
+        if type(value) is not str or not holds(value):
+            raise bad(f"not {what}: {value!r:.80}")
+        return quoted(value)
+
+    return printer
+
+
+def pattern(what: str, expression: str):
+    compiled = re.compile(expression, re.ASCII)
+    return word(what, lambda value: compiled.fullmatch(value) is not None)
+
+
+def free(what: str, also: str, most: int):
+    def holds(value):
+        if any(ord(c) not in FREE_CHARACTERS and c not in also for c in value):
+            return False
+        return len(value.encode()) <= most
+
+    return word(what, holds)
+
+
+def or_nothing(printer):
+    return lambda value, indent: '""' if value == "" else printer(value, indent)
+
+
+def integer(least: int = 0, most: int = LARGEST_INTEGER):
+    def printer(value, _indent):
+        if type(value) is not int or not least <= value <= most:
+            raise bad(f"not an integer from {least} to {most}: {value!r:.40}")
+        return str(value)
+
+    return printer
+
+
+def boolean(value, _indent):
+    if type(value) is not bool:
+        raise bad(f"neither true nor false: {value!r:.40}")
+    return "true" if value else "false"
+
+
+def bracketed(opening: str, items: list[str], closing: str, indent: int) -> str:
+    if not items:
+        return opening + closing
+    step = "\n" + " " * (indent + 2)
+    return opening + step + ("," + step).join(items) + "\n" + " " * indent + closing
+
+
+def list_of(item):
+    def printer(value, indent):
+        if type(value) is not list:
+            raise bad(f"not a list: {value!r:.40}")
+        return bracketed("[", [item(each, indent + 2) for each in value], "]", indent)
+
+    return printer
+
+
+def ascending(keys) -> bool:
+    keys = [key.encode("utf-8", "surrogatepass") for key in keys]
+    return all(before < after for before, after in zip(keys, keys[1:]))
+
+
+def set_of(item):
+    def printer(value, indent):
+        printed = list_of(item)(value, indent)
+        if not ascending(value):
+            raise bad(f"a set out of order: {value!r:.80}")
+        return printed
+
+    return printer
+
+
+def map_of(key, item):
+    def printer(value, indent):
+        if type(value) is not dict:
+            raise bad(f"not an object: {value!r:.40}")
+        if not ascending(value):
+            raise bad(f"a map out of order: {list(value)!r:.80}")
+        items = [f"{key(name, 0)}: {item(each, indent + 2)}" for name, each in value.items()]
+        return bracketed("{", items, "}", indent)
+
+    return printer
+
+
+def record(**fields):
+    def printer(value, indent):
+        if type(value) is not dict:
+            raise bad(f"not an object: {value!r:.40}")
+        if list(value) != list(fields):
+            raise bad(f"the fields {list(value)} where {list(fields)} must stand")
+        items = [f'"{name}": {item(value[name], indent + 2)}' for name, item in fields.items()]
+        return bracketed("{", items, "}", indent)
+
+    return printer
+
+
+def one_of(**alternatives):
+    def printer(value, indent):
+        if type(value) is not dict or len(value) != 1 or next(iter(value)) not in alternatives:
+            raise bad(f"not one of {sorted(alternatives)}: {value!r:.60}")
+        return record(**{name: alternatives[name] for name in value})(value, indent)
+
+    return printer
+
+
+def _is_path(value: str) -> bool:
+    plain = re.fullmatch(r"/[\x20-\x7e]{0,254}", value, re.ASCII)
+    return plain is not None and not {".", ".."} & set(value.split("/"))
+
+
+def key_printer(read, what: str, holds):
+    """A key: `read` refuses what is none, `holds` says whether it is of the sort that may stand here."""
+
+    def printer(value, _indent):
+        if type(value) is not str or not holds(read(value)):
+            raise bad(f"not {what}: {value!r:.80}")
+        return quoted(value)
+
+    return printer
+
+
+HASH = pattern("a hash", "[0-9a-f]{64}")
+ORG = pattern("an org id", "org-[0-9a-f]{64}")
+DEVICE = pattern("a device id", "dev-[0-9a-f]{64}")
+STATEMENT_ID = pattern("a statement id", "id-[0-9a-f]{32}")
+NAME = pattern("a name", r"(?! )[ !#-\[\]-~]{1,64}(?<! )")
+VARIABLE = pattern("a variable", "[A-Za-z_][A-Za-z0-9_]{0,63}")
+ADDRESS = pattern("an address", "[!-~]{0,255}")
+LINE = free("a line", "\t", 400)
+PROSE = free("prose", "\n", 2_000)
+PATH = word("a path", _is_path)
+SSH_KEY = key_printer(lambda value: SshKey.read(value), "an ssh key", lambda key: True)
+MACHINE_KEY = key_printer(lambda value: SshKey.read(value), "an ssh-ed25519 key", lambda key: key.algorithm == "ssh-ed25519")
+NOTE_KEY = key_printer(lambda value: NoteKey.read(value), "a note key", lambda key: True)
+NUMBER = integer()
+NOTHING = record()
+LABELS = map_of(NAME, NAME)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [3] The types, field by field in the order of the tables.
+# ---------------------------------------------------------------------------------------------------------------------
+
+SMALL, POSITIVE = integer(0, 255), integer(1, 255)
+QUORUM = record(role=NAME, need=POSITIVE)
+PERSON = record(keys=list_of(record(key=SSH_KEY, same_origin=boolean)))
+RULE = record(
+    kinds=set_of(NAME), labels=LABELS, requesters=set_of(NAME), approvers=set_of(NAME), approvals=SMALL,
+    properties=set_of(pattern("a property", "presence|verification")),
+    hours=list_of(record(**{"from": NUMBER, "until": NUMBER})), waves=NUMBER,
+)
+POLICY = record(
+    org=or_nothing(ORG), number=NUMBER, previous=set_of(HASH), name=LINE, people=map_of(NAME, PERSON),
+    roles=map_of(NAME, set_of(NAME)), rules=list_of(RULE),
+    quorums=record(policy=QUORUM, enroll=QUORUM, resume=QUORUM, promote=QUORUM),
+    halt=record(roles=set_of(NAME), machines=map_of(NAME, MACHINE_KEY)),
+    log=record(key=NOTE_KEY, old_size=NUMBER, old_root=or_nothing(HASH)),
+    witnesses=record(need=POSITIVE, keys=set_of(NOTE_KEY)),
+    beacons=record(need=POSITIVE, lifetime=NUMBER, keys=set_of(NOTE_KEY)),
+    vendor=record(need=SMALL, keys=set_of(SSH_KEY)),
+    passkeys=record(rp_id=ADDRESS, origins=set_of(ADDRESS)),
+    limits=record(life=NUMBER, concurrent=POSITIVE, output=NUMBER, auto_waves_max=NUMBER),
+    guarded=set_of(NAME),
+    addresses=record(servers=map_of(ADDRESS, or_nothing(HASH)), beacons=map_of(LINE, ADDRESS), witnesses=map_of(LINE, ADDRESS)),
+    recovery=record(need=SMALL, keys=set_of(SSH_KEY)),
+)
+SCRIPT = record(
+    run=one_of(
+        program=record(path=PATH, arguments=list_of(LINE)),
+        lines=record(interpreter=PATH, arguments=list_of(LINE), lines=list_of(LINE)),
+    ),
+    user=NAME, folder=PATH, environment=map_of(VARIABLE, LINE), timeout=NUMBER, output=NUMBER, memory=NUMBER,
+    processes=NUMBER, processor=NUMBER,
+)
+JOB = record(
+    org=ORG, id=STATEMENT_ID, requester=NAME, policy=HASH, resume=or_nothing(HASH), not_before=NUMBER, not_after=NUMBER,
+    why=PROSE, steps=list_of(one_of(script=SCRIPT)),
+    targets=one_of(
+        list=record(count=NUMBER, root=HASH),
+        labels=record(labels=LABELS, as_of=NUMBER, joins=boolean),
+    ),
+    waves=list_of(record(share=NUMBER, soak=NUMBER)),
+    on_halt=pattern("kill or finish", "kill|finish"), repeat=NUMBER,
+)
+HALT = record(
+    org=or_nothing(ORG), id=STATEMENT_ID, policy=or_nothing(HASH),
+    scope=one_of(organization=NOTHING, job=HASH, script=HASH, person=NAME, component=record(name=NAME, below=NAME)),
+    made=NUMBER, reason=PROSE, advisory=LINE,
+)
+RESUME = record(
+    org=ORG, policy=HASH, previous=set_of(HASH), lifts=one_of(halts=set_of(HASH), keys=set_of(SSH_KEY)),
+    cuts=one_of(none=NOTHING, people=set_of(NAME), all=NOTHING), keeps=set_of(HASH), why=PROSE,
+)
+ENROLL = record(
+    org=ORG, id=STATEMENT_ID,
+    what=one_of(
+        device=record(key=NOTE_KEY, host_key=LINE, site=NAME, labels=LABELS, seq=NUMBER, previous=or_nothing(HASH)),
+        batch=record(token=NOTE_KEY, site=NAME, labels=LABELS, count=NUMBER, until=NUMBER),
+        retire=record(device=DEVICE),
+    ),
+)
+TYPES = {"policy": POLICY, "job": JOB, "halt": HALT, "resume": RESUME, "enroll": ENROLL}
+
+
+def _pairs(pairs):
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise bad(f"a key stands twice among {[key for key, _ in pairs]!r:.80}")
+    return value
+
+
+def _no_other_number(spelling: str):
+    raise bad(f"not a whole number: {spelling:.40}")
+
+
+def read_text(kind: str, text: bytes) -> dict:
+    """Parse, print, compare ([1]): the value, if `text` is the one print of it."""
+    if len(text) > SIZES.get(kind, OTHER_SIZE):
+        raise bad(f"{len(text)} bytes, a {kind} has at most {SIZES.get(kind, OTHER_SIZE)}")
+    try:
+        value = json.loads(
+            text.decode("utf-8"), object_pairs_hook=_pairs, parse_float=_no_other_number, parse_constant=_no_other_number
+        )
+    except (ValueError, RecursionError) as error:
+        raise bad(f"not JSON in UTF-8: {error}") from error
+    printed = (TYPES[kind](value, 0) + "\n").encode()
+    if printed != text:
+        at = next((i for i, (a, b) in enumerate(zip(printed, text)) if a != b), min(len(printed), len(text)))
+        raise bad(f"not the print of its value, from byte {at}: {text[at:at + 20]!r} where {printed[at:at + 20]!r} must stand")
+    return value
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [2] Keys and the signatures of people.
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class Wire:
+    """SSH's wire format: strings after their length in 4 bytes (RFC 4251 section 5)."""
+
+    def __init__(self, data: bytes):
+        self.data = data
+
+    def take(self, count: int) -> bytes:
+        if count > len(self.data):
+            raise Refused("Unreadable", f"{count} bytes wanted, {len(self.data)} left")
+        taken, self.data = self.data[:count], self.data[count:]
+        return taken
+
+    def number(self) -> int:
+        return struct.unpack(">I", self.take(4))[0]
+
+    def string(self) -> bytes:
+        return self.take(self.number())
+
+    def positive(self) -> int:
+        """An mpint above nothing, in its only spelling."""
+        data = self.string()
+        value = int.from_bytes(data, "big")
+        if not data or data[0] & 0x80 or data != value.to_bytes(value.bit_length() // 8 + 1, "big"):
+            raise Refused("Unreadable", "a number that is negative, zero or longer than it must be")
+        return value
+
+    def end(self) -> None:
+        if self.data:
+            raise Refused("Unreadable", f"{len(self.data)} bytes after the last field")
+
+
+def ssh_string(data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + data
+
+
+FIELD = 2**255 - 19
+EDWARDS_D = -121665 * pow(121666, FIELD - 2, FIELD) % FIELD
+
+
+def is_good_ed25519_point(raw: bytes) -> bool:
+    """Canonical (RFC 8032 section 5.1.3) and not of small order: eight times it is not the neutral point."""
+    y = int.from_bytes(raw, "little") & (2**255 - 1)
+    sign = raw[31] >> 7
+    square = (y * y - 1) * pow(EDWARDS_D * y * y + 1, FIELD - 2, FIELD) % FIELD
+    x = pow(square, (FIELD + 3) // 8, FIELD)
+    if x * x % FIELD != square:
+        x = x * pow(2, (FIELD - 1) // 4, FIELD) % FIELD
+    if y >= FIELD or x * x % FIELD != square or (x == 0 and sign == 1):
+        return False
+    for _ in range(3):
+        cross = EDWARDS_D * x * x * y * y
+        x, y = (2 * x * y * pow(1 + cross, FIELD - 2, FIELD) % FIELD, (x * x + y * y) * pow(1 - cross, FIELD - 2, FIELD) % FIELD)
+    return (x, y) != (0, 1)
+
+
+ED25519, ECDSA, RSA = "ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa"
+SK_ED25519, SK_ECDSA = "sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"
+WEBAUTHN = "webauthn-sk-ecdsa-sha2-nistp256@openssh.com"
+SECURITY_KEYS = (SK_ED25519, SK_ECDSA, WEBAUTHN)
+# A listed algorithm's type of blob and type of signature.
+ALGORITHMS = {
+    ED25519: (ED25519, ED25519), ECDSA: (ECDSA, ECDSA), RSA: (RSA, "rsa-sha2-512"),
+    SK_ED25519: (SK_ED25519, SK_ED25519), SK_ECDSA: (SK_ECDSA, SK_ECDSA), WEBAUTHN: (SK_ECDSA, WEBAUTHN),
+}
+
+
+@dataclass(frozen=True)
+class SshKey:
+    """A key as a policy lists it: its one algorithm, its blob, and the raw numbers by which two are compared ([2])."""
+
+    algorithm: str
+    blob: bytes
+    numbers: bytes
+    application: bytes = b""
+
+    @staticmethod
+    @lru_cache(maxsize=None)
+    def read(text: str) -> SshKey:
+        algorithm, _, encoded = text.partition(" ")
+        if algorithm not in ALGORITHMS:
+            raise bad(f"not an algorithm for a key: {algorithm!r:.60}")
+        blob = unbase64(encoded)
+        return SshKey.from_blob(algorithm, blob)
+
+    @staticmethod
+    def from_blob(algorithm: str, blob: bytes) -> SshKey:
+        try:
+            return SshKey._from_blob(algorithm, blob)
+        except (Refused, ValueError) as error:
+            raise bad(f"not a key of {algorithm}: {error}") from error
+
+    @staticmethod
+    def _from_blob(algorithm: str, blob: bytes) -> SshKey:
+        wire = Wire(blob)
+        if wire.string() != ALGORITHMS[algorithm][0].encode():
+            raise ValueError("the blob is of another type")
+        if algorithm in (ED25519, SK_ED25519):
+            numbers = wire.string()
+            if len(numbers) != 32 or not is_good_ed25519_point(numbers):
+                raise ValueError("not a canonical point of large order")
+        elif algorithm == RSA:
+            exponent, modulus = wire.positive(), wire.positive()
+            if exponent != 65537 or not 3072 <= modulus.bit_length() <= 8192:
+                raise ValueError(f"e = {exponent}, {modulus.bit_length()} bits")
+            numbers = modulus.to_bytes(modulus.bit_length() // 8 + 1, "big")
+        else:
+            curve, numbers = wire.string(), wire.string()
+            if curve != b"nistp256" or len(numbers) != 65 or numbers[0] != 4:
+                raise ValueError("not an uncompressed point of nistp256")
+            EllipticCurvePublicKey.from_encoded_point(SECP256R1(), numbers)
+        application = wire.string() if algorithm in SECURITY_KEYS else b""
+        wire.end()
+        return SshKey(algorithm, blob, numbers, application)
+
+    def fingerprint(self) -> str:
+        """As `ssh-keygen -l` prints it."""
+        return "SHA256:" + base64.b64encode(sha256(self.blob)).decode().rstrip("=")
+
+
+ARMOR_BEGIN, ARMOR_END = b"-----BEGIN SSH SIGNATURE-----\n", b"-----END SSH SIGNATURE-----\n"
+
+
+MOST_SIGNATURE_BYTES = 8_192
+
+
+@dataclass(frozen=True)
+class Signature:
+    """An SSHSIG (OpenSSH, PROTOCOL.sshsig), its signature field taken apart as PROTOCOL.u2f has it."""
+
+    blob: bytes
+    key_blob: bytes
+    namespace: str
+    algorithm: str
+    flags: int = 0
+    origin: bytes = b""
+    client: bytes = b""
+    extensions: bytes = b""
+
+    @staticmethod
+    def read(blob: bytes) -> Signature:
+        """Every field as [2] has it, or the envelope is unreadable. Whether it verifies is another question."""
+        wire = Wire(blob)
+        if len(blob) > MOST_SIGNATURE_BYTES or wire.take(6) != b"SSHSIG" or wire.number() != 1:
+            raise Refused("Unreadable", f"not an SSHSIG of version 1 and at most {MOST_SIGNATURE_BYTES} bytes")
+        key_blob, namespace, reserved, hash_name, inner = (wire.string() for _ in range(5))
+        wire.end()
+        if reserved or hash_name != b"sha512":
+            raise Refused("Unreadable", f"reserved {reserved!r}, hash {hash_name!r}")
+        if namespace not in [f"{kind}.v1@countersign".encode() for kind in TYPES]:
+            raise Refused("Unreadable", f"the namespace {namespace!r}")
+        wire = Wire(inner)
+        algorithm, _signature = wire.string().decode("ascii", "replace"), wire.string()
+        allowed = [of_signature for of_key, of_signature in ALGORITHMS.values() if Wire(key_blob).string() == of_key.encode()]
+        if algorithm not in allowed:
+            raise Refused("Unreadable", f"a signature {algorithm!r} by a key {Wire(key_blob).string()!r}")
+        SshKey.from_blob(next(name for name, (_, of_signature) in ALGORITHMS.items() if of_signature == algorithm), key_blob)
+        parts = {}
+        if algorithm in SECURITY_KEYS:
+            parts["flags"], _counter = wire.take(1)[0], wire.number()
+        if algorithm == WEBAUTHN:
+            parts.update({"origin": wire.string(), "client": wire.string(), "extensions": wire.string()})
+        wire.end()
+        return Signature(blob, key_blob, namespace.decode(), algorithm, **parts)
+
+    def armored(self) -> bytes:
+        encoded = base64.b64encode(self.blob)
+        lines = [encoded[i : i + 70] + b"\n" for i in range(0, len(encoded), 70)]
+        return ARMOR_BEGIN + b"".join(lines) + ARMOR_END
+
+    def signed_blob(self, text: bytes) -> bytes:
+        """What the key signed: PROTOCOL.sshsig, "Blob format" of the signed data."""
+        digest = hashlib.sha512(text).digest()
+        parts = (self.namespace.encode(), b"", b"sha512", digest)
+        return b"SSHSIG" + b"".join(ssh_string(part) for part in parts)
+
+
+def unarmored(block: bytes) -> bytes:
+    """The blob of one signature in OpenSSH's armor, whose lines have 70 digits ([2])."""
+    body = block.removeprefix(ARMOR_BEGIN).removesuffix(ARMOR_END)
+    blob = unbase64(body.replace(b"\n", b"").decode("ascii", "replace"))
+    encoded = base64.b64encode(blob)
+    if body != b"".join(encoded[i : i + 70] + b"\n" for i in range(0, len(encoded), 70)):
+        raise Refused("Unreadable", "the armor's lines are not of 70")
+    return blob
+
+
+class SshKeygen:
+    """The cryptographic check, by OpenSSH itself: `ssh-keygen -Y verify` with an allowed_signers file of one policy."""
+
+    def __init__(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="countersign-audit-")
+        self.answers: dict[tuple, bool] = {}
+
+    def allowed_signers(self, keys: list[SshKey]) -> str:
+        """One line for each key; the principal is the hash of its blob, so that names cannot act as patterns."""
+        lines = []
+        for key in keys:
+            lines.append(f"{hex256(key.blob)} {ALGORITHMS[key.algorithm][0]} {base64.b64encode(key.blob).decode()}\n")
+        return "".join(lines)
+
+    def verifies(self, keys: list[SshKey], key: SshKey, signature: Signature, text: bytes) -> bool:
+        question = (key.blob, signature.blob, sha256(text))
+        if question not in self.answers:
+            signers, armored = Path(self.folder.name, "allowed_signers"), Path(self.folder.name, "signature")
+            signers.write_text(self.allowed_signers(keys))
+            armored.write_bytes(signature.armored())
+            command = ["ssh-keygen", "-Y", "verify", "-f", str(signers), "-I", hex256(key.blob)]
+            command += ["-n", signature.namespace, "-s", str(armored)]
+            self.answers[question] = subprocess.run(command, input=text, capture_output=True).returncode == 0
+        return self.answers[question]
+
+
+SSH_KEYGEN = SshKeygen()
+
+
+@dataclass(frozen=True)
+class Passkeys:
+    """What a policy says of passkeys."""
+
+    rp_id: str
+    origins: tuple[str, ...]
+
+
+def properties_of(key: SshKey, signature: Signature, text: bytes, passkeys: Passkeys) -> set[str]:
+    """What ssh-keygen does not demand ([2]): the one algorithm, touch, and of a passkey where and how it was asked.
+
+    Gives the properties the signature shows, or refuses it with the reason.
+    """
+    if signature.algorithm != ALGORITHMS[key.algorithm][1]:
+        raise Refused("Signature", f"a signature {signature.algorithm} by a key listed as {key.algorithm}")
+    if key.algorithm in (ED25519, ECDSA, RSA):
+        return set()
+    if not signature.flags & 0x01:
+        raise Refused("Signature", "made without presence")
+    if key.algorithm == WEBAUTHN:
+        _check_passkey(key, signature, text, passkeys)
+    return {"presence", "verification"} if signature.flags & 0x04 else {"presence"}
+
+
+def _check_passkey(key: SshKey, signature: Signature, text: bytes, passkeys: Passkeys) -> None:
+    """PROTOCOL.u2f, "webauthn signatures", and the six demands of [2]."""
+    flags, origin = signature.flags, signature.origin
+    if not flags & 0x04:
+        raise Refused("Signature", "a passkey without verification of its holder")
+    if flags & 0x40 or bool(flags & 0x80) != bool(signature.extensions):
+        raise Refused("Signature", f"a passkey with flags {flags:#04x} and {len(signature.extensions)} bytes of extensions")
+    if not passkeys.rp_id or key.application != passkeys.rp_id.encode():
+        raise Refused("Signature", f"a passkey for {key.application!r}, the policy has {passkeys.rp_id!r}")
+    if origin not in [each.encode() for each in passkeys.origins]:
+        raise Refused("Signature", f"a passkey asked from {origin!r}, the policy has {list(passkeys.origins)}")
+    asked = base64.urlsafe_b64encode(signature.signed_blob(text)).rstrip(b"=")
+    begins = b'{"type":"webauthn.get","challenge":"%s","origin":"%s","crossOrigin":false' % (asked, origin)
+    if not signature.client.startswith((begins + b",", begins + b"}")):
+        raise Refused("Signature", f"a passkey's clientData that begins {signature.client[:60]!r}")
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [2] The signatures of machines: c2sp.org/signed-note.
+# ---------------------------------------------------------------------------------------------------------------------
+
+ED25519_NOTE, COSIGNATURE = 0x01, 0x04
+MOST_SIGNATURE_LINES = 64
+
+
+@dataclass(frozen=True)
+class NoteKey:
+    """A vkey: `<name>+<8 digits>+<base64 of type byte and key>`."""
+
+    name: str
+    ident: bytes
+    kind: int
+    raw: bytes
+
+    @staticmethod
+    @lru_cache(maxsize=None)
+    def read(text: str) -> NoteKey:
+        parts = text.split("+", 2)
+        if len(parts) != 3 or not re.fullmatch("[!-~]{1,255}", parts[0], re.ASCII):
+            raise bad(f"not a note key: {text!r:.80}")
+        name, ident, material = parts[0], parts[1], unbase64(parts[2])
+        if len(material) != 33 or material[0] not in (ED25519_NOTE, COSIGNATURE):
+            raise bad(f"a note key of another type or length: {text!r:.80}")
+        if sha256(name.encode() + b"\n" + material)[:4].hex() != ident:
+            raise bad(f"a note key whose digits are not its hash: {text!r:.80}")
+        if not is_good_ed25519_point(material[1:]):
+            raise bad(f"a note key that is not a canonical point of large order: {text!r:.80}")
+        return NoteKey(name, bytes.fromhex(ident), material[0], material[1:])
+
+    def device_id(self) -> str:
+        return "dev-" + hex256(self.raw)
+
+
+def ed25519_verifies(raw: bytes, signature: bytes, message: bytes) -> bool:
+    try:
+        Ed25519PublicKey.from_public_bytes(raw).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@dataclass(frozen=True)
+class Note:
+    text: bytes
+    lines: tuple[tuple[str, bytes, bytes], ...]  # key name, four bytes of the key's hash, signature
+
+    @staticmethod
+    def read(data: bytes) -> Note:
+        """The text ends before the last empty line; 1 to 64 signature lines follow, and nothing else ([2])."""
+        parting = data.rfind(b"\n\n")
+        if parting < 0 or not data.endswith(b"\n") or any(byte < 0x20 and byte != 0x0A for byte in data):
+            raise Refused("Note", "not a signed note")
+        lines = data[parting + 2 :].decode("utf-8", "replace").split("\n")[:-1]
+        if not 1 <= len(lines) <= MOST_SIGNATURE_LINES:
+            raise Refused("Note", f"{len(lines)} signature lines, at most {MOST_SIGNATURE_LINES}")
+        return Note(data[: parting + 1], tuple(map(_signature_line, lines)))
+
+    def fields(self) -> list[str]:
+        """The lines of the text."""
+        try:
+            return self.text.decode("utf-8").split("\n")[:-1]
+        except ValueError as error:
+            raise Refused("Note", "a note that is not UTF-8") from error
+
+    def _by(self, key: NoteKey) -> list[bytes]:
+        return [signature for name, ident, signature in self.lines if (name, ident) == (key.name, key.ident)]
+
+    def is_signed_by(self, key: NoteKey) -> bool:
+        return key.kind == ED25519_NOTE and any(ed25519_verifies(key.raw, each, self.text) for each in self._by(key))
+
+    def cosigned_at(self, key: NoteKey) -> int | None:
+        """The earliest time at which `key` cosigned (c2sp.org/tlog-cosignature, "cosignature/v1")."""
+        times = []
+        for each in self._by(key):
+            if key.kind == COSIGNATURE and len(each) == 72:
+                time = int.from_bytes(each[:8], "big")
+                if ed25519_verifies(key.raw, each[8:], b"cosignature/v1\ntime %d\n" % time + self.text):
+                    times.append(time)
+        return min(times, default=None)
+
+
+def _signature_line(line: str) -> tuple[str, bytes, bytes]:
+    parts = line.split(" ")
+    if len(parts) != 3 or parts[0] != "\u2014" or not parts[1] or "+" in parts[1]:
+        raise Refused("Note", f"no signature line: {line!r:.80}")
+    material = unbase64(parts[2])
+    if len(material) <= 4:
+        raise Refused("Note", f"a signature line without signature: {line!r:.80}")
+    return (parts[1], material[:4], material[4:])
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [4] The log.
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def leaf_hash(entry: bytes) -> bytes:
+    return sha256(b"\x00" + entry)
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    return sha256(b"\x01" + left + right)
+
+
+def tree_root(leaves: list[bytes]) -> bytes:
+    """RFC 6962 section 2.1, over leaves that are not hashed yet."""
+    if not leaves:
+        return sha256(b"")
+    if len(leaves) == 1:
+        return leaf_hash(leaves[0])
+    split = 1 << (len(leaves) - 1).bit_length() - 1
+    return node_hash(tree_root(leaves[:split]), tree_root(leaves[split:]))
+
+
+def root_by_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
+    """The root that `path` gives for the leaf hash `leaf` (RFC 9162 section 2.1.3.2); the path has exactly its length."""
+    if not 0 <= index < size:
+        raise Refused("Path", f"index {index} in a tree of {size}")
+    root, last, rest = leaf, size - 1, list(path)
+    while last > 0:
+        if index % 2 == 1 or index < last:
+            if not rest:
+                raise Refused("Path", f"a path of {len(path)} hashes is too short for a tree of {size}")
+            sibling = rest.pop(0)
+            root = node_hash(sibling, root) if index % 2 == 1 else node_hash(root, sibling)
+        index, last = index // 2, last // 2
+    if rest:
+        raise Refused("Path", f"a path of {len(path)} hashes is too long for a tree of {size}")
+    return root
+
+
+def decimal(text: str) -> int:
+    if not re.fullmatch("0|[1-9][0-9]{0,18}", text, re.ASCII):
+        raise Refused("Note", f"not a decimal number: {text!r:.40}")
+    return int(text)
+
+
+def hash_line(text: str) -> bytes:
+    data = unbase64(text)
+    if len(data) != 32:
+        raise Refused("Note", f"not a hash: {text!r:.60}")
+    return data
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A `c2sp.org/tlog-proof@v1`."""
+
+    index: int
+    path: list[bytes]
+    checkpoint: Note
+    origin: str
+    size: int
+    root: bytes
+
+    @staticmethod
+    def read(data: bytes) -> Proof:
+        head, parting, rest = data.partition(b"\n\n")
+        lines = head.decode("utf-8", "replace").split("\n")
+        if not parting or lines.pop(0) != "c2sp.org/tlog-proof@v1":
+            raise Refused("Note", "not a tlog-proof")
+        if lines and lines[0].startswith("extra "):
+            unbase64(lines.pop(0).removeprefix("extra "))
+        if not lines or not lines[0].startswith("index "):
+            raise Refused("Note", "a tlog-proof without index")
+        index = decimal(lines.pop(0).removeprefix("index "))
+        checkpoint = Note.read(rest)
+        fields = checkpoint.fields()
+        if len(fields) < 3 or not all(fields):
+            raise Refused("Note", "not a checkpoint")
+        return Proof(index, [hash_line(each) for each in lines], checkpoint, fields[0], decimal(fields[1]), hash_line(fields[2]))
+
+
+def log_entry(org: str, kind: str, statement: bytes, signatures: bytes) -> bytes:
+    """The bytes of an entry. `signatures` is what is hashed: each SSHSIG after its length, or nothing."""
+    return f"countersign-leaf/v1\n{org}\n{kind}\n{statement.hex()}\n{hex256(signatures)}\n".encode()
+
+
+def logged_at(proof: Proof | None, entry: bytes, log: NoteKey, witnesses: list[NoteKey], need: int) -> int:
+    """The time of the proof: the smallest t by which the cosignatures meet the quorum. Refuses what is not logged."""
+    if proof is None:
+        raise Refused("Log", "no proof that it stands in the log")
+    if proof.origin != log.name or not proof.checkpoint.is_signed_by(log):
+        raise Refused("Log", f"a checkpoint of {proof.origin!r}, not signed by the log {log.name!r}")
+    try:
+        root = root_by_path(leaf_hash(entry), proof.index, proof.size, proof.path)
+    except Refused as refused:
+        raise Refused("Log", refused.sentence) from refused
+    if root != proof.root:
+        raise Refused("Log", f"the proof leads to root {root.hex()}, the checkpoint's is {proof.root.hex()}")
+    times = sorted({key.raw: proof.checkpoint.cosigned_at(key) for key in witnesses}.values(), key=lambda t: (t is None, t))
+    times = [time for time in times if time is not None]
+    if len(times) < need:
+        raise Refused("Log", f"cosigned by {len(times)} witnesses, {need} are needed")
+    return times[need - 1]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [2] The envelope, and who signed: the one place where signatures are counted.
+# ---------------------------------------------------------------------------------------------------------------------
+
+MOST_SIGNATURES = 32
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A statement's bytes, its signatures and its proof. Its text is read later: first somebody known must have signed."""
+
+    kind: str
+    text: bytes
+    signatures: tuple[Signature, ...]
+    proof: Proof | None
+
+    @property
+    def hash(self) -> str:
+        return hex256(self.text)
+
+    @staticmethod
+    def read(data: bytes) -> Envelope:
+        """Statement, signatures, and whatever follows the last signature as the proof, which only a halt may lack."""
+        try:
+            return Envelope._read(data)
+        except Refused as refused:
+            raise Refused("Unreadable", refused.sentence) from refused
+
+    @staticmethod
+    def _read(data: bytes) -> Envelope:
+        end = 0 if data.startswith(b"}\n") else data.find(b"\n}\n") + 1
+        if end == 0:
+            raise Refused("Unreadable", "a statement without end")
+        text, rest, signatures = data[: end + 2], data[end + 2 :], []
+        while rest.startswith(ARMOR_BEGIN):
+            block, mark, rest = rest.partition(ARMOR_END)
+            signatures.append(Signature.read(unarmored(block + mark)))
+        namespaces = {each.namespace for each in signatures}
+        if not 1 <= len(signatures) <= MOST_SIGNATURES or len(namespaces) != 1:
+            raise Refused("Unreadable", f"{len(signatures)} signatures in {len(namespaces)} namespaces")
+        order = [sha256(each.key_blob) for each in signatures]
+        if any(before >= after for before, after in zip(order, order[1:])):
+            raise Refused("Unreadable", "signatures that do not ascend by the hash of their key")
+        kind = namespaces.pop().removesuffix(".v1@countersign")
+        if not rest and kind != "halt":
+            raise Refused("Unreadable", f"a {kind} without proof that it stands in the log")
+        return Envelope(kind, text, tuple(signatures), Proof.read(rest) if rest else None)
+
+    def entry(self, org: str) -> bytes:
+        blobs = b"".join(ssh_string(each.blob) for each in self.signatures)
+        return log_entry(org, self.kind, sha256(self.text), blobs)
+
+
+Place = tuple[int, int]  # of a leaf: which of the organization's logs, and the index in it
+
+
+@dataclass(frozen=True)
+class Held:
+    """A policy that was read: its value, its hash, and the keys in it by what they may do."""
+
+    value: dict
+    hash: str
+    org: str
+    place: Place = (0, 0)
+
+    @property
+    def number(self) -> int:
+        return self.value["number"]
+
+    @property
+    def passkeys(self) -> Passkeys:
+        return Passkeys(self.value["passkeys"]["rp_id"], tuple(self.value["passkeys"]["origins"]))
+
+    def people_keys(self) -> list[tuple[str, SshKey, bool]]:
+        """Name, key, whether it is marked `same_origin`."""
+        people = self.value["people"].items()
+        return [(name, SshKey.read(each["key"]), each["same_origin"]) for name, person in people for each in person["keys"]]
+
+    def ssh_keys(self) -> list[SshKey]:
+        """Every ssh key, in whatever role."""
+        others = [*self.value["halt"]["machines"].values(), *self.value["vendor"]["keys"], *self.value["recovery"]["keys"]]
+        return [key for _, key, _ in self.people_keys()] + [SshKey.read(each) for each in others]
+
+    def note_keys(self, role: str) -> list[NoteKey]:
+        return [NoteKey.read(each) for each in self.value[role]["keys"]]
+
+    @property
+    def log(self) -> NoteKey:
+        return NoteKey.read(self.value["log"]["key"])
+
+    def members(self, roles: list[str]) -> set[str]:
+        return {name for role in roles for name in self.value["roles"][role]}
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A person of a policy, one key of theirs, and what the signature shows."""
+
+    name: str
+    key: SshKey
+    same_origin: bool
+    shows: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.key.fingerprint()})"
+
+
+def shown_by(envelope: Envelope, policy: Held, key: SshKey) -> set[str] | None:
+    """The properties of the signature by `key`, if there is one that verifies. One that does not does no harm ([2])."""
+    for signature in envelope.signatures:
+        if signature.key_blob == key.blob:
+            try:
+                shown = properties_of(key, signature, envelope.text, policy.passkeys)
+            except Refused:
+                return None
+            verifies = SSH_KEYGEN.verifies(policy.ssh_keys(), key, signature, envelope.text)
+            return shown if verifies else None
+    return None
+
+
+def signers(envelope: Envelope, policy: Held) -> list[Signer]:
+    """Every key of a person of `policy` whose signature under the envelope verifies."""
+    found = []
+    for name, key, same_origin in policy.people_keys():
+        shown = shown_by(envelope, policy, key)
+        if shown is not None:
+            found.append(Signer(name, key, same_origin, frozenset(shown)))
+    return found
+
+
+def check_quorum(envelope: Envelope, policy: Held, which: str) -> None:
+    """A person counts once; a key marked `same_origin` never counts here ([2])."""
+    quorum = policy.value["quorums"][which]
+    people = {each.name for each in signers(envelope, policy) if not each.same_origin} & policy.members([quorum["role"]])
+    if len(people) < quorum["need"]:
+        raise Refused("Quorum", f"signed by {len(people)} of {quorum['role']}, {which} needs {quorum['need']}")
+
+
+def is_known(envelope: Envelope, policies: list[Held]) -> bool:
+    """Whether a signature under it verifies by a person's key of a policy held ([3], "The chain"; [6], check 0)."""
+    return any(shown_by(envelope, policy, key) is not None for policy in policies for _, key, _ in policy.people_keys())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [3] The chain: policies, resumes and halts, and enrollment.
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def unusable(sentence: str) -> Refused:
+    return Refused("Policy", sentence)
+
+
+def _check_range(what: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise unusable(f"{what} is {value}, not from {least} to {most}")
+
+
+def check_usable(value: dict) -> None:
+    """[3], "Usable": whoever signed it, a policy that nobody could satisfy or that names what is not there is refused."""
+    people, roles = value["people"], value["roles"]
+    for name, person in people.items():
+        if not person["keys"]:
+            raise unusable(f"{name} has no key")
+    for role, members in roles.items():
+        for name in members:
+            if name not in people:
+                raise unusable(f"the role {role} names {name}, who is not there")
+    named = [role for rule in value["rules"] for role in rule["requesters"] + rule["approvers"]]
+    named += [quorum["role"] for quorum in value["quorums"].values()] + value["halt"]["roles"]
+    for role in named:
+        if role not in roles:
+            raise unusable(f"the role {role} is not there")
+    for which, quorum in value["quorums"].items():
+        able = [name for name in roles[quorum["role"]] if which == "promote" or can_sign(people[name], set(), True)]
+        if len(able) < quorum["need"]:
+            raise unusable(f"{which} needs {quorum['need']} people, {quorum['role']} has {len(able)} whose keys count")
+    for which in ("witnesses", "beacons", "vendor", "recovery"):
+        need, keys = value[which]["need"], value[which]["keys"]
+        if need > len(keys):
+            raise unusable(f"{which} need {need} of {len(keys)} keys")
+    _check_keys_stand_once(value)
+    _check_numbers(value)
+    for number, rule in enumerate(value["rules"]):
+        _check_rule(f"rule {number}", rule, roles, people)
+
+
+def can_sign(person: dict, properties: set[str], alone: bool) -> bool:
+    """Whether a key of theirs can show `properties`, which takes a security key; `alone`: and is of no same origin."""
+    keys = [(SshKey.read(each["key"]), each["same_origin"]) for each in person["keys"]]
+    return any((not properties or key.algorithm in SECURITY_KEYS) and not (alone and same) for key, same in keys)
+
+
+def _check_keys_stand_once(value: dict) -> None:
+    ssh = [each["key"] for person in value["people"].values() for each in person["keys"]]
+    ssh += [*value["halt"]["machines"].values(), *value["vendor"]["keys"], *value["recovery"]["keys"]]
+    notes = [value["log"]["key"], *value["witnesses"]["keys"], *value["beacons"]["keys"]]
+    numbers = [SshKey.read(each).numbers for each in ssh] + [NoteKey.read(each).raw for each in notes]
+    if len(set(numbers)) != len(numbers):
+        raise unusable("a key stands twice")
+    for role, keys, kind in (("log", [value["log"]["key"]], ED25519_NOTE), ("witnesses", value["witnesses"]["keys"], COSIGNATURE),
+                             ("beacons", value["beacons"]["keys"], ED25519_NOTE)):
+        for key in map(NoteKey.read, keys):
+            if key.kind != kind:
+                raise unusable(f"the key {key.name} of {role} is of type {key.kind}, needed is {kind}")
+    if NoteKey.read(value["log"]["key"]).name.startswith("countersign-"):
+        raise unusable("the log's origin begins with countersign-")
+
+
+def _check_numbers(value: dict) -> None:
+    _check_range("the beacons' lifetime", value["beacons"]["lifetime"], 60, 3600)
+    _check_range("the limit of a job's life", value["limits"]["life"], 1, 2_592_000)
+
+
+def _check_rule(what: str, rule: dict, roles: dict, people: dict) -> None:
+    for hours in rule["hours"]:
+        _check_range(f"from of {what}", hours["from"], 0, 10_079)
+        _check_range(f"until of {what}", hours["until"], 1, 10_080)
+    properties, alone = set(rule["properties"]), rule["approvals"] == 0
+    able = {name for name, person in people.items() if can_sign(person, properties, alone)}
+    requesters = {name for role in rule["requesters"] for name in roles[role]} & able
+    approvers = {name for role in rule["approvers"] for name in roles[role]} & able
+    if not any(len(approvers - {name}) >= rule["approvals"] for name in requesters):
+        raise unusable(f"{what} has no requester for whom there are {rule['approvals']} approvers")
+
+
+@dataclass(frozen=True)
+class Halt:
+    value: dict
+    hash: str
+    key: str  # hash of the blob of the key by which it counts
+    policy: int  # number of the policy it was made under; a vendor's was made under none that a resume could reach
+
+
+VENDORS = LARGEST_INTEGER
+
+
+@dataclass
+class Chain:
+    """What a party holds of an organization, begun with its genesis policy."""
+
+    org: str
+    policies: list[Held] = field(default_factory=list)
+    resumes: list[tuple[str, dict]] = field(default_factory=list)
+    halts: list[Halt] = field(default_factory=list)
+
+    @property
+    def newest(self) -> Held:
+        return self.policies[-1]
+
+    @property
+    def newest_resume(self) -> str:
+        return self.resumes[-1][0] if self.resumes else ""
+
+    def policy(self, hash_: str) -> Held | None:
+        return next((each for each in self.policies if each.hash == hash_), None)
+
+    def place_of(self, proof: Proof) -> Place:
+        """Leaves of a log that replaced another come after all of the other's ([3], "In force")."""
+        named = [each for each in self.policies if each.log.name == proof.origin]
+        if not named:
+            raise Refused("UnknownLog", f"in the log {proof.origin!r}, which no policy names")
+        ending = next((each for each in self.policies if each.place[0] == named[-1].place[0] + 1), None)
+        if ending and proof.size > ending.value["log"]["old_size"]:
+            raise Refused("ReplacedLog", f"{proof.size} leaves of a log that was replaced at {ending.value['log']['old_size']}")
+        return (named[-1].place[0], proof.index)
+
+    def in_force_at(self, place: Place) -> Held:
+        """The newest policy whose own leaf stands before `place`."""
+        before = [each for each in self.policies if each.place < place]
+        if not before:
+            raise Refused("Log", f"no policy was in force at leaf {place[1]}")
+        return before[-1]
+
+    def check_logged(self, proof: Proof, entry: bytes, force: Held) -> int:
+        """Logged, by the witnesses of the policy in force at the leaf or of a later one. Gives the time of the proof."""
+        log = next(each.log for each in reversed(self.policies) if each.log.name == proof.origin)
+        refusal = None
+        for each in self.policies[force.number - 1 :]:
+            try:
+                return logged_at(proof, entry, log, each.note_keys("witnesses"), each.value["witnesses"]["need"])
+            except Refused as refused:
+                refusal = refusal or refused
+        raise refusal
+
+    def take(self, envelope: Envelope) -> str:
+        """Take a policy, resume or halt: `taken` or `known`. What is refused changes nothing."""
+        takes = {"policy": self.take_policy, "resume": self.take_resume, "halt": self.take_halt}
+        if envelope.kind not in takes:
+            raise Refused("Statement", f"a {envelope.kind} is no news")
+        held = [each.hash for each in self.policies + self.halts] + [hash_ for hash_, _ in self.resumes]
+        if envelope.hash in held:
+            return "known"
+        takes[envelope.kind](envelope)
+        return "taken"
+
+    def _read(self, envelope: Envelope) -> dict:
+        """Its text, after a known person's signature; of this organization."""
+        if not is_known(envelope, self.policies):
+            raise Refused("UnknownSigners", f"a {envelope.kind} signed by nobody known")
+        value = read_text(envelope.kind, envelope.text)
+        if value["org"] != self.org:
+            raise Refused("Organization", f"a {envelope.kind} of {value['org']}, this is {self.org}")
+        return value
+
+    def take_policy(self, envelope: Envelope) -> None:
+        if not self.policies:
+            if "org-" + envelope.hash != self.org:
+                raise Refused("Organization", f"the genesis policy has the hash {envelope.hash}, this is {self.org}")
+            value = read_text("policy", envelope.text)
+            if value["org"] or value["number"] != 1 or value["previous"]:
+                raise Refused("Number", "a genesis policy with organization, predecessor or another number than 1")
+            return self._add_policy(envelope, value, None)
+        value, before = self._read(envelope), self.newest
+        if before.hash not in value["previous"]:
+            raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
+        if value["number"] != before.number + 1:
+            raise Refused("Number", f"number {value['number']} after {before.number}")
+        self._add_policy(envelope, value, before)
+
+    def _add_policy(self, envelope: Envelope, value: dict, before: Held | None) -> None:
+        """Usable; signed by the quorums of both; in the log the new one names, cosigned by the old one's witnesses."""
+        check_usable(value)
+        moved = before and NoteKey.read(value["log"]["key"]) != before.log
+        log = before.place[0] + bool(moved) if before else 0
+        new = Held(value, envelope.hash, self.org, (log, envelope.proof.index))
+        for judge in filter(None, (before, new)):
+            check_quorum(envelope, judge, "policy")
+        witnesses = (before or new).value["witnesses"]
+        logged_at(envelope.proof, envelope.entry(self.org), new.log, (before or new).note_keys("witnesses"), witnesses["need"])
+        self.policies.append(new)
+
+    def take_resume(self, envelope: Envelope) -> None:
+        value = self._read(envelope)
+        if self.newest_resume not in (value["previous"] or [""]):
+            raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {self.newest_resume or 'none'}")
+        if self.policy(value["policy"]) is None:
+            raise Refused("UnknownPolicy", f"made under {value['policy']}, which is not held")
+        policy = self.in_force_at(self.place_of(envelope.proof))
+        check_quorum(envelope, policy, "resume")
+        self.check_logged(envelope.proof, envelope.entry(self.org), policy)
+        self.resumes.append((envelope.hash, value))
+
+    def take_halt(self, envelope: Envelope) -> None:
+        """On sight: without proof, without Clear. The first signature by a key that may halt makes it."""
+        if not any(self._halter(envelope, policy) for policy in self.policies):
+            raise Refused("NotAHalter", "signed by nobody who may halt under a policy held")
+        value = read_text("halt", envelope.text)
+        policy = self.policy(value["policy"]) or self.newest
+        halter = self._halter(envelope, policy)
+        if halter is None:
+            raise Refused("NotAHalter", f"signed by nobody who may halt under policy {policy.number}")
+        key, is_vendors = halter
+        if is_vendors and (value["org"] or value["policy"] or "component" not in value["scope"]):
+            raise Refused("VendorScope", f"a vendor's halt of {value['scope']}, of {value['org'] or 'no organization'}")
+        if not is_vendors and value["org"] != self.org:
+            raise Refused("Organization", f"a halt of {value['org'] or 'none'}, this is {self.org}")
+        self.halts.append(Halt(value, envelope.hash, hex256(key.blob), VENDORS if is_vendors else policy.number))
+
+    def _halter(self, envelope: Envelope, policy: Held) -> tuple[SshKey, bool] | None:
+        """The key that halts, and whether it is a vendor's: the first in the envelope's order."""
+        people = policy.members(policy.value["halt"]["roles"])
+        own = [key for name, key, _ in policy.people_keys() if name in people]
+        own += [SshKey.read(each) for each in policy.value["halt"]["machines"].values()]
+        vendors = [SshKey.read(each) for each in policy.value["vendor"]["keys"]]
+        for key in sorted(own + vendors, key=lambda key: sha256(key.blob)):
+            if shown_by(envelope, policy, key) is not None:
+                return key, key in vendors
+        return None
+
+    def active_halts(self) -> list[Halt]:
+        """Those that no resume has ended; of one key's the 17th and later stop nothing unless they halt all."""
+        active: list[Halt] = []
+        for halt in self.halts:
+            earlier = sum(1 for each in active if each.key == halt.key)
+            if not self.is_lifted(halt) and (earlier < 16 or "organization" in halt.value["scope"]):
+                active.append(halt)
+        return active
+
+    def is_lifted(self, halt: Halt) -> bool:
+        for _, resume in self.resumes:
+            if halt.hash in resume["lifts"].get("halts", []):
+                return True
+            keys = {hex256(SshKey.read(each).blob) for each in resume["lifts"].get("keys", [])}
+            if halt.key in keys and halt.policy <= self.policy(resume["policy"]).number:
+                return True
+        return False
+
+    def cut_by(self, job: dict, job_hash: str, people: set[str]) -> str:
+        """The resume that cuts a job signed by `people`, or nothing ([3], "A cut")."""
+        order = [hash_ for hash_, _ in self.resumes]
+        if job["resume"] and job["resume"] not in order:
+            raise Refused("UnknownResume", f"it names the resume {job['resume']}, which is not held")
+        named = order.index(job["resume"]) + 1 if job["resume"] else 0
+        for hash_, resume in self.resumes[named:]:
+            cuts = "all" in resume["cuts"] or "keys" in resume["lifts"] or people & set(resume["cuts"].get("people", []))
+            if cuts and job_hash not in resume["keeps"]:
+                return hash_
+        return ""
+
+
+@dataclass(frozen=True)
+class Device:
+    """Who a device is, by the statement that enrolled it: the only source of its labels."""
+
+    ident: str
+    key: NoteKey
+    site: str
+    labels: dict
+    enrollment: str
+    place: Place  # of its own leaf: the enrollment's, or its join's
+
+    def fits(self, labels: dict) -> bool:
+        """Whether all of `labels` are mine, the site under `site`."""
+        mine = {**self.labels, "site": self.site}
+        return all(mine.get(name) == value for name, value in labels.items())
+
+
+def check_enrollment(chain: Chain, envelope: Envelope) -> dict:
+    """An enrollment is judged under the policy in force at its leaf; a later policy's witnesses may have cosigned."""
+    if envelope.kind != "enroll":
+        raise Refused("NotEnrolled", f"a {envelope.kind} is no enrollment")
+    value = chain._read(envelope)
+    policy = chain.in_force_at(chain.place_of(envelope.proof))
+    check_quorum(envelope, policy, "enroll")
+    chain.check_logged(envelope.proof, envelope.entry(chain.org), policy)
+    what = next(iter(value["what"].values()))
+    if "site" in what.get("labels", {}):
+        raise Refused("NotEnrolled", "a label called site")
+    return value["what"]
+
+
+def enrolled_directly(chain: Chain, envelope: Envelope) -> Device:
+    what = check_enrollment(chain, envelope)
+    if "device" not in what:
+        raise Refused("NotEnrolled", "an enrollment of no single device")
+    device = what["device"]
+    key = device_key(device["key"])
+    return Device(key.name, key, device["site"], device["labels"], envelope.hash, chain.place_of(envelope.proof))
+
+
+def device_key(text: str) -> NoteKey:
+    """A device's key is named by its device id."""
+    NOTE_KEY(text, 0)
+    key = NoteKey.read(text)
+    if key.kind != ED25519_NOTE or key.name != key.device_id():
+        raise Refused("NotEnrolled", f"the key of {key.device_id()} is named {key.name}")
+    return key
+
+
+def enrolled_by_join(chain: Chain, envelope: Envelope, note: Note, proof: Proof) -> Device:
+    """[3], "Join": signed by the token's key and by the device's, in the log before the batch ended."""
+    what = check_enrollment(chain, envelope)
+    if "batch" not in what:
+        raise Refused("NotEnrolled", "a join to what is no batch")
+    batch, lines = what["batch"], note.fields()
+    starts = ["countersign-join/v1", chain.org, f"batch {envelope.hash}"]
+    if len(lines) != 5 or lines[:3] != starts or not lines[3].startswith("device ") or not lines[4].startswith("host "):
+        raise Refused("NotEnrolled", f"not a join to batch {envelope.hash}")
+    LINE(lines[4].removeprefix("host "), 0)
+    key = device_key(lines[3].removeprefix("device "))
+    for who, each in (("token", NoteKey.read(batch["token"])), ("device", key)):
+        if not note.is_signed_by(each):
+            raise Refused("NotEnrolled", f"a join not signed by the {who}'s key")
+    place = chain.place_of(proof)
+    time = chain.check_logged(proof, log_entry(chain.org, "join", sha256(note.text), b""), chain.in_force_at(place))
+    if time >= batch["until"]:
+        raise Refused("NotEnrolled", f"a join logged at {time}, the batch ended at {batch['until']}")
+    return Device(key.name, key, batch["site"], batch["labels"], envelope.hash, place)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [5] Clears and what time it is.
+# ---------------------------------------------------------------------------------------------------------------------
+
+SPREAD = 60  # seconds within which the times of Clears must lie
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """A reading of both clocks, in milliseconds. The boot clock is the one that counts sleep."""
+
+    boot: int
+    wall: int
+
+    def since(self, earlier: Clocks) -> tuple[int, int]:
+        """The smaller and the larger of both differences; a clock that went back counts 0."""
+        spans = (max(0, self.boot - earlier.boot), max(0, self.wall - earlier.wall))
+        return min(spans), max(spans)
+
+
+@dataclass(frozen=True)
+class ShownClear:
+    """A Clear as it came: the note, which challenge it answers and when that was drawn, and the path to its root."""
+
+    note: Note
+    challenge: bytes
+    drawn: Clocks
+    index: int
+    size: int
+    path: list[bytes]
+
+
+@dataclass(frozen=True)
+class Counted:
+    name: str
+    beacon: bytes
+    time: int
+    halts: tuple[str, ...]
+    drawn: Clocks
+
+
+def count_clear(shown: ShownClear, chain: Chain, now: Clocks) -> Counted:
+    """One Clear, if it counts ([5], "Enough")."""
+    policy, lines = chain.newest, shown.note.fields()
+    beacon = next((key for key in policy.note_keys("beacons") if shown.note.is_signed_by(key)), None)
+    if beacon is None:
+        raise Refused("NotFresh", "a Clear signed by no beacon of the newest policy")
+    heads = ["countersign-clear/v1", chain.org, "time ", "root ", "policy ", "resume "]
+    if len(lines) < 6 or lines[:2] != heads[:2] or not all(line.startswith(head) for line, head in zip(lines, heads)):
+        raise Refused("NotFresh", f"not a Clear of {chain.org}")
+    time, root, named_policy, resume = (line.split(" ", 1)[1] for line in lines[2:6])
+    halts = [line.removeprefix("halt ") for line in lines[6:]]
+    if [f"halt {each}" for each in halts] != lines[6:] or len(halts) > 64 or not ascending(halts):
+        raise Refused("NotFresh", "a Clear whose halts are more than 64 or not ascending")
+    if root_by_path(leaf_hash(shown.challenge), shown.index, shown.size, shown.path).hex() != root:
+        raise Refused("NotFresh", f"no path from my challenge to {root}")
+    check_age(shown.drawn, policy, now, "NotFresh")
+    if named_policy != policy.hash or resume != (chain.newest_resume or "none"):
+        raise Refused("NotFresh", f"a Clear for policy {named_policy} and resume {resume}")
+    held = {halt.hash for halt in chain.halts}
+    for each in halts:
+        if each not in held:
+            raise Refused("NotFresh", f"a Clear that names the halt {each}, whose text is not here")
+    return Counted(beacon.name, beacon.raw, decimal(time), tuple(halts), shown.drawn)
+
+
+def check_age(drawn: Clocks, policy: Held, now: Clocks, code: str) -> None:
+    """A challenge is good while it is younger than the lifetime by the faster of both clocks."""
+    age, lifetime = now.since(drawn)[1], 1000 * policy.value["beacons"]["lifetime"]
+    if age >= lifetime:
+        raise Refused(code, f"the challenge is {age} ms old, it is good for {lifetime} ms")
+
+
+def taken_of(counted: list[Counted], need: int) -> list[Counted]:
+    """Of the Clears that count the largest set within 60 s, of several the earliest ([5])."""
+    best: list[Counted] = []
+    for start in sorted({each.time for each in counted}):
+        together = [each for each in counted if start <= each.time <= start + SPREAD]
+        best = together if len(together) > len(best) else best
+    if len(best) < need:
+        raise Refused("NotFresh", f"Clears of {len(best)} beacons count, {need} are needed")
+    return best
+
+
+def window_of(taken: list[Counted], arrived: Clocks, now: Clocks, remembered: int) -> tuple[int, int]:
+    """`lo` and `hi` ([5], "What time it is")."""
+    longest = max(now.since(each.drawn)[1] for each in taken)
+    lo = min(each.time for each in taken) + now.since(arrived)[0] // 1000
+    hi = max(each.time for each in taken) - (-longest // 1000)
+    return max(lo, remembered), max(hi, remembered)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [6] The acceptance rule.
+# ---------------------------------------------------------------------------------------------------------------------
+
+MINUTES_OF_A_WEEK = 10_080
+THURSDAY = 3 * 1_440  # 1970-01-01 was a Thursday; minutes count from Monday
+
+
+def minute_of_week(time: int) -> int:
+    return (time // 60 + THURSDAY) % MINUTES_OF_A_WEEK
+
+
+def is_below(version: str, bound: str) -> bool:
+    """Versions compare as numbers between dots, from the left; what is no such version counts as below."""
+    if not all(re.fullmatch(r"[0-9]+(\.[0-9]+)*", each, re.ASCII) for each in (version, bound)):
+        return True
+    return [int(part) for part in version.split(".")] < [int(part) for part in bound.split(".")]
+
+
+def kinds_of(job: dict) -> set[str]:
+    return {next(iter(step)) for step in job["steps"]}
+
+
+def scripts_of(job: dict) -> set[str]:
+    """The hashes of its scripts: of the file given to the interpreter, each line with a line feed ([3])."""
+    found = set()
+    for step in job["steps"]:
+        lines = step["script"]["run"].get("lines")
+        if lines:
+            found.add(hex256("".join(line + "\n" for line in lines["lines"]).encode()))
+    return found
+
+
+def rows_that_fit(job: dict, policy: Held, device: Device) -> list[dict]:
+    """The rules for this job on this device ([6], "Rules")."""
+    kinds = kinds_of(job)
+    return [rule for rule in policy.value["rules"] if kinds & set(rule["kinds"]) and device.fits(rule["labels"])]
+
+
+def check_rules(job: dict, policy: Held, device: Device, signed: list[Signer], halted: set[str]) -> None:
+    """Each kind is fit by a row, and every row that fits is met by the signers, without halted people."""
+    rows = rows_that_fit(job, policy, device)
+    for kind in sorted(kinds_of(job)):
+        if not any(kind in rule["kinds"] for rule in rows):
+            raise Refused("NoRule", f"no rule of policy {policy.number} fits {kind} on this device")
+    for rule in rows:
+        check_row(job, rule, policy, [each for each in signed if each.name not in halted])
+
+
+def check_row(job: dict, rule: dict, policy: Held, signed: list[Signer]) -> None:
+    requester, requesters, approvers = job["requester"], policy.members(rule["requesters"]), policy.members(rule["approvers"])
+    under = f"policy {policy.number}"
+    alone = rule["approvals"] == 0
+    counted = [each for each in signed if set(rule["properties"]) <= each.shows and not (alone and each.same_origin)]
+    if requester not in requesters:
+        raise Refused("NotARequester", f"{requester} may not ask for this under {under}")
+    if requester not in {each.name for each in counted}:
+        raise Refused("NotSignedByRequester", f"not signed by its requester {requester} as {under} asks")
+    approving = {each.name for each in counted if each.name in approvers} - {requester}
+    if len(approving) < rule["approvals"]:
+        raise Refused("Approvals", f"approved by {len(approving)}, {under} asks for {rule['approvals']}")
+    if all(each.same_origin for each in counted if each.name in approving | {requester}):
+        raise Refused("SameOrigin", "every signature that counts is by a passkey of the server's own origin")
+    if max(1, len(job["waves"])) < rule["waves"]:
+        raise Refused("TooFewWaves", f"{len(job['waves'])} waves, {under} asks for {rule['waves']}")
+
+
+def check_job(job: dict, policy: Held) -> None:
+    """Check 5, what a job may be, whatever the time."""
+    life, steps = job["not_after"] - job["not_before"], job["steps"]
+    shares, soaks = [each["share"] for each in job["waves"]], [each["soak"] for each in job["waves"]]
+    if not 0 < life <= policy.value["limits"]["life"]:
+        raise Refused("Job", f"a life of {life} s, the policy allows {policy.value['limits']['life']}")
+    if not 1 <= len(steps) <= 16 or any(step["script"]["timeout"] < 1 for step in steps):
+        raise Refused("Job", f"{len(steps)} steps, from 1 to 16 may be, each with a timeout")
+    if job["repeat"] != 0:
+        raise Refused("Job", f"repeat is {job['repeat']}, this version knows 0")
+    if shares and (shares[-1] != 10_000 or any(a >= b for a, b in zip([0] + shares, shares))) or soaks != sorted(soaks):
+        raise Refused("Job", f"waves with the shares {shares} and soaks {soaks}")
+
+
+def check_time(job: dict, rows: list[dict], lo: int, hi: int) -> None:
+    """Both bounds of the time must lie within the job's life, and within the hours of every row that fits ([5])."""
+    if lo < job["not_before"]:
+        raise Refused("NotYet", f"not before {job['not_before']}, it may still be {lo}")
+    if hi >= job["not_after"]:
+        raise Refused("Expired", f"not after {job['not_after']}, it may be {hi} already")
+    for rule in rows:
+        for minute in map(minute_of_week, (lo, hi)):
+            if rule["hours"] and not any(each["from"] <= minute < each["until"] for each in rule["hours"]):
+                raise Refused("OutsideHours", f"minute {minute} of the week is outside the hours of a rule")
+
+
+def check_target(job: dict, named: Held, device: Device, shown: tuple[int, list[bytes]] | None) -> None:
+    """Check 9. A list's leaves are the raw device ids, ascending; `shown` is the place and path of mine.
+
+    `as_of` is a size of the log of the policy that the job names.
+    """
+    if "list" in job["targets"]:
+        listed = job["targets"]["list"]
+        leaf = leaf_hash(bytes.fromhex(device.ident.removeprefix("dev-")))
+        try:
+            index, path = shown or (listed["count"], [])
+            root = root_by_path(leaf, index, listed["count"], path).hex()
+        except Refused as refused:
+            raise Refused("NotATarget", refused.sentence) from refused
+        if root != listed["root"]:
+            raise Refused("NotATarget", f"no path from {device.ident} to {listed['root']}")
+        return
+    wanted = job["targets"]["labels"]
+    if not device.fits(wanted["labels"]):
+        raise Refused("NotLabelled", f"the labels {wanted['labels']} are not all of this device")
+    if device.place >= (named.place[0], wanted["as_of"]) and not wanted["joins"]:
+        raise Refused("EnrolledLater", f"enrolled at leaf {device.place[1]}, the job is for those before {wanted['as_of']}")
+
+
+def wave_of(job: dict, job_hash: str, device: Device) -> tuple[int, int]:
+    """The first wave a device is in, from 0, and its soak ([6], "Waves")."""
+    drawn = sha256(f"countersign-wave/v1\n{job_hash}\n{device.ident}\n".encode())
+    place = int.from_bytes(drawn[:8], "big") * 10_000 // 2**64
+    for number, wave in enumerate(job["waves"]):
+        if place < wave["share"]:
+            return number, wave["soak"]
+    return 0, 0
+
+
+def check_wave(job: dict, job_hash: str, policy: Held, device: Device, proof_time: int, lo: int) -> None:
+    """Check 10."""
+    number, soak = wave_of(job, job_hash, device)
+    starts = max(job["not_before"], proof_time) + soak
+    listed = job["targets"].get("list")
+    if number > 0 and (listed is None or listed["count"] > policy.value["limits"]["auto_waves_max"]):
+        raise Refused("WaveNeedsAdvance", f"wave {number + 1} needs an advance, which this version does not know")
+    if lo < starts:
+        raise Refused("WaveNotYet", f"wave {number + 1} starts at {starts}, it may still be {lo}")
+
+
+@dataclass(frozen=True)
+class Local:
+    """What the device knows by itself: its clocks, the floor of its time, the agent, and its ledger."""
+
+    drawn: Clocks
+    arrived: Clocks
+    now: Clocks
+    floor: int = 0
+    version: str = "0"
+    running: int = 0
+    receipts: int = 0
+    disk_full: bool = False
+    ledger: tuple[str, ...] = ()  # of each step of this job that was accepted: `started`, `ended-well` or `failed`
+
+
+COMPONENT = "countersign-agent"
+MOST_RECEIPTS = 4_096
+
+
+def covers(halt: Halt, job: dict, job_hash: str, version: str) -> bool:
+    """Whether a halt stops this job on this agent, whoever signed it."""
+    ((scope, what),) = halt.value["scope"].items()
+    if scope == "component":
+        return what["name"] == COMPONENT and is_below(version, what["below"])
+    if scope == "script":
+        return what in scripts_of(job)
+    return scope == "organization" or what == {"job": job_hash, "person": job["requester"]}[scope]
+
+
+def check_once(job: dict, ledger: tuple[str, ...]) -> None:
+    """Check 8. What is asked for is the first step that was not accepted yet."""
+    if len(ledger) >= len(job["steps"]):
+        raise Refused("Again", f"step {len(job['steps'])} was accepted before")
+    for number, state in enumerate(ledger, 1):
+        if state != "ended-well":
+            raise Refused("EarlierFailed", f"step {number} was accepted before and did not end well: {state}")
+
+
+def check_budget(policy: Held, local: Local) -> None:
+    """Check 11."""
+    concurrent = policy.value["limits"]["concurrent"]
+    if local.running >= concurrent:
+        raise Refused("Busy", f"{local.running} steps are running, the policy allows {concurrent}")
+    if local.receipts >= MOST_RECEIPTS:
+        raise Refused("SpoolFull", f"{local.receipts} receipts wait, no new job above {MOST_RECEIPTS}")
+    if local.disk_full:
+        raise Refused("DiskFull", "the disk is full")
+
+
+def count_clears(clears: list[ShownClear], chain: Chain, local: Local, say) -> list[Counted]:
+    """Those that count as of their arrival; a beacon's second counts for nothing."""
+    counted: list[Counted] = []
+    for number, shown in enumerate(clears, 1):
+        try:
+            one = count_clear(shown, chain, local.arrived)
+            if one.beacon in [each.beacon for each in counted]:
+                raise Refused("NotFresh", "its beacon has spoken already")
+            counted.append(one)
+            say(3, f"Clear {number}: {one.name} at {when(one.time)}, {len(one.halts)} halts")
+        except Refused as refused:
+            say(3, f"Clear {number} counts for nothing: {refused.sentence}")
+    return counted
+
+
+def judge(chain: Chain, device: Device, job: Envelope, clears: list[ShownClear], target: tuple[int, list[bytes]] | None,
+          local: Local, say) -> list[Signer]:
+    """Checks 0 to 12 in their order ([6]); check 2 has made `chain`. Gives who signed, or raises the first refusal."""
+    newest = chain.newest
+    if job.kind != "job" or not is_known(job, chain.policies):
+        raise Refused("UnknownSigners", "no signature under the job verifies by a person's key of a policy held")
+    value = read_text("job", job.text)
+    say(0, f"job {job.hash}: signed by somebody known, canonical text")
+    if value["org"] != chain.org:
+        raise Refused("OtherOrganization", f"a job of {value['org']}, this is {chain.org}")
+    say(1, f"organization {chain.org}")
+
+    counted = count_clears(clears, chain, local, say)
+    taken = taken_of(counted, newest.value["beacons"]["need"])
+    for each in taken:
+        check_age(each.drawn, newest, local.now, "Aged")
+    lo, hi = window_of(taken, local.arrived, local.now, local.floor)
+    say(3, f"{len(taken)} Clears: it is between {when(lo)} and {when(hi)}")
+
+    named = chain.policy(value["policy"])
+    if named is None:
+        raise Refused("UnknownPolicy", f"it names policy {value['policy']}, which is not held")
+    by_clears = {hash_ for each in counted for hash_ in each.halts}
+    own = chain.active_halts()
+    named_too = [halt for halt in chain.halts if halt.hash in by_clears and halt not in own and not chain.is_lifted(halt)]
+    active = own + named_too
+    for halt in active:
+        if covers(halt, value, job.hash, local.version):
+            raise Refused("Halted", f"the halt {halt.hash} covers it: {halt.value['scope']}")
+    halted = {halt.value["scope"].get("person", "") for halt in active}
+    say(4, f"{len(active)} halts are active, none covers it")
+
+    judges = [named] if named is newest else [named, newest]
+    signed = {each.hash: signers(job, each) for each in judges}
+    cut = chain.cut_by(value, job.hash, {each.name for people in signed.values() for each in people})
+    if cut:
+        raise Refused("Cut", f"the resume {cut} cuts it")
+    check_job(value, newest)
+    check_time(value, rows_that_fit(value, newest, device), lo, hi)
+    say(5, f"cut by no resume; its life is {when(value['not_before'])} to {when(value['not_after'])}, within hours")
+
+    for policy in judges:
+        check_rules(value, policy, device, signed[policy.hash], halted)
+        say(6, f"policy {policy.number} is met by " + ", ".join(str(each) for each in signed[policy.hash]))
+    witnesses = newest.value["witnesses"]
+    time = logged_at(job.proof, job.entry(chain.org), newest.log, newest.note_keys("witnesses"), witnesses["need"])
+    say(7, f"leaf {job.proof.index} of {job.proof.size} in {job.proof.origin}, witnessed {when(time)}")
+    check_once(value, local.ledger)
+    say(8, f"step {len(local.ledger) + 1} of {len(value['steps'])} was not accepted before")
+    check_target(value, named, device, target)
+    say(9, f"{device.ident} is a target")
+    check_wave(value, job.hash, newest, device, time, lo)
+    say(10, f"its wave, {wave_of(value, job.hash, device)[0] + 1}, has started")
+    check_budget(newest, local)
+    say(11, "within the device's budget")
+    return signed[newest.hash]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [7] Receipts.
+# ---------------------------------------------------------------------------------------------------------------------
+
+RECEIPT_FIELDS = (
+    "number", "previous", "job", "occurrence", "step", "verdict", "count", "because", "output", "kept", "dropped", "policy",
+    "enroll", "time",
+)
+RECEIPT_NUMBERS = {"number", "occurrence", "step", "count", "kept", "dropped", "time"}
+RECEIPT_HASHES = {"previous", "job", "output"}  # or none
+VERDICTS = {"accepted", "refused", "ended", "interrupted"}
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What a device said became of a job."""
+
+    note: Note
+    org: str
+    device: str
+    fields: dict
+
+    @property
+    def hash(self) -> str:
+        return hex256(self.note.text)
+
+    @staticmethod
+    def read(data: bytes) -> Receipt:
+        note = Note.read(data)
+        lines = note.fields()
+        if len(lines) != 3 + len(RECEIPT_FIELDS) or lines[0] != "countersign-receipt/v1":
+            raise Refused("Receipt", "not a receipt")
+        fields = {}
+        for name, line in zip(RECEIPT_FIELDS, lines[3:]):
+            head, _, value = line.partition(" ")
+            if head != name:
+                raise Refused("Receipt", f"a receipt with {head!r} where {name!r} must stand")
+            if name in RECEIPT_NUMBERS:
+                fields[name] = decimal(value)
+            elif name in RECEIPT_HASHES and value != "none" and not re.fullmatch("[0-9a-f]{64}", value):
+                raise Refused("Receipt", f"a receipt whose {name} is {value!r:.80}")
+            else:
+                fields[name] = value
+        if fields["verdict"] not in VERDICTS:
+            raise Refused("Receipt", f"a receipt with the verdict {fields['verdict']!r:.40}")
+        if len(fields["because"]) > 500 or any(ord(each) not in FREE_CHARACTERS for each in fields["because"]):
+            raise Refused("Receipt", f"a receipt whose reason is no line of free text: {fields['because']!r:.80}")
+        return Receipt(note, lines[1], lines[2], fields)
+
+
+def check_receipts(receipts: list[Receipt], org: str, key: NoteKey) -> None:
+    """Of one device: each is signed by it, their numbers rise, and one that follows the other names it.
+
+    A bundle holds the receipts of one job, so numbers may be missing between two; an auditor who wants all compares them.
+    """
+    for before, receipt in zip([None, *receipts], receipts):
+        number, previous = receipt.fields["number"], receipt.fields["previous"]
+        if (receipt.org, receipt.device) != (org, key.device_id()) or not receipt.note.is_signed_by(key):
+            raise Refused("Receipt", f"receipt {number} is not signed by {key.device_id()}")
+        if number < 1 or (number == 1) != (previous == "none"):
+            raise Refused("Receipt", f"receipt {number} follows {previous}")
+        if before and number <= before.fields["number"]:
+            raise Refused("Receipt", f"receipt {number} after receipt {before.fields['number']}")
+        if before and number == before.fields["number"] + 1 and previous != before.hash:
+            raise Refused("Receipt", f"receipt {number} names {previous}, the one before is {before.hash}")
+
+
+def check_batch(chain: Chain, receipt: Receipt, index: int, size: int, path: list[bytes], proof: Proof) -> int:
+    """The receipt stands in a batch, and the batch's root in the log ([4]). Gives the time of the proof."""
+    root = root_by_path(leaf_hash(receipt.note.text), index, size, path)
+    entry = log_entry(chain.org, "receipts", root, b"")
+    return chain.check_logged(proof, entry, chain.in_force_at(chain.place_of(proof)))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# [8] Evidence bundles: the layout is that of crates/trust/vectors/README.md.
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise Unreadable(f"{path}: {error.strerror}") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    try:
+        return read_file(path).decode().split("\n")[:-1]
+    except ValueError as error:
+        raise Unreadable(f"{path}: not UTF-8") from error
+
+
+def read_word(path: Path, expression: str) -> str:
+    """A file of one line of a certain form."""
+    lines = read_lines(path)
+    if len(lines) != 1 or not re.fullmatch(expression, lines[0], re.ASCII):
+        raise Unreadable(f"{path}: not one line of the form {expression}")
+    return lines[0]
+
+
+def numbered(folder: Path, files: str) -> list[Path]:
+    """Files named by a number, in the order of the numbers."""
+    paths = list(folder.glob(files))
+    for path in paths:
+        if not re.fullmatch("[0-9]{1,9}", path.stem, re.ASCII):
+            raise Unreadable(f"{path}: not named by a number")
+    return sorted(paths, key=lambda path: int(path.stem))
+
+
+def read_local(path: Path) -> Local:
+    """The file `now`: what the device knew by itself."""
+    values, ledger = {}, []
+    for line in read_lines(path):
+        key, _, value = line.partition(" ")
+        if key == "step":
+            ledger.append(value.split(" ")[-1])
+        else:
+            values[key] = value
+    try:
+        drawn, arrived, now = (Clocks(int(values[f"{at}_boot_ms"]), int(values[f"{at}_wall_ms"])) for at in ("drawn", "arrived", "now"))
+        return Local(drawn, arrived, now, int(values["floor"]), values["version"], int(values["running"]), int(values["receipts"]),
+                     values["disk"] == "full", tuple(ledger))
+    except (KeyError, ValueError) as error:
+        raise Unreadable(f"{path}: {error}") from error
+
+
+def read_place(path: Path) -> tuple[int, int, list[bytes]]:
+    """Lines `index <n>`, perhaps `size <n>`, then a base64 hash a line."""
+    lines = read_lines(path)
+    numbers = dict(line.split(" ", 1) for line in lines if " " in line)
+    try:
+        return int(numbers["index"]), int(numbers.get("size", 0)), [hash_line(line) for line in lines if " " not in line]
+    except (KeyError, ValueError, Refused) as error:
+        raise Unreadable(f"{path}: {error}") from error
+
+
+def read_clears(folder: Path, drawn: Clocks, say) -> list[ShownClear]:
+    """Those that are notes at all; without a challenge there is nothing they could answer."""
+    if not (folder / "challenge").exists():
+        return []
+    challenge, clears = bytes.fromhex(read_word(folder / "challenge", "[0-9a-f]{64}")), []
+    for path in numbered(folder, "clears/*.clear"):
+        try:
+            note = Note.read(read_file(path))
+        except Refused as refused:
+            say(3, f"{path.name} counts for nothing: {refused.sentence}")
+            continue
+        clears.append(ShownClear(note, challenge, drawn, *read_place(path.with_suffix(".path"))))
+    return clears
+
+
+def read_chain(folder: Path, say) -> tuple[Chain, list[str]]:
+    """The chain, and a line for each envelope: its number, and `taken`, `known` or `refused` and a code."""
+    chain, lines = Chain(read_word(folder / "org", "org-[0-9a-f]{64}")), []
+    for path in numbered(folder, "chain/*.txt"):
+        try:
+            envelope = Envelope.read(read_file(path))
+            lines.append(f"{path.stem} {chain.take(envelope)}")
+            say(2, f"{path.name}: {envelope.kind} {envelope.hash} {lines[-1].split()[1]}")
+        except Refused as refused:
+            lines.append(f"{path.stem} refused {refused.code}")
+            say(2, f"{path.name} is not taken: {refused.sentence}")
+            if not chain.policies:
+                raise Unreadable(f"{path}: the genesis policy is refused: {refused.sentence}") from refused
+    if not chain.policies:
+        raise Unreadable(f"{folder}/chain: no genesis policy")
+    return chain, lines
+
+
+def read_device(folder: Path, chain: Chain) -> Device:
+    """The device's enrollment, directly or by its join to a batch. Whatever is amiss, it is not enrolled."""
+    if not (folder / "enroll.txt").exists():
+        raise Refused("NotEnrolled", "the device is in no enrollment")
+    try:
+        envelope = Envelope.read(read_file(folder / "enroll.txt"))
+        if not (folder / "join.note").exists():
+            return enrolled_directly(chain, envelope)
+        note, proof = Note.read(read_file(folder / "join.note")), Proof.read(read_file(folder / "join.tlog-proof"))
+        return enrolled_by_join(chain, envelope, note, proof)
+    except Refused as refused:
+        raise Refused("NotEnrolled", refused.sentence) from refused
+
+
+@dataclass
+class Verdict:
+    """What came of a bundle: its chain with a line for each envelope, what could be read, and the refusal if there was one."""
+
+    chain: Chain
+    chain_lines: list[str]
+    job: Envelope | None = None
+    device: Device | None = None
+    refusal: Refused | None = None
+    receipts: list[Receipt] = field(default_factory=list)
+    receipts_logged: int | None = None  # the time by which the last of them was
+
+    def __str__(self) -> str:
+        return f"refused: {self.refusal.sentence}" if self.refusal else "accepted"
+
+
+def judge_folder(folder: Path, say) -> Verdict:
+    chain, lines = read_chain(folder, say)
+    verdict, local = Verdict(chain, lines), read_local(folder / "now")
+    try:
+        verdict.job = Envelope.read(read_file(folder / "job.txt"))
+        device = verdict.device = read_device(folder, chain)
+        say("", f"{device.ident} of {device.site}, enrolled by {device.enrollment}")
+        target = read_place(folder / "target") if (folder / "target").exists() else None
+        place = (target[0], target[2]) if target else None
+        judge(chain, device, verdict.job, read_clears(folder, local.drawn, say), place, local, say)
+    except Refused as refused:
+        verdict.refusal = refused
+    return verdict
+
+
+def read_receipts(folder: Path, verdict: Verdict, say) -> None:
+    """`receipts/<n>.note`, its place in its batch `.path`, and the batch's `.tlog-proof`. Refuses what does not hold."""
+    paths = numbered(folder, "receipts/*.note")
+    if not paths:
+        return
+    if verdict.device is None:
+        raise Refused("Receipt", "receipts of a device that is in no enrollment")
+    verdict.receipts = [Receipt.read(read_file(path)) for path in paths]
+    check_receipts(verdict.receipts, verdict.chain.org, verdict.device.key)
+    for path, receipt in zip(paths, verdict.receipts):
+        fields = receipt.fields
+        place, proof = path.with_suffix(".path"), path.with_suffix(".tlog-proof")
+        if not place.exists() or not proof.exists():
+            raise Refused("Receipt", f"receipt {fields['number']} is shown in no batch")
+        time = check_batch(verdict.chain, receipt, *read_place(place), Proof.read(read_file(proof)))
+        verdict.receipts_logged = max(time, verdict.receipts_logged or 0)
+        say("r", f"receipt {fields['number']}: {fields['verdict']} {fields['because']}, signed by the device, witnessed {when(time)}")
+
+
+def unlike_receipts(verdict: Verdict) -> list[str]:
+    """Where the device says of this job that it accepted or refused it, and the rule judges otherwise."""
+    said = {receipt.fields["verdict"] for receipt in verdict.receipts if verdict.job and receipt.fields["job"] == verdict.job.hash}
+    ran = bool(said & {"accepted", "ended", "interrupted"})
+    if ran and verdict.refusal:
+        return [f"the device ran what the rule refuses: {verdict.refusal.sentence}"]
+    if said == {"refused"} and not verdict.refusal:
+        return ["the device refused what the rule accepts"]
+    return []
+
+
+def differences(folder: Path, verdict: Verdict) -> list[str]:
+    """Where a verdict is another than the files `expected` say, by verdict and stable code."""
+    found = []
+    if (folder / "expected").exists():
+        wanted = read_lines(folder / "expected")
+        mine = ["refused", verdict.refusal.code] if verdict.refusal else ["accepted"]
+        if [wanted[0], *wanted[2:]] != mine:
+            found.append(f"expected {' '.join(wanted)!r}, found {mine[-1]} ({verdict})")
+    if (folder / "chain/expected").exists():
+        wanted = read_lines(folder / "chain/expected")
+        for theirs, mine in zip(wanted, verdict.chain_lines):
+            if theirs.split(" ")[: len(mine.split(" "))] != mine.split(" "):
+                found.append(f"chain: expected {theirs!r}, found {mine!r}")
+        if len(wanted) != len(verdict.chain_lines):
+            found.append(f"chain: expected {len(wanted)} lines, found {len(verdict.chain_lines)}")
+    return found
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The commands.
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+def silent(_check, _line) -> None:
+    pass
+
+
+def aloud(check, line) -> None:
+    print(f"{f'[{check}]' if check != '' else '':>5} {line}")
+
+
+def check_folder(folder: Path, say) -> tuple[Verdict, list[str]]:
+    """A bundle's verdict, and every way in which it is another than what the bundle claims."""
+    verdict = judge_folder(folder, say)
+    unlike = differences(folder, verdict)
+    try:
+        read_receipts(folder, verdict, say)
+    except Refused as refused:
+        unlike.append(refused.sentence)
+    unlike += unlike_receipts(verdict)
+    claims = (folder / "expected").exists() or verdict.receipts
+    if verdict.refusal and not claims:
+        unlike.append("it is refused, and nothing in the bundle says that it was")
+    return verdict, unlike
+
+
+def verify(folder: Path) -> int:
+    """One bundle, line by line."""
+    verdict, unlike = check_folder(folder, aloud)
+    for line in unlike:
+        print(f"DOES NOT HOLD: {line}")
+    print(verdict)
+    return 1 if unlike else 0
+
+
+def vectors(folder: Path) -> int:
+    """All bundles of a folder against what is expected of them."""
+    folders = sorted(path.parent for path in folder.glob("*/expected"))
+    wrong = 0
+    for each in folders:
+        unlike = differences(each, judge_folder(each, silent))
+        wrong += bool(unlike)
+        for line in unlike:
+            print(f"{each.name}: {line}")
+    print(f"{len(folders) - wrong} of {len(folders)} agree")
+    return 1 if wrong or not folders else 0
+
+
+def print_job(verdict: Verdict) -> None:
+    """Who asked for a job and who approved it, by the policy it names, and when the witnesses saw it."""
+    job, chain = verdict.job, verdict.chain
+    try:
+        value = read_text("job", job.text)
+        signed = signers(job, chain.policy(value["policy"]) or chain.newest)
+        time = chain.check_logged(job.proof, job.entry(chain.org), chain.in_force_at(chain.place_of(job.proof)))
+    except Refused as refused:
+        print(f"job {job.hash}\n  cannot be told: {refused.sentence}")
+        return
+    print(f"job {job.hash}")
+    print(f"  why           {value['why'].strip()!r}")
+    print("  asked for by  " + (", ".join(str(each) for each in signed if each.name == value["requester"]) or "nobody who signed"))
+    print("  approved by   " + (", ".join(str(each) for each in signed if each.name != value["requester"]) or "nobody"))
+    print(f"  witnessed     {when(time)} UTC, leaf {job.proof.index} of {job.proof.origin}")
+
+
+def print_device(folder: Path, verdict: Verdict) -> None:
+    """A line for one device: what the rule says, and what the device's receipts say."""
+    ended = [each.fields for each in verdict.receipts if verdict.job and each.fields["job"] == verdict.job.hash]
+    device = f"{verdict.device.ident} {verdict.device.site}" if verdict.device else folder.name
+    print(f"  {device}\n    the rule      {verdict}")
+    for fields in ended:
+        print(f"    receipt {fields['number']:<5} {fields['verdict']} {fields['because']}, step {fields['step'] + 1}, {when(fields['time'])}, "
+              f"output {fields['output']}")
+    if verdict.receipts_logged is not None:
+        print(f"    witnessed     {when(verdict.receipts_logged)} UTC, all receipts shown")
+
+
+def bundle(folder: Path) -> int:
+    """All bundles below a folder, job by job."""
+    folders = sorted(path.parent for path in folder.glob("**/job.txt"))
+    if not folders:
+        raise Unreadable(f"{folder}: no bundle below it")
+    checked = [(each, *check_folder(each, silent)) for each in folders]
+    checked.sort(key=lambda each: (each[1].job.hash if each[1].job else "", each[0]))
+    last, wrong = None, 0
+    for each, verdict, unlike in checked:
+        if verdict.job and verdict.job.hash != last:
+            print_job(verdict)
+            last = verdict.job.hash
+        print_device(each, verdict)
+        wrong += bool(unlike)
+        for line in unlike:
+            print(f"    DOES NOT HOLD: {line}")
+    print(f"{len(checked) - wrong} of {len(checked)} bundles hold")
+    return 1 if wrong else 0
+
+
+COMMANDS = {"verify": verify, "vectors": vectors, "bundle": bundle}
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 2 or arguments[0] not in COMMANDS:
+        print(__doc__.strip(), file=sys.stderr)
+        return 2
+    try:
+        return COMMANDS[arguments[0]](Path(arguments[1]))
+    except Unreadable as error:
+        print(f"cannot be read: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
