@@ -43,7 +43,7 @@ pub struct Piece {
 #[derive(Debug)]
 pub enum Letter {
     /// A receipt.
-    Receipt(Heard),
+    Receipt(Box<Heard>),
     /// Output.
     Output(Piece),
 }
@@ -100,7 +100,7 @@ pub async fn take(
     note: &str,
 ) -> Result<(), ReceiptError> {
     let heard = check(org.id, connection, note)?;
-    Ok(keep(app, org, Letter::Receipt(heard)).await?)
+    Ok(keep(app, org, Letter::Receipt(Box::new(heard))).await?)
 }
 
 /// Has a letter kept; waits while too many wait before it.

@@ -37,7 +37,7 @@ pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Lett
 /// A device that is dismissed connects again and brings its receipts again.
 fn bring_again(app: &App, org: &Org, letter: &Letter) {
     let device = match letter {
-        Letter::Receipt(Heard { receipt, .. }) => receipt.device,
+        Letter::Receipt(heard) => heard.receipt.device,
         Letter::Output(piece) => piece.device,
     };
     if let Some(connection) = app.gate.connection(&org.id, &device) {
@@ -64,11 +64,12 @@ async fn keep_receipt(tx: &mut Tx, org: &str, heard: &Heard, now_ms: i64) -> Res
     let row = NewReceipt::of(receipt, note, now_ms);
     let became = receipt::insert(tx, org, &row).await?;
     // The newest receipt says how a job stands, but for one: that a step was brought again and did not run again.
-    if matches!(became, Kept::New { .. }) && !dispatch::says_again(receipt) {
-        if let Some(job) = &row.job {
-            let (verdict, because) = (receipt.verdict.to_string(), receipt.because.as_str());
-            job_device::receipt_came(tx, org, job, &row.device, &verdict, because, row.number).await?;
-        }
+    if matches!(became, Kept::New { .. })
+        && !dispatch::says_again(receipt)
+        && let Some(job) = &row.job
+    {
+        let (verdict, because) = (receipt.verdict.to_string(), receipt.because.as_str());
+        job_device::receipt_came(tx, org, job, &row.device, &verdict, because, row.number).await?;
     }
     Ok(became)
 }
@@ -93,7 +94,7 @@ async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Lette
     let mut duties = Duties::default();
     for (letter, kept) in heard {
         match letter {
-            Letter::Receipt(heard) => tell_receipt(app, org, heard, kept, &mut duties),
+            Letter::Receipt(heard) => tell_receipt(app, org, *heard, kept, &mut duties),
             Letter::Output(piece) => tell_output(app, org, piece, kept),
         }
     }
