@@ -48,7 +48,7 @@ pub struct StolenJob {
 impl Loot {
     /// Reads the copy of the server's folder; of several organizations the one with the most devices.
     pub async fn take(folder: &Path) -> anyhow::Result<Self> {
-        let options = SqliteConnectOptions::new().filename(folder.join("server.db"));
+        let options = SqliteConnectOptions::new().filename(folder.join("countersign.db"));
         let db = SqlitePool::connect_with(options).await.context("no database in the loot")?;
         let (org,): (String,) =
             sqlx::query_as("SELECT org FROM device GROUP BY org ORDER BY count(*) DESC LIMIT 1")
@@ -60,8 +60,8 @@ impl Loot {
                 .fetch_one(&db)
                 .await?;
         let certificate =
-            CertificateDer::from_pem_file(folder.join("tls.crt")).context("no certificate in the loot")?;
-        let key = PrivateKeyDer::from_pem_file(folder.join("tls.key")).context("no TLS key in the loot")?;
+            CertificateDer::from_pem_file(folder.join("tls.pem")).context("no certificate in the loot")?;
+        let key = PrivateKeyDer::from_pem_file(folder.join("tls.pem")).context("no TLS key in the loot")?;
         Ok(Self {
             chain: chain(&db, &org).await?,
             tree: tree(&db, &org).await?,

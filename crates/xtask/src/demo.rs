@@ -18,15 +18,11 @@ pub struct Args {
     once: bool,
 }
 
-/// The programs of the story.
-const PROGRAMS: [&str; 6] = ["agent", "server", "cli", "beacon", "witness", "thief"];
-
 /// Builds the programs and plays the story.
 pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     step("install", || install::run(root))?;
     step("build the programs", || {
-        let packages = PROGRAMS.iter().flat_map(|folder| ["-p".to_owned(), format!("countersign-{folder}")]);
-        shell_run(cargo(root).args(["build", "--locked", "--bins"]).args(packages))
+        shell_run(cargo(root).args(["build", "--locked", "--workspace", "--bins"]))
     })?;
     let start = Instant::now();
     let mut stage = Stage::new(root)?;

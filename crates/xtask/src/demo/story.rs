@@ -68,14 +68,14 @@ fn write_server_config(stage: &Stage, address: SocketAddr) -> anyhow::Result<()>
     let folder = stage.folder_of("server")?;
     let data = folder.join("data");
     let text =
-        format!("data = {:?}\nlisten = \"{address}\"\naddress = \"{address}\"\n", data.display().to_string());
+        format!("data = {:?}\nlisten = \"{address}\"\naddress = \"{address}\"\ndatabase = \"sqlite\"\n", data.display().to_string());
     fs::write(folder.join("config.toml"), text).context("cannot write the server's configuration")
 }
 
 fn start_server(stage: &mut Stage) -> anyhow::Result<()> {
     let config = stage.folder.join("server/config.toml");
     let mut command = stage.program("countersign-server");
-    stage.start("server", command.arg("--config").arg(config).arg("run"))
+    stage.start("server", command.arg("run").arg("--config").arg(config))
 }
 
 impl Cast {
@@ -107,7 +107,8 @@ impl Cast {
     /// Bo gets a token for the server; it lets him look, and gives no power to run anything.
     fn let_in(&self, stage: &Stage, server: &str) -> anyhow::Result<()> {
         let status = self.anna.asks(&["status"])?;
-        let (org, pin) = (text(&status, "org")?, text(&status, "pin")?);
+        let org = text(&status, "org")?;
+        let pin = pin_in(&fs::read_to_string(stage.folder.join("genesis.txt"))?, self.server)?;
         let token = self.anna.asks(&["token", "create", "bo"])?;
         let file = stage.folder.join("people/bo/token");
         fs::write(&file, text(&token, "token")?).context("cannot write the token")?;
@@ -147,7 +148,7 @@ impl Cast {
         start_agent(stage, "home-1", &text(&token, "token")?)?;
         stage.wait_for("connection of all twelve registers", 60, || {
             let status = self.anna.asks(&["status"])?;
-            Ok((status.get("connected").and_then(Value::as_u64) == Some(12)).then_some(()))
+            Ok((connected(&status) == Some(12)).then_some(()))
         })?;
         self.anna.shows(&["device", "list"])
     }
@@ -156,7 +157,7 @@ impl Cast {
     fn signed_by_both(&self, words: &[&str]) -> anyhow::Result<String> {
         let made = self.anna.asks(&[words, &["--yes"]].concat())?;
         if let Some("waiting") = made.get("state").and_then(Value::as_str) {
-            self.bo.asks(&["approve", "--yes", &text(&made, "hash")?])?;
+            self.bo.asks(&["approve", "--yes", &text(&made, "enroll")?])?;
         }
         text(&made, "token")
     }
@@ -227,7 +228,7 @@ impl Cast {
     fn wait_connected(&self, stage: &mut Stage) -> anyhow::Result<()> {
         stage.wait_for("return of all twelve registers", 90, || {
             let status = self.anna.asks(&["status"])?;
-            Ok((status.get("connected").and_then(Value::as_u64) == Some(12)).then_some(()))
+            Ok((connected(&status) == Some(12)).then_some(()))
         })
     }
 
@@ -326,7 +327,7 @@ impl Cast {
 
     fn waiting(&self, kind: &str) -> anyhow::Result<String> {
         let inbox = self.bo.asks(&["inbox"])?;
-        let items = inbox.as_array().or_else(|| inbox.get("items")?.as_array()).context("no inbox")?;
+        let items = inbox.get("waiting").and_then(Value::as_array).context("no inbox")?;
         let item = items.iter().find(|item| item.get("kind").and_then(Value::as_str) == Some(kind));
         text(item.with_context(|| format!("no {kind} waits"))?, "hash")
     }
@@ -372,6 +373,17 @@ fn refusals(folder: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
     Ok(sentences)
 }
 
+fn connected(status: &Value) -> Option<u64> {
+    status.get("the_server_says")?.get("connected")?.as_u64()
+}
+
+/// The hash of the server's certificate's key, as the policy that everybody signed has it.
+fn pin_in(policy: &str, server: SocketAddr) -> anyhow::Result<String> {
+    let start = format!("\"{server}\": \"");
+    let line = policy.lines().find_map(|line| line.trim().strip_prefix(&start));
+    Ok(line.context("the policy does not name the server")?.trim_end_matches(['"', ',']).to_owned())
+}
+
 fn key(person: &Person) -> String {
     person.public_key().display().to_string()
 }
@@ -382,7 +394,7 @@ fn text(value: &Value, key: &str) -> anyhow::Result<String> {
 }
 
 fn jobs_of(value: &Value) -> anyhow::Result<Vec<String>> {
-    let items = value.as_array().or_else(|| value.get("items")?.as_array()).context("no list of jobs")?;
+    let items = value.get("the_server_says").and_then(Value::as_array).context("no list of jobs")?;
     items.iter().map(|item| text(item, "hash")).collect()
 }
 
