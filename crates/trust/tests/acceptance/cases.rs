@@ -2,11 +2,12 @@
 
 mod accepted;
 mod clears;
-mod decisions;
 mod halts;
 mod jobs;
 mod local;
 mod logs;
+mod policies;
+mod resumes;
 mod signatures;
 mod time;
 
@@ -21,7 +22,8 @@ pub fn all() -> Vec<Case> {
         clears::cases(),
         time::cases(),
         halts::cases(),
-        decisions::cases(),
+        policies::cases(),
+        resumes::cases(),
         logs::cases(),
         local::cases(),
     ]

@@ -13,6 +13,7 @@ mod cases;
 mod enrollment;
 mod folder;
 mod keys;
+mod killing;
 mod life;
 mod organization;
 mod properties;
