@@ -68,19 +68,3 @@ pub fn approval(chain: &Chain, job: &Job, signed: &Signers, devices: &[&Device])
     }
     found
 }
-
-impl Approval {
-    /// The rules, what is missing and whose approval would do, a line each.
-    pub fn words(&self) -> String {
-        let mut lines = self.rules.clone();
-        lines.extend(self.missing.iter().map(|what| format!("missing: {what}")));
-        if !self.could.is_empty() {
-            let people: Vec<&str> = self.could.iter().map(Name::as_str).collect();
-            lines.push(format!("could approve: {}", people.join(", ")));
-        }
-        if self.missing.is_empty() {
-            lines.push("enough people have signed".to_owned());
-        }
-        lines.join("\n")
-    }
-}

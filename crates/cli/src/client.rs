@@ -170,18 +170,22 @@ impl Client {
     /// GET, all pages of a list, at most `most` items.
     pub fn pages<T: DeserializeOwned>(&self, path: &str, most: usize) -> Result<Vec<T>, ClientError> {
         let (mut items, mut after) = (Vec::new(), None::<String>);
+        let mark = if path.contains('?') { '&' } else { '?' };
+        let limit = most.min(1_000);
         loop {
-            let mark = if path.contains('?') { '&' } else { '?' };
-            let path = after
-                .map_or_else(|| path.to_owned(), |after| format!("{path}{mark}after={}", escaped(&after)));
-            let page: Page<T> = self.get(&path)?;
-            let empty = page.items.is_empty();
+            let start =
+                after.as_deref().map(|after| format!("&after={}", escaped(after))).unwrap_or_default();
+            let page: Page<T> = self.get(&format!("{path}{mark}limit={limit}{start}"))?;
             items.extend(page.items);
-            after = page.next;
-            if after.is_none() || empty || items.len() >= most {
+            if page.next.is_none() || items.len() >= most {
                 items.truncate(most);
                 return Ok(items);
             }
+            // A page may be empty and not the last, but a server that turns in a circle must not hold us for ever.
+            if page.next == after {
+                return Err(self.unreadable("a page that names itself as the next"));
+            }
+            after = page.next;
         }
     }
 

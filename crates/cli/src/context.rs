@@ -10,8 +10,9 @@ use countersign_wire::http::{PostStatement, StatementView, paths};
 
 use crate::checked::Checked;
 use crate::client::{Client, filled};
+use crate::cmd::halt::words;
 use crate::home::{Home, Profile};
-use crate::output::Ui;
+use crate::output::{Ui, plain, short};
 use crate::signer::Signer;
 
 /// What every command needs.
@@ -54,6 +55,10 @@ impl Context {
         let server = profile.client()?;
         let checked = Checked::fetch(&profile, &server)?;
         checked.warn(&self.ui);
+        for halt in checked.chain.active_halts() {
+            let (scope, reason) = (words(&halt.body.scope), plain(&halt.body.reason.to_string()));
+            self.ui.note(&format!("HALTED: {scope} by {} ({}): {reason}", halt.by, short(&halt.hash)));
+        }
         Ok(Session { profile, server, checked })
     }
 

@@ -103,6 +103,14 @@ fn sign_with_keygen(path: &Path, namespace: &str, statement: &str) -> anyhow::Re
         .context("`ssh-keygen` printed a signature of another form; OpenSSH 8.9 or newer is needed")
 }
 
+/// The same wish, to be kept: a file keeps its place when the program is called from another folder.
+pub fn kept(wish: &str) -> String {
+    if wish.starts_with("SHA256:") {
+        return wish.to_owned();
+    }
+    std::path::absolute(wish).map_or_else(|_| wish.to_owned(), |path| path.display().to_string())
+}
+
 /// The public key that `wish` names: a file `id_*.pub` or the private file beside it.
 pub fn public_key(wish: &str) -> anyhow::Result<PublicKey> {
     let path = if wish.ends_with(".pub") { wish.to_owned() } else { format!("{wish}.pub") };

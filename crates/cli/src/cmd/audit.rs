@@ -141,9 +141,13 @@ impl Bundle<'_> {
         let Some(device) = self.session.checked.devices.enrolled.get(self.id) else {
             return Ok(Some("no enrollment that holds".to_owned()));
         };
+        let by_join = self.session.checked.devices.batches.contains_key(&device.enroll);
         for evidence in all {
             let Ok(enroll) = Logged::from_text(&evidence.enroll) else { continue };
             if enroll.signed.hash() != device.enroll {
+                continue;
+            }
+            if by_join != evidence.join.is_some() {
                 continue;
             }
             if let Some(join) = &evidence.join {

@@ -30,7 +30,7 @@ pub enum EnrollCommand {
 #[command(after_long_help = "\
 Example:
   countersign enroll token --site lund --label kind=register --count 12 --until 2h > token
-  countersign-agent join \"$(cat token)\"      # on each of them")]
+  countersign-agent enroll \"$(cat token)\"      # on each of them")]
 pub struct TokenArgs {
     /// Where they stand.
     #[arg(long, value_parser = name)]

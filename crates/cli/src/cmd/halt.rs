@@ -92,10 +92,8 @@ fn call(context: &Context, profile: &Profile, scope: Scope, reason: &str) -> any
         reason: reason.parse().map_err(|error| Stop::Usage(format!("--reason: {error}")))?,
         advisory: "".parse()?,
     };
-    let question = format!("Halt {}?", words(&halt.scope));
-    if !context.ui.confirm(&question)? {
-        return Err(Stop::Refused("nothing was halted".to_owned()).into());
-    }
+    // No question: to stop must be as easy from a script or a phone as at a desk, and a resume lifts it.
+    context.ui.note(&format!("Halting {}", words(&halt.scope)));
     let text = statement::write(&halt).0;
     let signed = Signed::new(text.clone(), [context.signer(profile)?.sign(Kind::Halt, &text)?])?;
     let told = tell(profile, &chain, &signed);

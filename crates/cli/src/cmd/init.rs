@@ -23,6 +23,7 @@ use crate::difference;
 use crate::home::{Draft, Profile};
 use crate::os::write_private;
 use crate::output::{Paint, Stop, indent, plain, short};
+use crate::signer::kept;
 use crate::weakness::weaknesses;
 
 pub use genesis::person;
@@ -148,7 +149,7 @@ fn begin(context: &Context, args: InitArgs) -> anyhow::Result<()> {
         token: prepared.token,
         setup_token,
         me: me.to_string(),
-        key,
+        key: kept(&key),
     };
     context.home.add_draft(&hash, &draft)?;
     if missing(&policy, &signed) > 0 {

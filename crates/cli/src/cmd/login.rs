@@ -13,7 +13,7 @@ use crate::client::Client;
 use crate::context::Context;
 use crate::home::Profile;
 use crate::output::{Stop, plain};
-use crate::signer::Signer;
+use crate::signer::{Signer, kept};
 
 /// Join an organization that others have begun: save where it is and who you are.
 ///
@@ -54,7 +54,8 @@ pub fn run(context: &Context, args: LoginArgs) -> anyhow::Result<()> {
         None => first_seen(context, &args.server)?,
     };
     let title = context.profile.clone().unwrap_or_else(|| "default".to_owned());
-    let profile = Profile::new(title, args.server, pin, args.org, args.me, key, token.trim().to_owned());
+    let profile =
+        Profile::new(title, args.server, pin, args.org, args.me, kept(&key), token.trim().to_owned());
     let profile = context.home.add(profile)?;
     let checked = Checked::fetch(&profile, &profile.client()?)?;
     checked.warn(&context.ui);

@@ -139,7 +139,7 @@ pub fn send(
         .map_err(|error| Stop::Usage(format!("such a job cannot be run: {error}")))?;
     let (text, hash) = statement::write(job);
     statement::read::<Job>(&text).map_err(|error| Stop::Usage(error.to_string()))?;
-    context.ui.note(&describe(session, job, &hash, devices));
+    context.ui.note(&describe(session, job, &hash, devices, &Signers::default()));
     if preview {
         let ids: Vec<String> = devices.iter().map(|device| device.device.to_string()).collect();
         context
@@ -177,13 +177,21 @@ fn tell_standing(
     let hash = signed.hash();
     context.ui.note(&format!("job {} is signed; the server says: {}", short(&hash), plain(state)));
     if !standing.missing.is_empty() {
-        context.ui.note(&indent(&standing.words()));
+        standing.missing.iter().for_each(|what| context.ui.note(&format!("  missing: {what}")));
+        let people: Vec<&str> = standing.could.iter().map(Name::as_str).collect();
+        context.ui.note(&format!("  could approve: {}", people.join(", ")));
         context.ui.note(&format!("  they run: countersign approve {}", short(&hash)));
     }
 }
 
 /// Everything that a signer should see of a job: what, where, when, and by which rule.
-pub fn describe(session: &Session, job: &Job, hash: &Sha256, devices: &[&Device]) -> String {
+pub fn describe(
+    session: &Session,
+    job: &Job,
+    hash: &Sha256,
+    devices: &[&Device],
+    signed: &Signers,
+) -> String {
     let mut text = format!("Job {}, asked by {}\n", short(hash), job.requester);
     text.push_str(&indent(&format!("why: {}", plain_lines(&job.why.to_string()))));
     text.push_str(&indent(&steps(job)));
@@ -203,10 +211,10 @@ pub fn describe(session: &Session, job: &Job, hash: &Sha256, devices: &[&Device]
     }
     text.push_str(&indent(&indent(&device_table(devices))));
     text.push_str(&indent(&waves(job, hash, devices)));
-    let standing = approval(&session.checked.chain, job, &Signers::default(), devices);
+    let standing = approval(&session.checked.chain, job, signed, devices);
     text.push_str(&indent(&standing.rules.join("\n")));
     if standing.rules.is_empty() {
-        text.push_str(&indent("NO RULE of the policy allows this: every device will refuse"));
+        text.push_str(&indent("NO RULE of the policy allows this: every device will refuse it"));
     }
     if !standing.could.is_empty() {
         let people: Vec<&str> = standing.could.iter().map(Name::as_str).collect();

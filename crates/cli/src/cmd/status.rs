@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cmd::halt;
 use crate::context::Context;
-use crate::output::{Paint, plain, plain_lines, short};
+use crate::output::{Paint, plain, short};
 use crate::weakness::weaknesses;
 
 /// Runs it.
@@ -35,16 +35,6 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
             context.ui.paint(Paint::Good, "verified"),
             view.connected
         );
-        for halt in halts {
-            let head = context.ui.paint(Paint::Bad, "HALTED:");
-            text.push_str(&format!(
-                "  {head} {} by {} ({}): {}\n",
-                halt::words(&halt.body.scope),
-                halt.by,
-                short(&halt.hash),
-                plain_lines(&halt.body.reason.to_string())
-            ));
-        }
         weak.iter().for_each(|weak| text.push_str(&format!("  weak: {}\n", plain(weak))));
         text
     });

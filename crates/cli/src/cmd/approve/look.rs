@@ -48,11 +48,12 @@ fn job(context: &Context, session: &Session, signed: &Signed, targets: &[String]
     read.job
         .check(chain.policy().body.limits.life)
         .map_err(|error| Stop::Refused(format!("no device would run this: {error}")))?;
-    context.ui.note(&describe(session, &read.job, &read.hash, &devices));
     let by = signed_by(chain, signed);
+    context.ui.note(&describe(session, &read.job, &read.hash, &devices, &by));
     let people: Vec<&str> = by.people().map(|name| name.as_str()).collect();
     context.ui.note(&format!("Signed so far by {} (verified)", people.join(", ")));
-    context.ui.note(indent(&approval(chain, &read.job, &by, &devices).words()).trim_end());
+    let standing = approval(chain, &read.job, &by, &devices);
+    standing.missing.iter().for_each(|what| context.ui.note(&format!("  missing: {what}")));
     for warning in doubts(context, session, &read.job) {
         context.ui.warn(&warning);
     }

@@ -31,7 +31,7 @@ pub fn show(context: &Context, wish: &str) -> anyhow::Result<()> {
         "devices": rows.iter().map(Row::json).collect::<Vec<_>>(),
     });
     context.ui.answer(&answer, || {
-        let mut text = describe(&session, &read.job, &read.hash, &devices);
+        let mut text = describe(&session, &read.job, &read.hash, &devices, &people);
         text.push_str(&format!("\nSigned by {} (verified)\n", signed.join(", ")));
         text.push_str(&indent(
             &standing.missing.iter().map(|what| format!("missing: {what}")).collect::<Vec<_>>().join("\n"),
