@@ -65,7 +65,7 @@ impl FromStr for Clear {
             (lines.value("root")?, lines.value("policy")?, lines.optional("resume")?);
         let mut halts = BTreeSet::new();
         while lines.has("halt") && halts.len() < MAX_HALTS {
-            halts.insert(lines.value("halt")?);
+            halts.insert(lines.value_above("halt", halts.last().copied())?);
         }
         lines.finish()?;
         Ok(Self { org, time, root, policy, resume, halts })

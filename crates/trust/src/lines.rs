@@ -64,6 +64,19 @@ impl<'a> LineReader<'a> {
         })
     }
 
+    /// A line `key value` as [`LineReader::value`] reads it, whose value is above `last`: of a list in order, without repeats.
+    pub fn value_above<T: FromStr + Display + Ord>(
+        &mut self,
+        key: &str,
+        last: Option<T>,
+    ) -> Result<T, LinesError> {
+        let expected = alloc::format!("`{key} …` above the one before it");
+        self.next_if(expected, |line| {
+            let value = canonical(line.strip_prefix(key)?.strip_prefix(' ')?)?;
+            last.is_none_or(|last| last < value).then_some(value)
+        })
+    }
+
     /// A line `key value` or `key none`.
     pub fn optional<T: FromStr + Display>(&mut self, key: &str) -> Result<Option<T>, LinesError> {
         if self.rest.strip_prefix(key).is_some_and(|rest| rest.starts_with(" none\n")) {

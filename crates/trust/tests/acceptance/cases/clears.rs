@@ -91,6 +91,22 @@ fn faults() -> Vec<Case> {
             },
         },
         Case {
+            name: "clears-with-a-halt-twice",
+            says: "the third beacon names a halt twice: its list has one print",
+            bend: |scene| {
+                let halt = scene.halt(countersign_trust::statement::halt::Scope::Job(Sha256([9; 32])), "cia");
+                let mut bundle = scene.bundle();
+                let text = format!("{}halt {halt}\n", bundle.clears[2].clear.text());
+                bundle.clears[2].clear = note_key("beacon-3").note(text).unwrap();
+                bundle
+            },
+            expected: |scene| {
+                let (expected, found) =
+                    ("`halt …` above the one before it".to_owned(), format!("halt {}", scene.newest()));
+                third(ClearFault::Text(LinesError { line: 8, expected, found }))
+            },
+        },
+        Case {
             name: "clears-of-another-organization",
             says: "the third speaks of another organization",
             bend: |scene| {

@@ -7,7 +7,7 @@ use countersign_trust::text::Nothing;
 use countersign_trust::verify::Refusal;
 
 use super::policies::{ANNA_AND_BO, brought, quorum};
-use crate::organization::{names, sign, ssh_key, word};
+use crate::organization::{names, person, sign, ssh_key, word};
 use crate::scene::{Case, Expected, Scene, accepted, nothing, refused};
 
 pub fn cases() -> Vec<Case> {
@@ -90,6 +90,19 @@ fn cuts() -> Vec<Case> {
                 scene.keys = vec!["anna", "bo", "cia"];
                 scene.halt(countersign_trust::statement::halt::Scope::Person(word("cia")), "bo");
                 lifted(scene, Cuts::People(names(&["cia"])), &[]);
+                scene.bundle()
+            },
+            expected: cut,
+        },
+        Case {
+            name: "cut-a-signer-whom-only-the-newest-policy-knows",
+            says: "the resume cuts what Dan signed; he came with a policy later than the one the job names",
+            bend: |scene| {
+                scene.keys = vec!["anna", "bo", "dan"];
+                scene.org.decide(|policy| {
+                    policy.people.insert(word("dan"), person(&["dan"]));
+                });
+                lifted(scene, Cuts::People(names(&["dan"])), &[]);
                 scene.bundle()
             },
             expected: cut,
