@@ -187,3 +187,6 @@ pub async fn receipt_came(
         device,
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,7 +53,8 @@ pub struct Mind {
 pub struct Agent {
     /// Its name in these tests.
     pub name: String,
-    server: SocketAddr,
+    /// Where it finds the server.
+    pub server: SocketAddr,
     org: OrgId,
     mind: Arc<Mutex<Mind>>,
     connection: Option<(JoinHandle<()>, mpsc::UnboundedSender<Vec<u8>>)>,
@@ -261,7 +262,7 @@ impl Mind {
     }
 
     /// Lets the device decide and does what it says; returns the frames that follow.
-    fn hear(&mut self, input: Input) -> Vec<Vec<u8>> {
+    pub fn hear(&mut self, input: Input) -> Vec<Vec<u8>> {
         let moment = self.moment();
         let outputs = self.device.handle(input, moment).unwrap();
         outputs.into_iter().flat_map(|output| self.act(output)).collect()

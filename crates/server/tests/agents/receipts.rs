@@ -1,11 +1,13 @@
 //! Receipts: acknowledged by cosigned inclusion, whatever order they come in, and forged ones not at all.
 
+use countersign_trust::device::Input;
 use countersign_trust::ids::Sha256;
 use countersign_trust::receipt::Receipt;
+use countersign_trust::verify::Refusal;
 use countersign_wire::http::{Page, ReceiptView};
 use countersign_wire::message::{Challenge, from_agent};
 
-use crate::agent::{Agent, frame, receipt_frame, seed};
+use crate::agent::{Agent, ending, frame, receipt_frame, seed};
 use crate::organization::device_signer;
 use crate::wire::Wire;
 use crate::world::{World, until};
@@ -124,6 +126,45 @@ async fn a_receipt_that_the_device_has_not_made_ends_the_connection_and_is_not_k
     })));
     let job = world.order(&world.job(&ids), &ids).await;
     until("it ended", async || world.on(&job, &till.id()).await.verdict == "ended").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_kept_before_a_restart_is_logged_after_it() {
+    let world = World::new().await;
+    let [mut till] = world.tills(["till-1"]).await;
+    let ids = [till.id()];
+    till.mind().holds = true;
+    let job = world.order(&world.job(&ids), &ids).await;
+    until("it runs", async || world.on(&job, &till.id()).await.verdict == "accepted").await;
+    let world = world.restart().await;
+    until("it is told to go", async || till.mind().sorry.is_some()).await;
+    assert!(till.mind().sorry.as_ref().unwrap().contains("the server is stopping"));
+    till.disconnect().await;
+    let step = till.mind().ran[0];
+    till.mind().hear(Input::Ended(step, ending("exit 0")));
+    till.server = world.server.address;
+    till.connect().await;
+    until("it ended", async || world.on(&job, &till.id()).await.verdict == "ended").await;
+    until("all are acknowledged", async || till.mind().spooled() == 0).await;
+    assert_eq!(till.mind().ran.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn that_a_job_was_brought_twice_does_not_hide_how_it_ended() {
+    let world = World::new().await;
+    let [till] = world.tills(["till-1"]).await;
+    let ids = [till.id()];
+    let job = world.order(&world.job(&ids), &ids).await;
+    until("it ended", async || world.on(&job, &till.id()).await.verdict == "ended").await;
+    // What the device would say if its server brought it the job again.
+    let again = Refusal::Again { step: 1 }.to_string();
+    let last = till.mind().receipts.last().map(|note| Sha256::of(note.text().as_bytes()));
+    let mut said: Receipt = said_of(&till, 3, last, &again).text().parse().unwrap();
+    said.job = Some(job);
+    let note = device_signer("till-1").note(said.to_string()).unwrap();
+    till.send(receipt_frame(&note));
+    until("it is kept", async || world.get::<Page<ReceiptView>>("receipts").await.items.len() == 3).await;
+    assert_eq!(world.on(&job, &till.id()).await.verdict, "ended");
 }
 
 /// Receipts 1 to `count` of a device, each naming the one before.

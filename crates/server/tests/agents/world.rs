@@ -91,6 +91,15 @@ impl World {
         Self { server, http, org, policy, witnesses, beacons, folder, serial: AtomicU8::new(0) }
     }
 
+    /// Stops the server and starts it again over the same data folder, at another port.
+    pub async fn restart(self) -> Self {
+        let Self { server, mut http, org, policy, witnesses, beacons, folder, serial } = self;
+        server.stop().await;
+        let server = start(folder.path()).await;
+        http.server = server.address;
+        Self { server, http, org, policy, witnesses, beacons, folder, serial }
+    }
+
     /// Stops the first so many witnesses.
     pub async fn stop_witnesses(&mut self, count: usize) {
         for witness in self.witnesses.drain(..count) {

@@ -1,0 +1,209 @@
+//! Every statement about devices, their jobs, receipts and output, on both engines.
+
+use super::*;
+use crate::store::batch::{self, BatchRow};
+use crate::store::device::{self, DeviceRow, Said};
+use crate::store::org::{self, DraftRow};
+use crate::store::output::{self, OutputRow};
+use crate::store::receipt::{self, Kept, NewReceipt, Unlogged};
+use crate::store::statement::{self, StatementRow};
+use crate::store::testing::{Postgres, sqlite};
+
+const ORG: &str = "org-1";
+const JOB: &str = "job-1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_keeps_what_devices_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    whole_life(&sqlite(folder.path()).await).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_keeps_what_devices_tell() {
+    let postgres = Postgres::start();
+    whole_life(&postgres.db().await).await.unwrap();
+}
+
+async fn whole_life(db: &Db) -> Result<(), StoreError> {
+    an_organization_with_a_job(db).await?;
+    devices_come_and_go(db).await?;
+    a_job_goes_out_and_is_answered(db).await?;
+    receipts_are_kept_once_and_logged(db).await?;
+    output_is_kept_in_its_order(db).await
+}
+
+async fn an_organization_with_a_job(db: &Db) -> Result<(), StoreError> {
+    let draft = DraftRow {
+        draft: "draft".to_owned(),
+        org: None,
+        name: "Example Tills".to_owned(),
+        log_origin: "log.example".to_owned(),
+        log_seed: vec![1; 32],
+        halt_seed: vec![2; 32],
+    };
+    let job = StatementRow {
+        hash: JOB.to_owned(),
+        kind: "job".to_owned(),
+        envelope: String::new(),
+        targets: "[]".to_owned(),
+        missing: String::new(),
+        leaf: None,
+        proof: None,
+        received_ms: 0,
+    };
+    let mut tx = db.begin().await?;
+    org::prepare(&mut tx, &draft, 1).await?;
+    org::begin(&mut tx, ORG, &draft, 1).await?;
+    statement::put(&mut tx, ORG, &job).await?;
+    tx.commit().await
+}
+
+fn device_row(id: &str, enroll: &str) -> DeviceRow {
+    DeviceRow {
+        id: id.to_owned(),
+        enroll: enroll.to_owned(),
+        join_note: Some("note".to_owned()),
+        join_proof: None,
+        leaf: 3,
+        labels: r#"{"site":"Smygehamn 12"}"#.to_owned(),
+        version: String::new(),
+        hostname: String::new(),
+        system: String::new(),
+        policy_number: 0,
+        last_seen_ms: 0,
+        retired: false,
+    }
+}
+
+async fn devices_come_and_go(db: &Db) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    for id in ["dev-1", "dev-2", "dev-3"] {
+        device::insert(&mut tx, ORG, &device_row(id, "batch")).await?;
+    }
+    device::retire(&mut tx, ORG, "dev-3").await?;
+    tx.commit().await?;
+    let said = Said { version: "0.1.0".to_owned(), policy_number: 2, ..Said::default() };
+    assert_eq!(device::said(db, ORG, "dev-1", &said, 5).await?, 1);
+    assert_eq!(device::seen(db, ORG, "dev-1", 6).await?, 1);
+    // Enrolled again, it keeps what it said of itself.
+    let mut tx = db.begin().await?;
+    device::insert(&mut tx, ORG, &DeviceRow { leaf: 9, ..device_row("dev-1", "again") }).await?;
+    tx.commit().await?;
+    let one = device::get(db, ORG, "dev-1").await?.unwrap();
+    assert_eq!((one.leaf, one.version.as_str(), one.policy_number, one.last_seen_ms), (9, "0.1.0", 2, 6));
+    assert_eq!(one.labels().get("site").map(String::as_str), Some("Smygehamn 12"));
+    assert_eq!(device::get(db, "org-2", "dev-1").await?, None);
+    assert_eq!((device::count(db, ORG).await?, device::all(db, ORG).await?.len()), (2, 2));
+    assert_eq!(device::count_of_enroll(db, ORG, "batch").await?, 2, "a retired device's place stays taken");
+    let page = device::page(db, ORG, "dev-1", 1).await?;
+    assert_eq!(page.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["dev-2"]);
+    Ok(())
+}
+
+async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
+    let devices = ["dev-1".to_owned(), "dev-2".to_owned()];
+    let sent_at = |sent_ms| Sent { challenge: "c".to_owned(), clears: "[]".to_owned(), sent_ms };
+    let mut tx = db.begin().await?;
+    insert_waiting(&mut tx, ORG, JOB, &devices).await?;
+    tx.commit().await?;
+    assert_eq!(waiting_for(db, ORG, JOB).await?.len(), 2);
+    assert!(!is_given(db, ORG, JOB, "dev-1").await?);
+    assert_eq!(evidence(db, ORG, JOB, "dev-1").await?, None);
+    let mut tx = db.begin().await?;
+    sent(&mut tx, ORG, JOB, "dev-1", &sent_at(7)).await?;
+    // Waiting a second time sets nothing back.
+    insert_waiting(&mut tx, ORG, JOB, &devices).await?;
+    tx.commit().await?;
+    assert!(is_given(db, ORG, JOB, "dev-1").await?);
+    assert_eq!(evidence(db, ORG, JOB, "dev-1").await?.unwrap().sent_ms, 7);
+    assert_eq!(counts(db, ORG, JOB).await?, [("sent".to_owned(), 1), ("waiting".to_owned(), 1)]);
+    let mut tx = db.begin().await?;
+    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", "refused", "busy", 2).await?, 1);
+    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", "accepted", "", 1).await?, 0, "an older one");
+    sent(&mut tx, ORG, JOB, "dev-1", &sent_at(8)).await?;
+    tx.commit().await?;
+    let open = open_on(db, ORG, "dev-1").await?;
+    assert_eq!(
+        open.iter().map(|row| (row.verdict.as_str(), row.attempts)).collect::<Vec<_>>(),
+        [("sent", 1)]
+    );
+    let mut tx = db.begin().await?;
+    receipt_came(&mut tx, ORG, JOB, "dev-1", "ended", "exit 0", 3).await?;
+    sent(&mut tx, ORG, JOB, "dev-1", &sent_at(9)).await?;
+    tx.commit().await?;
+    assert_eq!(open_on(db, ORG, "dev-1").await?, [], "what ended stays so, whatever is sent again");
+    Ok(())
+}
+
+fn new_receipt(number: i64, hash: &str, previous: Option<&str>) -> NewReceipt {
+    NewReceipt {
+        device: "dev-1".to_owned(),
+        number,
+        hash: hash.to_owned(),
+        previous: previous.map(str::to_owned),
+        job: Some(JOB.to_owned()),
+        note: format!("note {number}"),
+        received_ms: 10,
+    }
+}
+
+async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    let cases = [
+        (new_receipt(1, "a", None), Kept::New { follows: true }),
+        (new_receipt(1, "a", None), Kept::Known { logged: false }),
+        (new_receipt(1, "z", None), Kept::Another),
+        (new_receipt(2, "b", Some("z")), Kept::New { follows: false }),
+        (new_receipt(3, "c", Some("b")), Kept::New { follows: true }),
+        (new_receipt(9, "i", Some("h")), Kept::New { follows: true }),
+    ];
+    for (row, expected) in cases {
+        assert_eq!(receipt::insert(&mut tx, ORG, &row).await?, expected, "{row:?}");
+    }
+    tx.commit().await?;
+    let unlogged = receipt::unlogged(db, ORG, 2).await?;
+    assert_eq!(unlogged.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
+    let proof = |text: &str| BatchRow { root: "root".to_owned(), size: 2, leaf: 4, proof: text.to_owned() };
+    let mut tx = db.begin().await?;
+    batch::put(&mut tx, ORG, &proof("first")).await?;
+    batch::put(&mut tx, ORG, &proof("second")).await?;
+    for (row, place) in unlogged.iter().zip(0..) {
+        receipt::logged(&mut tx, ORG, row, "root", place, r#"["AAAA"]"#).await?;
+    }
+    batch::renew(&mut tx, ORG, "root", "third").await?;
+    tx.commit().await?;
+    let again = new_receipt(1, "a", None);
+    let mut tx = db.begin().await?;
+    assert_eq!(receipt::insert(&mut tx, ORG, &again).await?, Kept::Known { logged: true });
+    tx.commit().await?;
+    let logged = receipt::logged_from(db, ORG, "dev-1", 2, 10).await?;
+    assert_eq!(
+        logged.iter().map(|row| (row.number, row.place, row.proof.as_str())).collect::<Vec<_>>(),
+        [(2, 1, "third")]
+    );
+    assert_eq!(logged[0].path(), Some(vec![vec![0, 0, 0]]));
+    let rest: Vec<Unlogged> = receipt::unlogged(db, ORG, 10).await?;
+    assert_eq!(rest.iter().map(|row| row.number).collect::<Vec<_>>(), [3, 9]);
+    let first = receipt::page(db, ORG, "", 3).await?;
+    let next = receipt::page(db, ORG, &first[2].cursor(), 3).await?;
+    assert_eq!(next.iter().map(|row| row.number).collect::<Vec<_>>(), [9]);
+    assert!(first[0].clone().view().place.is_some() && next[0].clone().view().place.is_none());
+    assert_eq!(receipt::of_job(db, ORG, JOB).await?.len(), 4);
+    let rows = of_job(db, ORG, JOB).await?;
+    assert_eq!(rows.iter().map(|row| row.note.as_deref()).collect::<Vec<_>>(), [Some("note 3"), None]);
+    Ok(())
+}
+
+async fn output_is_kept_in_its_order(db: &Db) -> Result<(), StoreError> {
+    let piece = |place, bytes: &[u8]| OutputRow { step: 0, place, stream: 1, bytes: bytes.to_vec() };
+    let (first, second) = (piece(0, b"hello "), piece(6, b"world"));
+    let mut tx = db.begin().await?;
+    assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &second).await?, 1);
+    assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &first).await?, 1);
+    assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &piece(0, b"other")).await?, 0);
+    tx.commit().await?;
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", 0).await?, 11);
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", 1).await?, 0);
+    assert_eq!(output::of(db, ORG, JOB, "dev-1").await?, [first, second]);
+    Ok(())
+}
