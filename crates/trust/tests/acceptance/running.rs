@@ -259,6 +259,20 @@ fn older_clears_do_not_replace_younger_ones() {
 }
 
 #[test]
+fn of_clears_for_several_challenges_the_oldest_ages_first() {
+    let mut life = Life::new();
+    let older = life.org.clears(life.device.challenge().unwrap(), &["beacon-1"]);
+    life.pass(60);
+    let younger = life.org.clears(life.device.challenge().unwrap(), &["beacon-2", "beacon-3"]);
+    life.hear(Input::Clears([older, younger].concat()));
+    life.pass(120);
+    let job = life.org.job();
+    let delivery = life.delivery(&job);
+    life.hear(Input::Delivered(Box::new(delivery)));
+    assert_eq!(life.ran, [], "one of three answers a challenge that is 180 s old");
+}
+
+#[test]
 fn the_lower_bound_of_the_time_never_falls() {
     let mut life = Life::new();
     life.run(|_| ());
