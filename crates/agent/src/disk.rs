@@ -11,6 +11,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 pub mod frames;
 pub mod ledger;
@@ -22,6 +24,9 @@ const KEY: &str = "device-key";
 const INBOX: &str = "inbox";
 const LOCK: &str = "lock";
 const UNFINISHED: &str = ".unfinished";
+/// How often the lock is tried, and how long between two tries: for a second in all.
+const LOCK_TRIES: u32 = 50;
+const BETWEEN_TRIES: Duration = Duration::from_millis(20);
 /// The largest letter in bytes: more than any policy with its proof.
 pub const MOST_IN_A_LETTER: u64 = 1 << 20;
 /// How many letters are taken at a time.
@@ -102,10 +107,14 @@ impl Folder {
         let path = root.join(LOCK);
         let lock = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
         let lock = lock.map_err(failed("open", &path))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(DiskError::Locked(root.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+        for tries in (0..LOCK_TRIES).rev() {
+            match lock.try_lock() {
+                Ok(()) => break,
+                // A program that a killed agent was just starting holds its lock until it notices.
+                Err(TryLockError::WouldBlock) if tries > 0 => thread::sleep(BETWEEN_TRIES),
+                Err(TryLockError::WouldBlock) => return Err(DiskError::Locked(root.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(failed("lock", &path)(error)),
+            }
         }
         create_folder(&root.join(INBOX))?;
         Ok(Self { root: root.to_owned(), _lock: lock })
@@ -114,6 +123,11 @@ impl Folder {
     /// Where it is.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where it is, whatever links lead there.
+    pub fn real_path(&self) -> Result<PathBuf, DiskError> {
+        self.root.canonicalize().map_err(failed("find", &self.root))
     }
 
     /// The device's seed; the first time it is drawn and written down.

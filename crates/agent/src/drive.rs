@@ -11,7 +11,7 @@ use std::time::Duration;
 use countersign_trust::chain::Chain;
 use countersign_trust::delivery::{News, read_sequence};
 use countersign_trust::device::{Device, Input, Moment, Output};
-use countersign_trust::ids::DeviceId;
+use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::ledger::{Ledger, LedgerError};
 use countersign_trust::note::{NoteSigner, VerifierKeyError};
 use countersign_trust::time::Reading;
@@ -103,7 +103,7 @@ struct Drive<'a> {
     stopping: bool,
 }
 
-/// A device's life from what `folder` holds, until `shutdown` or until the disk fails. Whatever ran is dead when it ends.
+/// A device's life from what `folder` holds, until `shutdown` or until the disk fails. Whatever runs is killed at its end.
 ///
 /// # Errors
 /// Nothing of the input that met the error has had an effect.
@@ -115,10 +115,8 @@ pub async fn live(
     let seed = folder.seed()?;
     let (file, ledger) = folder.open_ledger()?;
     let signer = device_signer(&seed)?;
-    let id = same_device(&ledger, &signer)?;
-    // A realm of its own: what this device left behind is killed, and nobody else's.
-    let realm: String = id.to_string().chars().take("dev-".len() + 12).collect();
-    let os = OsConfig::detect_for(&format!("countersign-{realm}"));
+    same_device(&ledger, &signer)?;
+    let os = OsConfig::detect_for(&realm(folder)?);
     let left = os::sweep(&os);
     if !left.is_empty() {
         tracing::warn!(run.count = left.len(), "killed what an earlier life of this agent left running");
@@ -155,12 +153,18 @@ pub async fn live(
     drive.stop(&mut heard).await
 }
 
-fn same_device(ledger: &Ledger, signer: &NoteSigner) -> Result<DeviceId, DriveError> {
+fn same_device(ledger: &Ledger, signer: &NoteSigner) -> Result<(), DriveError> {
     let key = DeviceId::of_key(signer.verifier().raw());
     match ledger.enrolled().map(|enrolled| enrolled.device) {
         Some(ledger) if ledger != key => Err(DriveError::TwoDevices { ledger, key }),
-        _ => Ok(key),
+        _ => Ok(()),
     }
+}
+
+/// Each folder has a realm of its own: what an agent left behind that worked here is killed, and nobody else's.
+fn realm(folder: &Folder) -> Result<String, DiskError> {
+    let place = Sha256::of(folder.real_path()?.as_os_str().as_encoded_bytes()).to_string();
+    Ok(format!("countersign-{}", place.chars().take(12).collect::<String>()))
 }
 
 impl Drive<'_> {

@@ -3,6 +3,7 @@
 //! What the server answers is believed as little here as later: the token names the organization by the hash of its genesis
 //! policy, and from there everything is signed, logged and cosigned, or the machine is not enrolled.
 
+use std::path::Path;
 use std::time::Duration;
 
 use countersign_trust::delivery::News;
@@ -112,7 +113,7 @@ pub fn device_signer(seed: &[u8; 32]) -> Result<NoteSigner, VerifierKeyError> {
 /// # Errors
 /// It is not enrolled, and nothing was written but its key.
 pub async fn enroll(folder: &Folder, token: &Token) -> Result<Enrolled, EnrollError> {
-    if let Some(enrolled) = enrolled_already(folder, token.org)? {
+    if let Some(enrolled) = enrolled_already(folder.root(), token.org)? {
         return Ok(enrolled);
     }
     let seed = folder.seed()?;
@@ -132,7 +133,7 @@ pub async fn enroll(folder: &Folder, token: &Token) -> Result<Enrolled, EnrollEr
 /// # Errors
 /// It is not enrolled, and nothing was written but its key.
 pub fn enroll_offline(folder: &Folder, org: OrgId, envelopes: &[&str]) -> Result<Enrolled, EnrollError> {
-    if let Some(enrolled) = enrolled_already(folder, org)? {
+    if let Some(enrolled) = enrolled_already(folder.root(), org)? {
         return Ok(enrolled);
     }
     let signer = device_signer(&folder.seed()?)?;
@@ -146,11 +147,15 @@ pub fn enroll_offline(folder: &Folder, org: OrgId, envelopes: &[&str]) -> Result
     begin(folder, org, &signer, &records)
 }
 
-fn enrolled_already(folder: &Folder, wanted: OrgId) -> Result<Option<Enrolled>, EnrollError> {
-    if !folder.has_ledger() {
-        return Ok(None);
-    }
-    let ledger = read_ledger(folder.root())?;
+/// How the machine with the folder `data` is enrolled in `wanted`, if it is; an agent may be running there.
+///
+/// # Errors
+/// It is enrolled elsewhere, or its ledger cannot be read.
+pub fn enrolled_already(data: &Path, wanted: OrgId) -> Result<Option<Enrolled>, EnrollError> {
+    let ledger = match read_ledger(data) {
+        Err(DiskError::NotEnrolled(_)) => return Ok(None),
+        read => read?,
+    };
     match ledger.chain().map(|chain| chain.org()) {
         Some(held) if held != wanted => Err(EnrollError::Elsewhere { held, wanted }),
         _ => Ok(ledger.enrolled().cloned()),

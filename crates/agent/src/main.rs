@@ -93,8 +93,14 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn enroll_by(config: &Config, token: &Token) -> anyhow::Result<()> {
-    let folder = Folder::open(&config.data)?;
-    welcome(&enroll::enroll(&folder, token).await.context("this machine was not enrolled")?);
+    let enrolled = match enroll::enrolled_already(&config.data, token.org)? {
+        Some(enrolled) => enrolled,
+        None => {
+            let folder = Folder::open(&config.data)?;
+            enroll::enroll(&folder, token).await.context("this machine was not enrolled")?
+        }
+    };
+    welcome(&enrolled);
     Ok(())
 }
 

@@ -35,11 +35,6 @@ pub struct LedgerFile {
 }
 
 impl Folder {
-    /// Whether a ledger is there.
-    pub fn has_ledger(&self) -> bool {
-        self.root().join(LEDGER).exists()
-    }
-
     /// Writes the ledger of a device that has just been enrolled: all of it, or none.
     ///
     /// # Errors
