@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use countersign_trust::statement::policy::Policy;
 
 use crate::client::host_of;
+use crate::output::count;
 
 /// A sentence for each weakness of a policy: what is weak, and what is lost by it.
 pub fn weaknesses(policy: &Policy) -> Vec<String> {
@@ -64,8 +65,12 @@ fn hosts(policy: &Policy) -> Vec<String> {
         let beacons = programs.iter().filter(|program| program.starts_with("the beacon")).count();
         let witnesses = programs.iter().filter(|program| program.starts_with("the witness")).count();
         if with_server && programs.len() > 1 || beacons > 1 || witnesses > 1 {
-            let list = programs.join(", ");
-            found.push(format!("same host {host}: {list}; whoever takes that host takes all of them"));
+            let server = if with_server { "the server, " } else { "" };
+            found.push(format!(
+                "same host {host}: {server}{}, {}; whoever takes that host takes all of them",
+                count(beacons, "beacon", "beacons"),
+                count(witnesses, "witness", "witnesses")
+            ));
         }
     }
     found

@@ -153,8 +153,10 @@ pub fn show_change(context: &Context, session: &Session, changed: &Policy) -> an
     let differences = difference::policies(&held.body, changed);
     let words = if differences.is_empty() { "nothing".to_owned() } else { differences.join("\n") };
     context.ui.note(&format!("Policy {} changes:\n{}", changed.number, indent(&words).trim_end()));
+    let before = weaknesses(&held.body);
     for weak in weaknesses(changed) {
-        context.ui.warn(&format!("weak: {}", plain(&weak)));
+        let since = if before.contains(&weak) { "weak, as before" } else { "NEWLY weak" };
+        context.ui.warn(&format!("{since}: {}", plain(&weak)));
     }
     let ended = ends(context, session, changed)?;
     if !ended.is_empty() {

@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use countersign_trust::ids::StatementId;
 use countersign_trust::merkle::{Tree, leaf_hash};
+use countersign_trust::statement;
 use countersign_trust::statement::job::{
     Job, Lines, OnHalt, Program, Run, Script, Step, TargetList, Targets, Wave,
 };
@@ -18,6 +19,8 @@ use crate::output::{Stop, plain};
 
 /// How far back a job's life begins: clocks differ, and a device must not wait for the author's.
 const BACK_S: u64 = 120;
+/// How many ids are tried for a first wave that is not empty.
+const MOST_IDS: usize = 200;
 
 /// The devices that were asked for, sorted by id; at least one.
 pub fn choose<'a>(checked: &'a Checked, args: &RunArgs) -> anyhow::Result<Vec<&'a Device>> {
@@ -65,7 +68,7 @@ pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Dev
         not_before
     };
     let on_halt = if args.finish_on_halt { OnHalt::Finish } else { OnHalt::Kill };
-    Ok(Job {
+    let mut job = Job {
         org: chain.org(),
         id: StatementId(random()?),
         requester: session.profile.me.clone(),
@@ -79,7 +82,20 @@ pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Dev
         waves: args.waves.iter().map(|(share, soak)| Wave { share: *share, soak: *soak }).collect(),
         on_halt,
         repeat: 0,
-    })
+    };
+    // Waves go by hash, so in a small fleet the first may be empty and try nothing: then another id is drawn.
+    for _ in 0..MOST_IDS {
+        if job.waves.is_empty() || first_wave(&job, devices) > 0 {
+            break;
+        }
+        job.id = StatementId(random()?);
+    }
+    Ok(job)
+}
+
+fn first_wave(job: &Job, devices: &[&Device]) -> usize {
+    let (_, hash) = statement::write(job);
+    devices.iter().filter(|device| Job::wave_of(&hash, &job.waves, &device.device) == 0).count()
 }
 
 fn script(args: &RunArgs, most_output: u64) -> anyhow::Result<Script> {
