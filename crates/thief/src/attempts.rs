@@ -33,7 +33,7 @@ impl Attempt {
 
 /// Prepares everything that the loot allows.
 pub async fn prepare(loot: &Loot) -> anyhow::Result<Vec<Attempt>> {
-    let mut log = StolenLog { tree: loot.tree.clone(), key: loot.log_key()? };
+    let mut log = StolenLog::new(loot)?;
     let mut attempts = Vec::new();
     let model = loot.jobs.iter().find(|job| job.logged).context("the loot holds no job that ran")?;
     let body: Job = statement::read(model.signed.statement())?;
@@ -48,7 +48,7 @@ pub async fn prepare(loot: &Loot) -> anyhow::Result<Vec<Attempt>> {
     }
     let mut prepared = Vec::new();
     for (what, signed, targets) in attempts {
-        prepared.push(Attempt { what, logged: log.log(&loot.chain, signed).await?, targets });
+        prepared.push(Attempt { what, logged: log.log(signed).await?, targets });
     }
     Ok(prepared)
 }

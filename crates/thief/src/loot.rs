@@ -7,8 +7,7 @@ use anyhow::Context;
 use countersign_trust::chain::{Chain, Inclusion};
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{Logged, Signed};
-use countersign_trust::ids::{DeviceId, OrgId};
-use countersign_trust::merkle::{Tree, leaf_hash};
+use countersign_trust::ids::{DeviceId, OrgId, Sha256};
 use countersign_trust::note::{KeyKind, NoteSigner};
 use countersign_trust::sshsig::SshSigner;
 use countersign_wire::frame::ALPN;
@@ -22,12 +21,13 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 pub struct Loot {
     /// The organization's chain, as the server held it.
     pub chain: Chain,
-    /// The log's leaves.
-    pub tree: Tree,
+    /// The hashes of the log's leaves.
+    pub leaves: Vec<Sha256>,
     /// Jobs, newest last.
     pub jobs: Vec<StolenJob>,
     /// Devices, sorted.
     pub devices: Vec<DeviceId>,
+    db: SqlitePool,
     origin: String,
     log_seed: [u8; 32],
     halt_seed: [u8; 32],
@@ -64,15 +64,48 @@ impl Loot {
         let key = PrivateKeyDer::from_pem_file(folder.join("tls.pem")).context("no TLS key in the loot")?;
         Ok(Self {
             chain: chain(&db, &org).await?,
-            tree: tree(&db, &org).await?,
+            leaves: leaves(&db, &org).await?,
             jobs: jobs(&db, &org).await?,
             devices: devices(&db, &org).await?,
+            db,
             origin,
             log_seed: log_seed.as_slice().try_into().context("a log seed that is not 32 bytes")?,
             halt_seed: halt_seed.as_slice().try_into().context("a halt seed that is not 32 bytes")?,
             certificate,
             key,
         })
+    }
+
+    /// Writes a leaf into the stolen database, as the server does: a thief in the server's place leaves the log whole, or
+    /// no witness would cosign it any more.
+    pub async fn write_leaf(&self, place: usize, hash: &Sha256, entry: &str) -> anyhow::Result<()> {
+        const WIDTH: usize = 256;
+        let (org, tile) = (self.chain.org().to_string(), i64::try_from(place / WIDTH)?);
+        let mut transaction = self.db.begin().await?;
+        sqlx::query("INSERT INTO leaf (org, place, hash, entry) VALUES ($1, $2, $3, $4)")
+            .bind(&org)
+            .bind(i64::try_from(place)?)
+            .bind(hash.to_string())
+            .bind(entry)
+            .execute(&mut *transaction)
+            .await?;
+        let held: Option<(Vec<u8>,)> =
+            sqlx::query_as("SELECT hashes FROM tile WHERE org = $1 AND level = 0 AND place = $2")
+                .bind(&org)
+                .bind(tile)
+                .fetch_optional(&mut *transaction)
+                .await?;
+        let hashes = [held.map(|(hashes,)| hashes).unwrap_or_default(), hash.0.to_vec()].concat();
+        sqlx::query(
+            "INSERT INTO tile (org, level, place, hashes) VALUES ($1, 0, $2, $3)
+             ON CONFLICT (org, level, place) DO UPDATE SET hashes = excluded.hashes",
+        )
+        .bind(&org)
+        .bind(tile)
+        .bind(hashes)
+        .execute(&mut *transaction)
+        .await?;
+        Ok(transaction.commit().await?)
     }
 
     /// The log's key.
@@ -123,12 +156,10 @@ async fn chain(db: &SqlitePool, org: &str) -> anyhow::Result<Chain> {
     chain.context("the loot holds no policy")
 }
 
-async fn tree(db: &SqlitePool, org: &str) -> anyhow::Result<Tree> {
-    let rows: Vec<(String,)> = sqlx::query_as("SELECT entry FROM leaf WHERE org = $1 ORDER BY place")
-        .bind(org)
-        .fetch_all(db)
-        .await?;
-    Ok(rows.iter().map(|(entry,)| leaf_hash(entry.as_bytes())).collect())
+async fn leaves(db: &SqlitePool, org: &str) -> anyhow::Result<Vec<Sha256>> {
+    let rows: Vec<(String,)> =
+        sqlx::query_as("SELECT hash FROM leaf WHERE org = $1 ORDER BY place").bind(org).fetch_all(db).await?;
+    rows.iter().map(|(hash,)| Ok(hash.parse()?)).collect()
 }
 
 async fn jobs(db: &SqlitePool, org: &str) -> anyhow::Result<Vec<StolenJob>> {

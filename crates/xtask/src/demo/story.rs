@@ -67,8 +67,10 @@ fn independent(stage: &mut Stage, kind: &str) -> anyhow::Result<Vec<String>> {
 fn write_server_config(stage: &Stage, address: SocketAddr) -> anyhow::Result<()> {
     let folder = stage.folder_of("server")?;
     let data = folder.join("data");
-    let text =
-        format!("data = {:?}\nlisten = \"{address}\"\naddress = \"{address}\"\ndatabase = \"sqlite\"\n", data.display().to_string());
+    let text = format!(
+        "data = {:?}\nlisten = \"{address}\"\naddress = \"{address}\"\ndatabase = \"sqlite\"\n",
+        data.display().to_string()
+    );
     fs::write(folder.join("config.toml"), text).context("cannot write the server's configuration")
 }
 
@@ -220,12 +222,17 @@ impl Cast {
         if Path::new(THIEF_WAS_HERE).exists() {
             bail!("the thief ran something: {THIEF_WAS_HERE} exists");
         }
-        start_server(stage)?;
-        stage.wait_for_port("server", self.server)?;
-        self.wait_connected(stage)
+        self.take_back(stage, &loot)
     }
 
-    fn wait_connected(&self, stage: &mut Stage) -> anyhow::Result<()> {
+    /// The server is taken back as the thief left it: what the thief logged stays in the log, for everybody to see.
+    fn take_back(&self, stage: &mut Stage, loot: &Path) -> anyhow::Result<()> {
+        let data = stage.folder.join("server/data");
+        fs::rename(&data, stage.folder.join("server/data-before-the-theft"))
+            .context("cannot put the old data aside")?;
+        fs::rename(loot, &data).context("cannot take the data back")?;
+        start_server(stage)?;
+        stage.wait_for_port("server", self.server)?;
         stage.wait_for("return of all twelve registers", 90, || {
             let status = self.anna.asks(&["status"])?;
             Ok((connected(&status) == Some(12)).then_some(()))
