@@ -18,12 +18,15 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::get;
 use axum::{Json, Router};
 use countersign_trust::ids::OrgId;
-use utoipa::OpenApi;
+use countersign_wire::http::{Problem, paths};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{Modify, OpenApi, ToSchema, openapi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::app::{App, Org};
-use crate::problem::ApiError;
+use crate::problem::{self, ApiError};
 
 /// Where the description of this interface is.
 pub const DESCRIPTION: &str = "/openapi.json";
@@ -32,11 +35,31 @@ const MOST_BODY: usize = 4 * 1024 * 1024;
 
 /// The description's frame.
 #[derive(OpenApi)]
-#[openapi(info(
-    title = "Countersign server",
-    description = "What a server says here is only what the server says: fields that hold signed texts are for the client to check."
-))]
+#[openapi(
+    info(
+        title = "Countersign server",
+        description = "What a server says here is only what the server says: fields that hold signed texts are for the client to check."
+    ),
+    components(schemas(Problem)),
+    security(("token" = [])),
+    modifiers(&Token)
+)]
 struct Described;
+
+/// Bytes as they are.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = Binary)]
+struct Bytes(#[expect(dead_code, reason = "only described")] Vec<u8>);
+
+/// How clients say who they are.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, description: &mut openapi::OpenApi) {
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        description.components.get_or_insert_default().add_security_scheme("token", token);
+    }
+}
 
 fn routes() -> OpenApiRouter<Arc<App>> {
     OpenApiRouter::with_openapi(Described::openapi())
@@ -62,12 +85,29 @@ fn routes() -> OpenApiRouter<Arc<App>> {
 /// The description as it stands in `openapi/server.json`.
 pub fn description() -> String {
     // A description made of strings always prints.
-    routes().into_openapi().to_pretty_json().unwrap_or_default() + "\n"
+    described(routes().into_openapi()).to_pretty_json().unwrap_or_default() + "\n"
+}
+
+/// In the words of OpenAPI, where a parameter that takes the rest of a path has no star; and every answer may be a problem.
+fn described(mut description: openapi::OpenApi) -> openapi::OpenApi {
+    if let Some(log) = description.paths.paths.remove(paths::LOG) {
+        description.paths.paths.insert(paths::LOG.replace("{*", "{"), log);
+    }
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    let problem =
+        ResponseBuilder::new().description("A problem").content(problem::CONTENT_TYPE, content).build();
+    for path in description.paths.paths.values_mut() {
+        for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+            operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
+        }
+    }
+    description
 }
 
 /// Everything under HTTP. Every request passes [`crate::auth::check`] first.
 pub fn router(app: &Arc<App>) -> Router {
     let (router, description) = routes().split_for_parts();
+    let description = described(description);
     router
         .route(DESCRIPTION, get(move || async { Json(description) }))
         .fallback(|| async { ApiError::NotFound("place") })
@@ -81,4 +121,58 @@ pub fn router(app: &Arc<App>) -> Router {
 fn org_of(app: &State<Arc<App>>, id: &str) -> Result<Arc<Org>, ApiError> {
     let id: OrgId = id.parse().map_err(|error| ApiError::Unreadable(format!("{error}")))?;
     app.orgs.get(&id).ok_or(ApiError::NotFound("organization"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_description_is_that_of_the_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../openapi/server.json");
+        if std::env::var_os("COUNTERSIGN_WRITE").is_some() {
+            std::fs::write(path, description()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap();
+        let how =
+            "the interface has changed: cargo run -p countersign-server -- openapi > openapi/server.json";
+        assert!(committed == description(), "{how}");
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own() {
+        let description = routes().into_openapi();
+        let operations = description.paths.paths.values().flat_map(|path| [&path.get, &path.post]).flatten();
+        let mut names: Vec<_> = operations.map(|operation| operation.operation_id.clone().unwrap()).collect();
+        names.sort();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn every_path_that_clients_know_is_served() {
+        let known = [
+            paths::ABOUT,
+            paths::ORGS,
+            paths::BEGIN,
+            paths::ORG,
+            paths::NEWS,
+            paths::STATEMENTS,
+            paths::STATEMENT,
+            paths::ENROLLMENTS,
+            paths::DEVICES,
+            paths::JOBS,
+            paths::JOB,
+            paths::JOB_EVENTS,
+            paths::JOB_DELIVERY,
+            paths::JOB_OUTPUT,
+            paths::RECEIPTS,
+            paths::TOKENS,
+            paths::LOG,
+        ];
+        let served = routes().into_openapi().paths.paths;
+        assert!(known.iter().all(|path| served.contains_key(*path)));
+        assert_eq!(served.len(), known.len());
+    }
 }

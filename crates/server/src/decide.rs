@@ -239,9 +239,7 @@ fn missing(
     match rules_met(policy, labels, job, signed_by) {
         Ok(()) => Ok(None),
         Err(
-            more @ (Refusal::Approvals { .. }
-            | Refusal::NotSignedByRequester { .. }
-            | Refusal::SameOrigin { .. }),
+            more @ (Refusal::Approvals { .. } | Refusal::NotSignedByRequester { .. } | Refusal::SameOrigin),
         ) => Ok(Some(more.to_string())),
         Err(never) => Err(never.into()),
     }

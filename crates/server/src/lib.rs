@@ -6,7 +6,7 @@
 //! | [`api`], [`auth`], [`problem`] | every route, who may use it, every error |
 //! | [`intake`], [`decide`], [`settle`] | a signed statement comes in, is enough, is logged, is told |
 //! | [`log`] | entries, tiles, checkpoints, witnesses |
-//! | [`peers`] | what is asked of witnesses and beacons |
+//! | [`peers`], [`learn`] | what is asked of witnesses and beacons, and what is learned from them |
 //! | [`gate`], [`dispatch`], [`receipts`], [`events`] | agents: connections, jobs, receipts, who watches |
 //! | [`orgs`], [`store`], [`disk`], [`config`] | what is kept |
 //!
@@ -24,6 +24,7 @@ pub mod events;
 pub mod gate;
 mod inbox;
 pub mod intake;
+pub mod learn;
 pub mod log;
 pub mod orgs;
 pub mod peers;

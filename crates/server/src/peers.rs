@@ -22,8 +22,10 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
+use crate::learn::Hint;
 use connect::Connector;
 
 /// How long one request may take, connection included.
@@ -85,7 +87,10 @@ pub struct Answer {
 
 /// Connections to witnesses and beacons.
 #[derive(Clone)]
-pub struct Peers(Client<Connector, Full<Bytes>>);
+pub struct Peers {
+    client: Client<Connector, Full<Bytes>>,
+    hints: UnboundedSender<Hint>,
+}
 
 impl std::fmt::Debug for Peers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -94,16 +99,17 @@ impl std::fmt::Debug for Peers {
 }
 
 impl Peers {
-    /// No connection yet.
+    /// No connection yet. Hints tell of beacons that know something else than is held here.
     ///
     /// # Errors
     /// TLS cannot be set up at all.
-    pub fn new() -> Result<Self, rustls::Error> {
+    pub fn new() -> Result<(Self, UnboundedReceiver<Hint>), rustls::Error> {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE_TIME)
             .build(Connector::new()?);
-        Ok(Self(client))
+        let (hints, hinted) = unbounded_channel();
+        Ok((Self { client, hints }, hinted))
     }
 
     /// Posts a text.
@@ -130,7 +136,7 @@ impl Peers {
         let silent =
             |error: &dyn std::error::Error| PeerError::Silent { url: url.to_owned(), why: chain_of(error) };
         let answer = async {
-            let answer = self.0.request(request).await.map_err(|error| silent(&error))?;
+            let answer = self.client.request(request).await.map_err(|error| silent(&error))?;
             let status = answer.status().as_u16();
             let body = Limited::new(answer.into_body(), MOST_ANSWER).collect().await;
             let body = body.map_err(|error| silent(error.as_ref()))?.to_bytes();
@@ -166,7 +172,9 @@ impl Peers {
                     Ok(note) => clears.push(note),
                     Err(error) => {
                         tracing::warn!(beacon.name = key.name(), why = %error, "no Clear");
-                        self.tell_later(chain, url);
+                        if matches!(error, PeerError::Answer { .. }) {
+                            self.reconcile(chain, url);
+                        }
                     }
                 }
                 if clears.len() >= need {
@@ -201,8 +209,10 @@ impl Peers {
         }
     }
 
-    /// Tells one beacon, in the background.
-    fn tell_later(&self, chain: &Chain, url: String) {
+    /// Tells one beacon what it may lack, and lets somebody ask what it knows; in the background.
+    fn reconcile(&self, chain: &Chain, url: String) {
+        // Nobody follows hints while the server stops.
+        let _ = self.hints.send(Hint { org: chain.org(), url: url.clone() });
         let (peers, news) = (self.clone(), write_sequence(&News::since(chain, 0)));
         let url = format!("{url}/v1/orgs/{}/news", chain.org());
         tokio::spawn(async move {

@@ -11,6 +11,9 @@ use crate::intake::IntakeError;
 use crate::orgs::BeginError;
 use crate::store::StoreError;
 
+/// What a problem is sent as.
+pub const CONTENT_TYPE: &str = "application/problem+json";
+
 /// Why a request is not answered as wished.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -36,10 +39,10 @@ pub enum ApiError {
     TooLarge(String),
     /// A statement that is not taken.
     #[error(transparent)]
-    Intake(#[from] IntakeError),
+    Intake(Box<IntakeError>),
     /// An organization that cannot begin.
     #[error(transparent)]
-    Begin(#[from] BeginError),
+    Begin(Box<BeginError>),
     /// The records cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -67,15 +70,25 @@ impl ApiError {
 
     /// What a client reads of it: of trouble that is the server's own, only what to do.
     fn detail(&self) -> String {
-        match self {
-            Self::Store(error) | Self::Intake(IntakeError::Store(error)) | Self::Begin(BeginError::Store(error)) => {
-                match store(error).1 {
-                    "disk_full" => "the server's disk is full: nothing was changed; free some space and try again".to_owned(),
-                    _ => "the server's records cannot be reached: nothing is known to have changed; its journal says why".to_owned(),
-                }
+        match self.kind().1 {
+            "disk_full" => "the server's disk is full: nothing was changed; free some space and try again".to_owned(),
+            "records_unavailable" => {
+                "the server's records cannot be reached: nothing is known to have changed; its journal says why".to_owned()
             }
-            other => other.to_string(),
+            _ => self.to_string(),
         }
+    }
+}
+
+impl From<IntakeError> for ApiError {
+    fn from(error: IntakeError) -> Self {
+        Self::Intake(Box::new(error))
+    }
+}
+
+impl From<BeginError> for ApiError {
+    fn from(error: BeginError) -> Self {
+        Self::Begin(Box::new(error))
     }
 }
 
@@ -124,7 +137,7 @@ impl IntoResponse for ApiError {
             detail: self.detail(),
             status: status.as_u16(),
         };
-        let kind = HeaderValue::from_static("application/problem+json");
+        let kind = HeaderValue::from_static(CONTENT_TYPE);
         // A struct of strings and a number always prints.
         let body = serde_json::to_vec(&problem).unwrap_or_default();
         (status, [(header::CONTENT_TYPE, kind)], body).into_response()

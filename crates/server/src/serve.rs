@@ -25,7 +25,7 @@ use crate::orgs::{LoadError, load_all};
 use crate::peers::Peers;
 use crate::store::{Db, OpenError, StoreError};
 use crate::tls::{Tls, TlsError, device_key};
-use crate::{api, settle};
+use crate::{api, learn, settle};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
@@ -99,11 +99,12 @@ pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, Start
     };
     let orgs = Orgs::default();
     load_all(&db).await?.into_iter().for_each(|org| orgs.insert(org));
-    let (peers, gate, events) = (Peers::new()?, Gate::new(), Events::new());
+    let ((peers, hints), gate, events) = (Peers::new()?, Gate::new(), Events::new());
     let stop = watch::Sender::new(false);
     let listen = config.listen;
     let app = App { config, db, orgs, peers, gate, events, tls_pin: tls.pin, setup_hash, now_ms, stop };
     let app = Arc::new(app);
+    tokio::spawn(learn::follow(Arc::downgrade(&app), hints));
     let listening = |error| StartError::Listen { address: listen, error };
     let listener = TcpListener::bind(listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;

@@ -15,7 +15,9 @@ pub mod output;
 pub mod receipt;
 pub mod statement;
 #[cfg(test)]
-pub mod testing;
+mod testing;
+#[cfg(test)]
+mod tests;
 pub mod tile;
 
 use std::path::Path;

@@ -9,7 +9,7 @@ use countersign_wire::http::{About, paths};
 use crate::app::App;
 
 /// The server's version and time. Needs no token.
-#[utoipa::path(get, path = paths::ABOUT, tag = "server", security(()), responses((status = 200, body = About)))]
+#[utoipa::path(get, path = paths::ABOUT, operation_id = "about", tag = "server", security(()), responses((status = 200, body = About)))]
 pub async fn about(State(app): State<Arc<App>>) -> Json<About> {
     Json(About { version: env!("CARGO_PKG_VERSION").to_owned(), time: app.now().0 })
 }

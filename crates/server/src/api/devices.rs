@@ -7,7 +7,7 @@ use axum::Json;
 use axum::extract::State;
 use countersign_trust::ids::OrgId;
 use countersign_trust::statement::Kind;
-use countersign_wire::http::{DeviceView, EnrollmentEvidence, JoinEvidence, Page, Problem, paths};
+use countersign_wire::http::{DeviceView, EnrollmentEvidence, JoinEvidence, Page, paths};
 
 use super::org_of;
 use super::page::{Asked, At, PageQuery, cursor, page};
@@ -21,9 +21,9 @@ const DEVICES: &str = "dev-";
 
 /// Pages of enrollments with everything needed to check them: first the statements, then the joins.
 #[utoipa::path(
-    get, path = paths::ENROLLMENTS, tag = "devices",
+    get, path = paths::ENROLLMENTS, operation_id = "enrollments", tag = "devices",
     params(("org" = String, Path, description = "The organization"), PageQuery),
-    responses((status = 200, body = Page<EnrollmentEvidence>), (status = "default", body = Problem))
+    responses((status = 200, body = Page<EnrollmentEvidence>))
 )]
 pub async fn enrollments(
     app: State<Arc<App>>,
@@ -66,9 +66,9 @@ async fn joins(app: &App, org: &str, after: &str, limit: i64) -> Result<Page<Enr
 
 /// Pages of devices as the server sees them.
 #[utoipa::path(
-    get, path = paths::DEVICES, tag = "devices",
+    get, path = paths::DEVICES, operation_id = "devices", tag = "devices",
     params(("org" = String, Path, description = "The organization"), PageQuery),
-    responses((status = 200, body = Page<DeviceView>), (status = "default", body = Problem))
+    responses((status = 200, body = Page<DeviceView>))
 )]
 pub async fn list(
     app: State<Arc<App>>,

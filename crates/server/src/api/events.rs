@@ -21,7 +21,7 @@ use crate::store::statement;
 /// watcher has fallen too far behind: follow again and get the job again.
 #[utoipa::path(
     get,
-    path = paths::JOB_EVENTS,
+    path = paths::JOB_EVENTS, operation_id = "job_events",
     params(
         ("org" = String, Path, description = "The organization"),
         ("hash" = String, Path, description = "The job's hash"),

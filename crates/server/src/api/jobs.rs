@@ -8,13 +8,11 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
 use countersign_trust::statement::Kind;
-use countersign_wire::http::{
-    DeliveryEvidence, JobDevice, JobSummary, JobView, Page, Problem, VerdictCount, paths,
-};
+use countersign_wire::http::{DeliveryEvidence, JobDevice, JobSummary, JobView, Page, VerdictCount, paths};
 
-use super::org_of;
 use super::page::{Asked, At, PageQuery, cursor, page};
 use super::statements::{get, hash_of, missing, view};
+use super::{Bytes, org_of};
 use crate::app::App;
 use crate::problem::ApiError;
 use crate::store::job_device::{self, JobDeviceRow};
@@ -22,9 +20,9 @@ use crate::store::{counted, output, statement};
 
 /// Pages of jobs, the newest first.
 #[utoipa::path(
-    get, path = paths::JOBS, tag = "jobs",
+    get, path = paths::JOBS, operation_id = "jobs", tag = "jobs",
     params(("org" = String, Path, description = "The organization"), PageQuery),
-    responses((status = 200, body = Page<JobSummary>), (status = "default", body = Problem))
+    responses((status = 200, body = Page<JobSummary>))
 )]
 pub async fn list(
     app: State<Arc<App>>,
@@ -60,9 +58,9 @@ async fn counts_of(app: &App, org: &str, job: &str) -> Result<Vec<VerdictCount>,
 
 /// One job with what became of it on each device.
 #[utoipa::path(
-    get, path = paths::JOB, tag = "jobs",
+    get, path = paths::JOB, operation_id = "job", tag = "jobs",
     params(("org" = String, Path, description = "The organization"), ("hash" = String, Path, description = "The job")),
-    responses((status = 200, body = JobView), (status = "default", body = Problem))
+    responses((status = 200, body = JobView))
 )]
 pub async fn one(
     app: State<Arc<App>>,
@@ -83,13 +81,13 @@ fn on_device(row: JobDeviceRow) -> JobDevice {
 
 /// What was sent to one device for one job.
 #[utoipa::path(
-    get, path = paths::JOB_DELIVERY, tag = "jobs",
+    get, path = paths::JOB_DELIVERY, operation_id = "delivery", tag = "jobs",
     params(
         ("org" = String, Path, description = "The organization"),
         ("hash" = String, Path, description = "The job"),
         ("device" = String, Path, description = "The device")
     ),
-    responses((status = 200, body = DeliveryEvidence), (status = "default", body = Problem))
+    responses((status = 200, body = DeliveryEvidence))
 )]
 pub async fn delivery(
     app: State<Arc<App>>,
@@ -108,15 +106,14 @@ pub async fn delivery(
 
 /// What a job wrote on a device, its steps one after the other.
 #[utoipa::path(
-    get, path = paths::JOB_OUTPUT, tag = "jobs",
+    get, path = paths::JOB_OUTPUT, operation_id = "output", tag = "jobs",
     params(
         ("org" = String, Path, description = "The organization"),
         ("hash" = String, Path, description = "The job"),
         ("device" = String, Path, description = "The device")
     ),
     responses(
-        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = "default", body = Problem)
+        (status = 200, body = Bytes, content_type = "application/octet-stream")
     )
 )]
 pub async fn output(

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
-use countersign_wire::http::{Problem, paths};
+use countersign_wire::http::paths;
 
-use super::org_of;
 use super::page::At;
+use super::{Bytes, org_of};
 use crate::app::{App, Org};
 use crate::log::tiles::WIDTH;
 use crate::problem::ApiError;
@@ -18,14 +18,13 @@ use crate::store::leaf;
 
 /// The checkpoint, a tile of hashes or a bundle of entries, as `checkpoint`, `tile/…` and `tile/entries/…`.
 #[utoipa::path(
-    get, path = paths::LOG, tag = "log",
+    get, path = paths::LOG, operation_id = "log", tag = "log",
     params(
         ("org" = String, Path, description = "The organization"),
-        ("*path" = String, Path, description = "As c2sp.org/tlog-tiles has it")
+        ("path" = String, Path, description = "As c2sp.org/tlog-tiles has it")
     ),
     responses(
-        (status = 200, body = Vec<u8>, content_type = "application/octet-stream"),
-        (status = "default", body = Problem)
+        (status = 200, body = Bytes, content_type = "application/octet-stream")
     )
 )]
 pub async fn read(app: State<Arc<App>>, At((org, path)): At<(String, String)>) -> Result<Response, ApiError> {

@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use countersign_trust::delivery::{News, write_sequence};
 use countersign_trust::ids::Sha256;
-use countersign_wire::http::{BeginOrg, OrgView, PrepareOrg, PreparedOrg, Problem, paths};
+use countersign_wire::http::{BeginOrg, OrgView, PrepareOrg, PreparedOrg, paths};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -30,8 +30,8 @@ const MOST_NAME: usize = 200;
 
 /// Draws the keys that the server holds for an organization to come.
 #[utoipa::path(
-    post, path = paths::ORGS, tag = "organizations", request_body = PrepareOrg,
-    responses((status = 200, body = PreparedOrg), (status = "default", body = Problem))
+    post, path = paths::ORGS, operation_id = "prepare_org", tag = "organizations", request_body = PrepareOrg,
+    responses((status = 200, body = PreparedOrg))
 )]
 pub async fn prepare(
     State(app): State<Arc<App>>,
@@ -75,8 +75,8 @@ fn unlike_any_other(draft: &str) -> String {
 
 /// Begins an organization with its genesis policy, and waits until the log has it.
 #[utoipa::path(
-    post, path = paths::BEGIN, tag = "organizations", request_body = BeginOrg,
-    responses((status = 200, body = OrgView), (status = "default", body = Problem))
+    post, path = paths::BEGIN, operation_id = "begin_org", tag = "organizations", request_body = BeginOrg,
+    responses((status = 200, body = OrgView))
 )]
 pub async fn begin(
     State(app): State<Arc<App>>,
@@ -91,8 +91,8 @@ pub async fn begin(
 
 /// An organization as the server sees it.
 #[utoipa::path(
-    get, path = paths::ORG, tag = "organizations", params(("org" = String, Path, description = "Its id")),
-    responses((status = 200, body = OrgView), (status = "default", body = Problem))
+    get, path = paths::ORG, operation_id = "org", tag = "organizations", params(("org" = String, Path, description = "Its id")),
+    responses((status = 200, body = OrgView))
 )]
 pub async fn view(app: State<Arc<App>>, At(org): At<String>) -> Result<Json<OrgView>, ApiError> {
     Ok(Json(view_of(&app, &*org_of(&app, &org)?).await?))
@@ -125,8 +125,8 @@ pub struct NewsQuery {
 
 /// Policies, resumes and halts, as a sequence of envelopes.
 #[utoipa::path(
-    get, path = paths::NEWS, tag = "organizations", params(("org" = String, Path, description = "Its id"), NewsQuery),
-    responses((status = 200, body = String, content_type = "text/plain"), (status = "default", body = Problem))
+    get, path = paths::NEWS, operation_id = "news", tag = "organizations", params(("org" = String, Path, description = "Its id"), NewsQuery),
+    responses((status = 200, body = String, content_type = "text/plain"))
 )]
 pub async fn news(
     app: State<Arc<App>>,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use countersign_wire::http::{Page, Problem, ReceiptView, paths};
+use countersign_wire::http::{Page, ReceiptView, paths};
 
 use super::org_of;
 use super::page::{Asked, At, PageQuery, page};
@@ -14,9 +14,9 @@ use crate::store::receipt::{self, ReceiptRow};
 
 /// Pages of receipts, by device and number.
 #[utoipa::path(
-    get, path = paths::RECEIPTS, tag = "receipts",
+    get, path = paths::RECEIPTS, operation_id = "receipts", tag = "receipts",
     params(("org" = String, Path, description = "The organization"), PageQuery),
-    responses((status = 200, body = Page<ReceiptView>), (status = "default", body = Problem))
+    responses((status = 200, body = Page<ReceiptView>))
 )]
 pub async fn list(
     app: State<Arc<App>>,

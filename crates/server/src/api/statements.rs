@@ -8,7 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Sha256};
-use countersign_wire::http::{Page, PostStatement, Problem, StatementView, paths};
+use countersign_wire::http::{Page, PostStatement, StatementView, paths};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -36,9 +36,9 @@ pub struct KindQuery {
 
 /// Pages of statements, the newest first.
 #[utoipa::path(
-    get, path = paths::STATEMENTS, tag = "statements",
+    get, path = paths::STATEMENTS, operation_id = "statements", tag = "statements",
     params(("org" = String, Path, description = "The organization"), KindQuery, PageQuery),
-    responses((status = 200, body = Page<StatementView>), (status = "default", body = Problem))
+    responses((status = 200, body = Page<StatementView>))
 )]
 pub async fn list(
     app: State<Arc<App>>,
@@ -54,9 +54,9 @@ pub async fn list(
 
 /// Brings a statement, or more signatures for one.
 #[utoipa::path(
-    post, path = paths::STATEMENTS, tag = "statements", request_body = PostStatement,
+    post, path = paths::STATEMENTS, operation_id = "post_statement", tag = "statements", request_body = PostStatement,
     params(("org" = String, Path, description = "The organization")),
-    responses((status = 200, body = StatementView), (status = "default", body = Problem))
+    responses((status = 200, body = StatementView))
 )]
 pub async fn post(
     app: State<Arc<App>>,
@@ -76,9 +76,9 @@ pub async fn post(
 
 /// One statement.
 #[utoipa::path(
-    get, path = paths::STATEMENT, tag = "statements",
+    get, path = paths::STATEMENT, operation_id = "statement", tag = "statements",
     params(("org" = String, Path, description = "The organization"), ("hash" = String, Path, description = "Its hash")),
-    responses((status = 200, body = StatementView), (status = "default", body = Problem))
+    responses((status = 200, body = StatementView))
 )]
 pub async fn one(
     app: State<Arc<App>>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use countersign_trust::ids::Sha256;
-use countersign_wire::http::{NewToken, Problem, paths};
+use countersign_wire::http::{NewToken, paths};
 
 use super::org_of;
 use super::page::{At, Body};
@@ -17,9 +17,9 @@ use crate::store::stored;
 
 /// Makes a token by which a colleague or a program may look and bring signed texts; shown once.
 #[utoipa::path(
-    post, path = paths::TOKENS, tag = "tokens", request_body = NewToken,
+    post, path = paths::TOKENS, operation_id = "make_token", tag = "tokens", request_body = NewToken,
     params(("org" = String, Path, description = "The organization")),
-    responses((status = 200, body = NewToken), (status = "default", body = Problem))
+    responses((status = 200, body = NewToken))
 )]
 pub async fn make(
     app: State<Arc<App>>,

@@ -1,0 +1,72 @@
+//! What a beacon knows and the server does not: a halt that was handed to beacons alone.
+//!
+//! Until the server brings that halt's text to the agents, they take no Clear that names it.
+
+use std::sync::{Arc, Weak};
+
+use countersign_trust::delivery::{News, read_sequence};
+use countersign_trust::ids::OrgId;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::app::{App, Org};
+use crate::intake;
+
+/// A beacon whose Clear names something else than is held here.
+#[derive(Clone, Debug)]
+pub struct Hint {
+    /// The organization.
+    pub org: OrgId,
+    /// The beacon's address.
+    pub url: String,
+}
+
+/// Follows hints until the server ends.
+pub async fn follow(app: Weak<App>, mut hints: UnboundedReceiver<Hint>) {
+    while let Some(hint) = hints.recv().await {
+        let Some(app) = app.upgrade() else { return };
+        if let Some(org) = app.orgs.get(&hint.org) {
+            ask(&app, &org, &hint.url).await;
+        }
+    }
+}
+
+async fn ask(app: &Arc<App>, org: &Arc<Org>, url: &str) {
+    let number = org.chain().policy().body.number;
+    let text = match app.peers.get(&format!("{url}/v1/orgs/{}/news?after={number}", org.id)).await {
+        Ok(answer) if answer.status == 200 => answer.text,
+        Ok(answer) => {
+            return tracing::warn!(beacon.url = url, status = answer.status, "beacon shows no news");
+        }
+        Err(error) => return tracing::warn!(beacon.url = url, why = %error, "beacon shows no news"),
+    };
+    for item in read_sequence(&text).unwrap_or_default() {
+        match News::from_text(item) {
+            Ok(news) => take(app, org, url, &news).await,
+            Err(error) => tracing::warn!(beacon.url = url, why = %error, "beacon shows what is no news"),
+        }
+    }
+}
+
+async fn take(app: &Arc<App>, org: &Arc<Org>, url: &str, news: &News) {
+    let known = {
+        let chain = org.chain();
+        let hash = news.hash();
+        let resumed = chain.resumes().iter().any(|resume| resume.hash == hash);
+        chain.halt(&hash).is_some() || chain.policy_by_hash(&hash).is_some() || resumed
+    };
+    match news {
+        _ if known => {}
+        News::Halt(signed) => {
+            if let Err(error) = intake::take(app, org, signed, Vec::new()).await {
+                tracing::warn!(beacon.url = url, why = %error, "halt of a beacon not taken");
+            }
+        }
+        News::Policy(_) | News::Resume(_) => {
+            tracing::error!(
+                beacon.url = url,
+                statement.hash = %news.hash(),
+                "a beacon holds a policy or resume that these records lack: they were restored from an older copy"
+            );
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Every statement on both engines: each is prepared, and each function of this folder is called.
+
+use sqlx::{AssertSqlSafe, Executor, SqlSafeStr};
+use tempfile::TempDir;
+
+use super::testing::{Postgres, sqlite};
+use super::*;
+
+const ORG: &str = "org-1";
+
+/// A new database of each engine.
+struct Both {
+    folder: TempDir,
+    postgres: Postgres,
+}
+
+impl Both {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), postgres: Postgres::start() }
+    }
+
+    async fn open(&self) -> [Db; 2] {
+        [sqlite(self.folder.path()).await, self.postgres.db().await]
+    }
+}
+
+/// The texts of all statements in a file of this folder.
+fn texts(source: &str) -> Vec<String> {
+    let calls = source.split("query!(").skip(1);
+    calls.map(|call| call.split('"').nth(1).expect("a literal").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn both_engines_prepare_every_statement() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/store");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|file| file.is_file() && !file.ends_with("tests.rs"));
+    let texts: Vec<String> = files.flat_map(|file| texts(&std::fs::read_to_string(file).unwrap())).collect();
+    assert!(texts.len() > 40, "only {} statements found", texts.len());
+    let both = Both::new();
+    for db in both.open().await {
+        for text in &texts {
+            let sql = AssertSqlSafe(text.clone()).into_sql_str();
+            let prepared = match &db {
+                Db::Lite { read, .. } => read.acquire().await.unwrap().prepare(sql).await.map(|_| ()),
+                Db::Pg(pool) => pool.acquire().await.unwrap().prepare(sql).await.map(|_| ()),
+            };
+            assert!(prepared.is_ok(), "{prepared:?}\n{text}");
+        }
+        db.close().await;
+    }
+}
+
+#[tokio::test]
+async fn both_engines_keep_the_same_records() {
+    let both = Both::new();
+    for db in both.open().await {
+        organizations_and_tokens(&db).await;
+        the_log(&db).await;
+        statements(&db).await;
+        db.close().await;
+    }
+}
+
+fn draft() -> org::DraftRow {
+    org::DraftRow {
+        draft: "draft-1".to_owned(),
+        org: None,
+        name: "Exämple".to_owned(),
+        log_origin: "example/log".to_owned(),
+        log_seed: vec![0, 1, 255],
+        halt_seed: vec![2; 32],
+    }
+}
+
+async fn organizations_and_tokens(db: &Db) {
+    let mut tx = db.begin().await.unwrap();
+    org::prepare(&mut tx, &draft(), 5).await.unwrap();
+    let of_draft = api_token::TokenRow { org: None, draft: Some("draft-1".to_owned()) };
+    api_token::insert(&mut tx, "hash", &of_draft, "me", 5).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(org::draft(db, "draft-1").await.unwrap(), Some(draft()));
+    assert_eq!(org::draft(db, "draft-2").await.unwrap(), None);
+    assert_eq!(api_token::get(db, "hash").await.unwrap(), Some(of_draft));
+    assert_eq!(org::all(db).await.unwrap(), []);
+
+    let mut tx = db.begin().await.unwrap();
+    org::begin(&mut tx, ORG, &draft(), 6).await.unwrap();
+    api_token::begin(&mut tx, "draft-1", ORG).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(api_token::get(db, "hash").await.unwrap().unwrap().org.as_deref(), Some(ORG));
+    let org::DraftRow { name, log_origin, log_seed, halt_seed, .. } = draft();
+    let begun = org::OrgRow { id: ORG.to_owned(), name, log_origin, log_seed, halt_seed };
+    assert_eq!(org::all(db).await.unwrap(), [begun]);
+
+    // Dropped: it leaves nothing behind.
+    let mut tx = db.begin().await.unwrap();
+    api_token::begin(&mut tx, "draft-1", ORG).await.unwrap();
+    let another = org::DraftRow { draft: "draft-9".to_owned(), log_origin: "other".to_owned(), ..draft() };
+    org::prepare(&mut tx, &another, 5).await.unwrap();
+    drop(tx);
+    assert_eq!(org::draft(db, "draft-9").await.unwrap(), None);
+}
+
+async fn the_log(db: &Db) {
+    let mut tx = db.begin().await.unwrap();
+    leaf::insert(&mut tx, ORG, 0, "h0", "first\n").await.unwrap();
+    leaf::insert(&mut tx, ORG, 1, "h1", "second\n").await.unwrap();
+    assert_eq!(leaf::place(&mut tx, ORG, "h1").await.unwrap(), Some(1));
+    assert_eq!(leaf::place(&mut tx, ORG, "h2").await.unwrap(), None);
+    for hashes in [vec![1, 2], vec![1, 2, 0, 255]] {
+        tile::put(&mut tx, ORG, &tile::TileRow { level: 0, place: 0, hashes }).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    assert_eq!(leaf::entries(db, ORG, 1, 9).await.unwrap(), ["second\n"]);
+    let row = tile::TileRow { level: 0, place: 0, hashes: vec![1, 2, 0, 255] };
+    assert_eq!(tile::all(db, ORG).await.unwrap(), [row]);
+
+    assert_eq!(checkpoint::newest(db, ORG).await.unwrap(), None);
+    for (size, note, newest) in [(2, "two", "two"), (5, "five", "five"), (3, "three", "five")] {
+        checkpoint::put(db, ORG, size, note).await.unwrap();
+        assert_eq!(checkpoint::newest(db, ORG).await.unwrap().unwrap().1, newest);
+    }
+
+    let mut tx = db.begin().await.unwrap();
+    let twice = leaf::insert(&mut tx, ORG, 2, "h1", "second\n").await;
+    assert!(twice.is_err(), "an entry stands in a log once");
+}
+
+fn statement(hash: &str, missing: &str, received_ms: i64) -> statement::StatementRow {
+    statement::StatementRow {
+        hash: hash.to_owned(),
+        kind: "job".to_owned(),
+        envelope: format!("{missing} signatures\n"),
+        targets: "[]".to_owned(),
+        missing: missing.to_owned(),
+        leaf: None,
+        proof: None,
+        received_ms,
+    }
+}
+
+async fn put(db: &Db, row: &statement::StatementRow) -> u64 {
+    let mut tx = db.begin().await.unwrap();
+    let count = statement::put(&mut tx, ORG, row).await.unwrap();
+    tx.commit().await.unwrap();
+    count
+}
+
+async fn statements(db: &Db) {
+    let hashes =
+        |rows: Vec<statement::StatementRow>| rows.into_iter().map(|row| row.hash).collect::<Vec<_>>();
+    for (hash, missing, at) in [("a", "two", 1), ("b", "one", 2), ("c", "one", 2)] {
+        assert_eq!(put(db, &statement(hash, missing, at)).await, 1);
+    }
+    assert_eq!(put(db, &statement("a", "", 1)).await, 1);
+    assert_eq!(put(db, &statement("a", "two", 1)).await, 0, "what is decided does not change");
+    assert_eq!(statement::get(db, ORG, "a").await.unwrap().unwrap().missing, "");
+    assert_eq!(hashes(statement::open(db, ORG).await.unwrap()), ["a", "b", "c"]);
+
+    let mut tx = db.begin().await.unwrap();
+    assert_eq!(statement::logged(&mut tx, ORG, "a", 7, "proof").await.unwrap(), 1);
+    assert_eq!(statement::logged(&mut tx, ORG, "a", 8, "another").await.unwrap(), 0);
+    tx.commit().await.unwrap();
+    let row = statement::get(db, ORG, "a").await.unwrap().unwrap();
+    assert_eq!((row.leaf, row.logged().as_deref()), (Some(7), Some(" signatures\nproof")));
+    assert_eq!(hashes(statement::open(db, ORG).await.unwrap()), ["b", "c"]);
+    assert_eq!(hashes(statement::standing(db, ORG, "job").await.unwrap()), ["a"]);
+    assert_eq!(hashes(statement::of_kind(db, ORG, "job").await.unwrap()), ["a", "b", "c"]);
+
+    let first = statement::page(db, ORG, "", i64::MAX, "", 2).await.unwrap();
+    assert_eq!(hashes(first), ["c", "b"]);
+    assert_eq!(hashes(statement::page(db, ORG, "job", 2, "b", 2).await.unwrap()), ["a"]);
+    assert_eq!(hashes(statement::page(db, ORG, "halt", i64::MAX, "", 2).await.unwrap()), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_server_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open_file(&folder.path().join("test.db")).await.unwrap();
+    query!(db: execute &db, "INSERT INTO schema_version (version) VALUES ($1)", 99_i64).unwrap();
+    db.close().await;
+    let error = Db::open_file(&folder.path().join("test.db")).await.unwrap_err().to_string();
+    assert!(error.contains("version 99") && error.contains("newer server"), "{error}");
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_reached_is_named_without_its_password() {
+    let error = Db::open_postgres("postgres://me:secret@%2Fnowhere/none").await.unwrap_err().to_string();
+    assert!(error.contains("%2Fnowhere/none") && !error.contains("secret"), "{error}");
+}
