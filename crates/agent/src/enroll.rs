@@ -16,6 +16,7 @@ use countersign_trust::statement::Kind;
 use countersign_trust::words::Line;
 use countersign_wire::message::{self, ContentError, Joined, from_agent, from_server, read_news};
 use countersign_wire::token::{TOKEN_KEY_NAME, Token};
+use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 
 use crate::disk::ledger::read_ledger;
@@ -185,13 +186,16 @@ async fn ask_to_join(identity: &Identity, server: &Server, join: &Note) -> Resul
         let wish = message::Join { note: join.to_string() };
         say(&mut write, from_agent::What::Join(wish), true).await?;
         let mut incoming = Incoming::new(read);
-        loop {
+        let joined = loop {
             match incoming.next().await? {
-                from_server::What::Joined(joined) => return Ok(joined),
+                from_server::What::Joined(joined) => break joined,
                 from_server::What::Sorry(sorry) => return Err(LinkError::Sorry(sorry.why)),
                 _ => {}
             }
-        }
+        };
+        // A farewell, so that the server does not take it for a broken connection; the answer is there either way.
+        let _ = write.shutdown().await;
+        Ok(joined)
     };
     let answered = timeout(PATIENCE, exchange).await;
     let answered = answered.map_err(|_| EnrollError::Slow { server: server.address.clone() })?;

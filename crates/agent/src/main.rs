@@ -2,7 +2,7 @@
 
 mod status;
 
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -79,7 +79,8 @@ fn main() -> anyhow::Result<()> {
 #[tokio::main(flavor = "current_thread")]
 async fn run(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.log).context("`log` in the configuration")?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let (log, colours) = (tracing_subscriber::fmt().with_env_filter(filter), std::io::stderr().is_terminal());
+    log.with_writer(std::io::stderr).with_ansi(colours).init();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for ctrl-c")?;
     let shutdown = async {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use countersign_trust::receipt::Verdict;
+use countersign_trust::receipt::{Receipt, Verdict};
 use tokio::time::sleep;
 
 use crate::world::{World, until};
@@ -49,6 +49,25 @@ async fn an_agent_killed_at_any_moment_after_a_delivery_never_runs_the_job_twice
     }
 }
 
+#[tokio::test]
+async fn an_agent_told_to_stop_writes_down_how_everything_ended() {
+    let world = World::new().await;
+    let mut program = world.start_program();
+    let mut server = world.server.accept().await;
+    let marker = world.path("runs");
+    let job = world.job(&[&format!("touch {}", marker.display()), "sleep 600"]);
+    let challenge = server.challenge().await;
+    server.deliver(&world.delivery(&job, challenge)).await;
+    until("the script runs", || marker.exists().then_some(())).await;
+    let id = program.0.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let status = until("the program ends", || program.0.try_wait().unwrap()).await;
+    assert!(status.success(), "{status}");
+    let ledger = world.ledger();
+    let last: Receipt = ledger.spool().last().unwrap().text().parse().unwrap();
+    assert_eq!((last.verdict, last.because.as_str()), (Verdict::Ended, "the agent was stopped"));
+}
+
 fn step(delivery: &countersign_trust::delivery::Delivery) -> countersign_trust::ledger::StepKey {
     countersign_trust::ledger::StepKey { job: delivery.job.signed.hash(), occurrence: 0, step: 0 }
 }
@@ -56,8 +75,7 @@ fn step(delivery: &countersign_trust::delivery::Delivery) -> countersign_trust::
 /// The number of the first receipt that says that the job was accepted.
 fn accepted_number(world: &World, delivery: &countersign_trust::delivery::Delivery) -> Option<u64> {
     let receipts = world.ledger();
-    let receipts =
-        receipts.spool().map(|note| note.text().parse::<countersign_trust::receipt::Receipt>().unwrap());
+    let receipts = receipts.spool().map(|note| note.text().parse::<Receipt>().unwrap());
     let mut accepted = receipts.filter(|receipt| {
         receipt.verdict == Verdict::Accepted && receipt.job == Some(delivery.job.signed.hash())
     });
