@@ -94,6 +94,13 @@ impl Gate {
         self.connections().keys().filter(|(of, _)| of == org).count()
     }
 
+    /// Ends a device's connection, if it has one, with a sentence: it was retired, for example.
+    pub fn dismiss(&self, org: &OrgId, device: &DeviceId, why: &str) {
+        if let Some(connection) = self.connection(org, device) {
+            connection.dismiss(why.to_owned());
+        }
+    }
+
     /// Tells every connected agent of `org`, at once and without waiting for any.
     pub fn push_news(&self, org: &OrgId, news: &[News]) {
         let frame = news_frame(news);

@@ -40,9 +40,7 @@ fn bring_again(app: &App, org: &Org, letter: &Letter) {
         Letter::Receipt(heard) => heard.receipt.device,
         Letter::Output(piece) => piece.device,
     };
-    if let Some(connection) = app.gate.connection(&org.id, &device) {
-        connection.dismiss("the server cannot reach its records; try again later".to_owned());
-    }
+    app.gate.dismiss(&org.id, &device, "the server cannot reach its records; try again later");
 }
 
 async fn keep(app: &App, org: &Org, heard: &[Letter]) -> Result<Vec<Kept>, StoreError> {

@@ -100,6 +100,17 @@ async fn a_device_has_one_connection_the_newest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_dismissed_is_told_why_and_the_others_stay() {
+    let world = World::new().await;
+    let [till, other] = world.tills(["till-1", "till-2"]).await;
+    world.until_connected(2).await;
+    world.server.app.gate.dismiss(&world.org, &till.id(), "it has been retired");
+    until("it is told", async || till.mind().sorry.as_deref() == Some("it has been retired")).await;
+    world.until_connected(1).await;
+    still_serves(&world, &other).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_that_does_not_read_is_cut_off_and_the_others_are_not() {
     let world = World::new().await;
     let [mut till, other] = world.tills(["till-1", "till-2"]).await;
