@@ -1739,20 +1739,22 @@ def read_local(path: Path) -> Local:
         else:
             values[key] = value
     try:
-        drawn, arrived, now = (Clocks(int(values[f"{at}_boot_ms"]), int(values[f"{at}_wall_ms"])) for at in ("drawn", "arrived", "now"))
-        return Local(drawn, arrived, now, int(values["floor"]), values["version"], int(values["running"]), int(values["receipts"]),
+        times = (Clocks(int(values[f"{at}_boot_ms"]), int(values[f"{at}_wall_ms"])) for at in ("drawn", "arrived", "now"))
+        return Local(*times, int(values["floor"]), values["version"], int(values["running"]), int(values["receipts"]),
                      values["disk"] == "full", tuple(ledger))
     except (KeyError, ValueError) as error:
         raise Unreadable(f"{path}: {error}") from error
 
 
 def read_place(path: Path) -> tuple[int, int, list[bytes]]:
-    """Lines `index <n>`, perhaps `size <n>`, then a base64 hash a line."""
-    lines = read_lines(path)
-    numbers = dict(line.split(" ", 1) for line in lines if " " in line)
+    """A line `index <n>`, perhaps one `size <n>`, then a base64 hash a line."""
+    lines, numbers = read_lines(path), {"index": -1, "size": 0}
     try:
-        return int(numbers["index"]), int(numbers.get("size", 0)), [hash_line(line) for line in lines if " " not in line]
-    except (KeyError, ValueError, Refused) as error:
+        for name in numbers:
+            if lines and lines[0].startswith(name + " "):
+                numbers[name] = decimal(lines.pop(0).removeprefix(name + " "))
+        return numbers["index"], numbers["size"], [hash_line(line) for line in lines]
+    except Refused as error:
         raise Unreadable(f"{path}: {error}") from error
 
 
@@ -1850,17 +1852,20 @@ def read_receipts(folder: Path, verdict: Verdict, say) -> None:
             raise Refused("Receipt", f"receipt {fields['number']} is shown in no batch")
         time = check_batch(verdict.chain, receipt, *read_place(place), Proof.read(read_file(proof)))
         verdict.receipts_logged = max(time, verdict.receipts_logged or 0)
-        say("r", f"receipt {fields['number']}: {fields['verdict']} {fields['because']}, signed by the device, witnessed {when(time)}")
+        say("r", f"receipt {fields['number']}: {fields['verdict']} {fields['because']}".rstrip() + f", by the device, witnessed {when(time)}")
 
 
 def unlike_receipts(verdict: Verdict) -> list[str]:
     """Where the device says of this job that it accepted or refused it, and the rule judges otherwise."""
-    said = {receipt.fields["verdict"] for receipt in verdict.receipts if verdict.job and receipt.fields["job"] == verdict.job.hash}
-    ran = bool(said & {"accepted", "ended", "interrupted"})
-    if ran and verdict.refusal:
+    said = {each.fields["verdict"] for each in verdict.receipts if verdict.job and each.fields["job"] == verdict.job.hash}
+    if verdict.receipts and not said:
+        return ["no receipt that is shown is of this job"]
+    if verdict.refusal and said - {"refused"}:
         return [f"the device ran what the rule refuses: {verdict.refusal.sentence}"]
     if said == {"refused"} and not verdict.refusal:
         return ["the device refused what the rule accepts"]
+    if verdict.refusal and not said:
+        return ["it is refused, and nothing in the bundle says that it was"]
     return []
 
 
@@ -1903,10 +1908,8 @@ def check_folder(folder: Path, say) -> tuple[Verdict, list[str]]:
         read_receipts(folder, verdict, say)
     except Refused as refused:
         unlike.append(refused.sentence)
-    unlike += unlike_receipts(verdict)
-    claims = (folder / "expected").exists() or verdict.receipts
-    if verdict.refusal and not claims:
-        unlike.append("it is refused, and nothing in the bundle says that it was")
+    if not (folder / "expected").exists() or verdict.receipts:
+        unlike += unlike_receipts(verdict)
     return verdict, unlike
 
 
@@ -1955,8 +1958,8 @@ def print_device(folder: Path, verdict: Verdict) -> None:
     device = f"{verdict.device.ident} {verdict.device.site}" if verdict.device else folder.name
     print(f"  {device}\n    the rule      {verdict}")
     for fields in ended:
-        print(f"    receipt {fields['number']:<5} {fields['verdict']} {fields['because']}, step {fields['step'] + 1}, {when(fields['time'])}, "
-              f"output {fields['output']}")
+        how = f"{fields['verdict']} {fields['because']}".strip()
+        print(f"    receipt {fields['number']:<5} {how}, step {fields['step'] + 1}, {when(fields['time'])}, output {fields['output']}")
     if verdict.receipts_logged is not None:
         print(f"    witnessed     {when(verdict.receipts_logged)} UTC, all receipts shown")
 

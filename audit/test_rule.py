@@ -1,9 +1,13 @@
 """A small organization with keys made from numbers, a good job on one device, and the same bent in one place."""
 
 import base64
+import contextlib
 import hashlib
+import io
 import struct
+import tempfile
 import unittest
+from pathlib import Path
 
 import audit
 from audit import Clocks, Refused
@@ -57,8 +61,8 @@ class Organization:
         self.org = "org-" + hashlib.sha256(text_of(genesis)).hexdigest()
         self.chain = audit.Chain(self.org)
         self.now = BEGIN
-        self.take("policy", genesis, ["anna", "ben"])
-        self.genesis = genesis
+        self.first = self.print("policy", genesis, ["anna", "ben"])
+        self.chain.take(audit.Envelope.read(self.first))
 
     def policy(self, org: str, number: int, previous: list[str]) -> dict:
         quorum = {"role": "admins", "need": 2}
@@ -78,13 +82,17 @@ class Organization:
             "guarded": [], "addresses": {"servers": {}, "beacons": {}, "witnesses": {}}, "recovery": {"need": 0, "keys": []},
         }
 
-    def envelope(self, kind: str, value: dict, names, witnesses=WITNESSES[:2], logged=True) -> audit.Envelope:
+    def envelope(self, *arguments, **options) -> audit.Envelope:
+        return audit.Envelope.read(self.print(*arguments, **options))
+
+    def print(self, kind: str, value: dict, names, witnesses=WITNESSES[:2], logged=True) -> bytes:
         text = text_of(value)
         keys = sorted((PEOPLE[name] for name in names), key=lambda key: hashlib.sha256(wire(b"ssh-ed25519", key.raw)).digest())
         blobs = [sshsig(key, text, kind) for key in keys]
-        entry = f"countersign-leaf/v1\n{self.org}\n{kind}\n{hashlib.sha256(text).hexdigest()}\n{hashlib.sha256(wire(*blobs)).hexdigest()}\n"
+        hashes = "\n".join(hashlib.sha256(each).hexdigest() for each in (text, wire(*blobs)))
+        entry = f"countersign-leaf/v1\n{self.org}\n{kind}\n{hashes}\n"
         proof = self.log.add(entry.encode(), self.now, witnesses) if logged else b""
-        return audit.Envelope.read(text + b"".join(map(armored, blobs)) + proof)
+        return text + b"".join(map(armored, blobs)) + proof
 
     def take(self, *arguments, **options) -> str:
         envelope = self.envelope(*arguments, **options)
@@ -121,12 +129,14 @@ class Organization:
         device = {"key": DEVICE.vkey(), "host_key": "", "site": "berlin", "labels": {"till": "1"}, "seq": 0, "previous": ""}
         return {"org": self.org, "id": "id-" + "2" * 32, "what": {"device": device}}
 
-    def clear(self, beacon: MachineKey, time: int, halts=(), drawn=Clocks(0, 0), challenge=CHALLENGE) -> audit.ShownClear:
+    def clear(self, beacon: MachineKey, time: int, halts=(), challenge=CHALLENGE) -> audit.ShownClear:
+        return audit.ShownClear(audit.Note.read(self.clear_note(beacon, time, halts)), challenge, Clocks(0, 0), 0, 1, [])
+
+    def clear_note(self, beacon: MachineKey, time: int, halts=()) -> bytes:
         text = f"countersign-clear/v1\n{self.org}\ntime {time}\nroot {audit.tree_root([CHALLENGE]).hex()}\n"
         text += f"policy {self.chain.newest.hash}\nresume {self.chain.newest_resume or 'none'}\n"
         text += "".join(f"halt {each}\n" for each in halts)
-        note = audit.Note.read(text.encode() + b"\n" + beacon.line(text.encode()))
-        return audit.ShownClear(note, challenge, drawn, 0, 1, [])
+        return text.encode() + b"\n" + beacon.line(text.encode())
 
     def judge(self, job: audit.Envelope, device=None, clears=None, **local) -> str:
         """`accepted`, or the code of the refusal."""
@@ -275,23 +285,117 @@ class TheRule(unittest.TestCase):
         self.assertEqual(audit.minute_of_week(4 * 86400 - 1), 10079)
 
 
+def receipt(org: str, number: int, previous: str, **changes) -> bytes:
+    fields = {"number": number, "previous": previous, "job": "a" * 64, "occurrence": 0, "step": 0, "verdict": "accepted", "count": 1,
+              "because": "", "output": "none", "kept": 0, "dropped": 0, "policy": "b" * 64, "enroll": "c" * 64, "time": BEGIN, **changes}
+    text = f"countersign-receipt/v1\n{org}\n{DEVICE.name}\n" + "".join(f"{key} {value}\n" for key, value in fields.items())
+    return text.encode() + b"\n" + DEVICE.line(text.encode())
+
+
 class Receipts(unittest.TestCase):
-    def receipt(self, number: int, previous: str, **changes) -> bytes:
-        fields = {"number": number, "previous": previous, "job": "a" * 64, "occurrence": 0, "step": 0, "verdict": "accepted",
-                  "count": 1, "because": "", "output": "none", "kept": 0, "dropped": 0, "policy": "b" * 64, "enroll": "c" * 64,
-                  "time": BEGIN, **changes}
-        text = f"countersign-receipt/v1\norg-{'d' * 64}\n{DEVICE.name}\n" + "".join(f"{k} {v}\n" for k, v in fields.items())
-        return text.encode() + b"\n" + DEVICE.line(text.encode())
+    def receipt(self, *arguments, **changes) -> audit.Receipt:
+        return audit.Receipt.read(receipt("org-" + "d" * 64, *arguments, **changes))
 
     def test_receipts_follow_each_other(self):
-        first = audit.Receipt.read(self.receipt(1, "none"))
-        second = audit.Receipt.read(self.receipt(2, first.hash, verdict="ended", because="exit 0"))
+        first = self.receipt(1, "none")
+        second = self.receipt(2, first.hash, verdict="ended", because="exit 0")
         key = audit.NoteKey.read(DEVICE.vkey())
         audit.check_receipts([first, second], "org-" + "d" * 64, key)
-        unlinked = audit.Receipt.read(self.receipt(2, "e" * 64))
-        for wrong in ([second, first], [first, first], [first, unlinked], [audit.Receipt.read(self.receipt(1, "e" * 64))]):
+        unlinked = self.receipt(2, "e" * 64)
+        for wrong in ([second, first], [first, first], [first, unlinked], [self.receipt(1, "e" * 64)]):
             with self.assertRaises(Refused):
                 audit.check_receipts(wrong, "org-" + "d" * 64, key)
+
+
+class Bundles(unittest.TestCase):
+    """A folder as `countersign audit` writes it, with two receipts in one batch."""
+
+    def setUp(self):
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.root, org = Path(temporary.name), Organization()
+        self.folder = self.root / "one"
+        self.org, self.job = org, org.print("job", org.job(), ("dora", "anna"))
+        now = {f"{at}_{clock}_ms": time for at, time in (("drawn", 0), ("arrived", 8000), ("now", 10000)) for clock in ("boot", "wall")}
+        now |= {"floor": 0, "version": "0.1.0", "running": 0, "receipts": 0, "disk": "room"}
+        files = {
+            "org": f"{org.org}\n".encode(), "chain/000.txt": org.first, "job.txt": self.job,
+            "enroll.txt": org.print("enroll", org.enrollment(), ("anna", "cleo")), "challenge": f"{CHALLENGE.hex()}\n".encode(),
+            "target": b"index 0\n", "now": "".join(f"{key} {value}\n" for key, value in now.items()).encode(),
+        }
+        for number, beacon in enumerate(BEACONS[:2], 1):
+            files[f"clears/{number}.clear"] = org.clear_note(beacon, BEGIN + 5)
+            files[f"clears/{number}.path"] = b"index 0\nsize 1\n"
+        self.receipts()
+        for name, data in files.items():
+            self.write(name, data)
+
+    def write(self, name: str, data: bytes) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+    def receipts(self, **changes) -> None:
+        """`accepted`, then `ended`, in a batch of two."""
+        job = hashlib.sha256(self.job[: self.job.index(b"\n}\n") + 3]).hexdigest()
+        first = receipt(self.org.org, 1, "none", job=job)
+        second = receipt(self.org.org, 2, audit.Receipt.read(first).hash, job=job, **{"verdict": "ended", "because": "exit 0", **changes})
+        leaves = [audit.Note.read(each).text for each in (first, second)]
+        entry = audit.log_entry(self.org.org, "receipts", audit.tree_root(leaves), b"")
+        proof = self.org.log.add(entry, BEGIN + 30)
+        for index, note in enumerate((first, second)):
+            path = "".join(base64.b64encode(each).decode() + "\n" for each in path_to(index, leaves))
+            self.write(f"receipts/{index + 1}.note", note)
+            self.write(f"receipts/{index + 1}.path", f"index {index}\nsize 2\n{path}".encode())
+            self.write(f"receipts/{index + 1}.tlog-proof", proof)
+
+    def run_it(self, command: str, folder: Path) -> tuple[int, str]:
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+            code = audit.main([command, str(folder)])
+        return code, output.getvalue()
+
+    def test_a_good_bundle_holds_and_says_who_and_how(self):
+        code, output = self.run_it("bundle", self.root)
+        self.assertEqual(code, 0, output)
+        for words in ("asked for by  dora (SHA256:", "approved by   anna (SHA256:", "ended exit 0", DEVICE.name, "1 of 1 bundles hold"):
+            self.assertIn(words, output)
+        code, output = self.run_it("verify", self.folder)
+        self.assertEqual((code, output.splitlines()[-1]), (0, "accepted"), output)
+
+    def test_what_does_not_hold_is_said(self):
+        good = {path: path.read_bytes() for path in self.folder.rglob("*") if path.is_file()}
+        bends = {
+            "receipts/2.note": lambda data: data.replace(b"exit 0", b"exit 1"),
+            "receipts/1.tlog-proof": lambda data: data.replace(b"index", b"extra AAAA\nindex").replace(b"log.example\n", b"log.other\n", 1),
+            "receipts/1.path": lambda data: data.replace(b"index 0", b"index 1"),
+            "clears/2.clear": lambda data: data.replace(b"time 17", b"time 16"),
+            "job.txt": lambda data: data.replace(b"a test", b"a tess"),
+            "org": lambda data: data.replace(b"org-", b"org-0")[:-2] + b"\n",
+        }
+        for name, bend in bends.items():
+            path = self.folder / name
+            path.write_bytes(bend(good[path]))
+            self.assertNotEqual(path.read_bytes(), good[path], name)
+            code, output = self.run_it("verify", self.folder)
+            self.assertEqual(code, 2 if name == "org" else 1, f"{name}: {output}")
+            path.write_bytes(good[path])
+        self.assertEqual(self.run_it("verify", self.folder)[0], 0)
+
+    def test_a_device_that_ran_what_the_rule_refuses(self):
+        self.receipts(verdict="ended", because="timeout")
+        self.assertEqual(self.run_it("verify", self.folder)[0], 0)
+        for name in ("receipts/2.note", "receipts/2.path", "receipts/2.tlog-proof"):
+            (self.folder / name).unlink()
+        self.write("clears/2.path", b"index 0\nsize 2\n")
+        code, output = self.run_it("verify", self.folder)
+        self.assertIn("the device ran what the rule refuses", output)
+        self.assertEqual(code, 1)
+
+    def test_a_folder_without_bundle_cannot_be_read(self):
+        with tempfile.TemporaryDirectory() as empty:
+            self.assertEqual(self.run_it("bundle", Path(empty))[0], 2)
+            self.assertEqual(self.run_it("verify", Path(empty))[0], 2)
 
 
 if __name__ == "__main__":
