@@ -31,7 +31,7 @@ use judge::Sent;
 /// One folder for each device: the policies, the enrollment, the job with its signatures and its place in the log, the Clears,
 /// and the device's receipts. Nothing in them needs to be believed.
 #[derive(Debug, Args)]
-#[command(after_long_help = "Example:\n  countersign audit 91c0a4 --into evidence")]
+#[command(after_long_help = "Example:\n  countersign audit 91c0a4 --out evidence")]
 pub struct AuditArgs {
     /// The job, by its hash or the beginning of it.
     job: String,
@@ -40,7 +40,7 @@ pub struct AuditArgs {
     device: Option<String>,
     /// Into which folder; it is made.
     #[arg(long, value_name = "FOLDER", default_value = "evidence")]
-    into: PathBuf,
+    out: PathBuf,
 }
 
 /// Runs it.
@@ -60,14 +60,14 @@ pub fn run(context: &Context, args: &AuditArgs) -> anyhow::Result<()> {
     let receipts: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
     let (mut gaps, mut rows, mut json) = (Vec::new(), Vec::new(), Vec::new());
     for id in &targets {
-        let folder = args.into.join(short(&read.hash)).join(id.to_string());
+        let folder = args.out.join(short(&read.hash)).join(id.to_string());
         let bundle = Bundle { session: &session, read: &read, id, folder: &folder };
         let found = bundle.write(&all, &receipts)?;
         gaps.extend(found.gaps.iter().map(|gap| format!("{}: {gap}", short(id))));
         json.push(json!({"device": id.to_string(), "judged_again": found.judged, "receipts": found.told, "gaps": found.gaps}));
         rows.push(vec![short(id), plain(&found.judged), plain(&found.told.join(", "))]);
     }
-    let into = args.into.join(short(&read.hash)).display().to_string();
+    let into = args.out.join(short(&read.hash)).display().to_string();
     context.ui.answer(&json!({"folder": into, "devices": json}), || {
         let number = count(targets.len(), "device", "devices");
         let rows = table(&["DEVICE", "JUDGED AGAIN HERE", "ITS RECEIPTS SAY (verified)"], &rows);
@@ -222,11 +222,7 @@ impl Bundle<'_> {
             let name = format!("receipts/{:06}", view.number);
             self.put(&format!("{name}.note"), &view.note)?;
             if let Some(place) = &view.place {
-                let head = [
-                    format!("index {}", place.index),
-                    format!("size {}", place.size),
-                    format!("root {}", place.root),
-                ];
+                let head = [format!("index {}", place.index), format!("size {}", place.size)];
                 self.put(&format!("{name}.path"), &lines(&head, &place.path))?;
                 self.put(&format!("{name}.tlog-proof"), &place.proof)?;
             }

@@ -12,6 +12,10 @@ use std::time::Instant;
 
 /// Stores of an invented co-operative, from the north to the south, and how many registers each has.
 const STORES: [(&str, u32); 4] = [("Katterjokk", 2), ("Ostersund", 4), ("Vadstena", 3), ("Smygehamn", 3)];
+/// How many that makes.
+const REGISTERS: usize = 12;
+/// How many things the thief tries on each.
+const ATTEMPTS: usize = 4;
 /// How many beacons and witnesses there are: the smallest number that bears one gone and one lying.
 const INDEPENDENT: usize = 4;
 
@@ -150,7 +154,7 @@ impl Cast {
         start_agent(stage, "home-1", &text(&token, "token")?)?;
         stage.wait_for("connection of all twelve registers", 60, || {
             let status = self.anna.asks(&["status"])?;
-            Ok((connected(&status) == Some(12)).then_some(()))
+            Ok((connected(&status) == u64::try_from(REGISTERS).ok()).then_some(()))
         })?;
         self.anna.shows(&["device", "list"])
     }
@@ -208,16 +212,17 @@ impl Cast {
         thief.arg("--loot").arg(&loot).arg("--receipts").arg(&receipts);
         thief.args(["--listen", &self.server.to_string(), "--seconds", "600"]);
         stage.start("thief", &mut thief)?;
-        let wanted = 12 * 4;
-        stage.wait_for("answers of the registers to the thief", 60, || {
-            let there = fs::read_dir(&receipts).map_or(0, Iterator::count);
-            Ok((there >= wanted).then_some(()))
+        stage.wait_for("answers of twelve registers and the machine at home to the thief", 60, || {
+            let answers = refusals(&receipts).unwrap_or_default();
+            Ok((answers.values().sum::<usize>() >= (REGISTERS + 1) * ATTEMPTS).then_some(()))
         })?;
         stage.kill("thief")?;
         print!("{}", fs::read_to_string(stage.folder.join("logs/thief.log")).unwrap_or_default());
-        println!("\nWhat the registers said, each word from a receipt signed by the register:");
+        println!(
+            "\nWhat twelve registers and the machine at home said, each word from a receipt that the machine signed:"
+        );
         for (sentence, times) in refusals(&receipts)? {
-            println!("  {times:>3} x {sentence}");
+            println!("  {times:>3} x refused: {sentence}");
         }
         if Path::new(THIEF_WAS_HERE).exists() {
             bail!("the thief ran something: {THIEF_WAS_HERE} exists");
@@ -235,7 +240,7 @@ impl Cast {
         stage.wait_for_port("server", self.server)?;
         stage.wait_for("return of all twelve registers", 90, || {
             let status = self.anna.asks(&["status"])?;
-            Ok((connected(&status) == Some(12)).then_some(()))
+            Ok((connected(&status) == u64::try_from(REGISTERS).ok()).then_some(()))
         })
     }
 
@@ -283,7 +288,7 @@ impl Cast {
         stage.wait_for("refusal", 30, || self.verdicts_of(&next, "refused", 3))?;
         self.anna.shows(&["job", "show", &next])?;
         act("A quorum starts again");
-        self.anna.shows(&["resume", "--yes", "--why", "the server is back in our hands"])?;
+        self.anna.shows(&["resume", "--yes", "--cut-all", "--why", "the server is back in our hands"])?;
         let resume = self.waiting("resume")?;
         self.bo.shows(&["approve", "--yes", &resume])?;
         self.anna.shows(&[
@@ -340,7 +345,7 @@ impl Cast {
     }
 
     fn verdicts(&self, job: &str, verdict: &str) -> anyhow::Result<Option<()>> {
-        self.verdicts_of(job, verdict, 12)
+        self.verdicts_of(job, verdict, REGISTERS)
     }
 
     fn verdicts_of(&self, job: &str, verdict: &str, wanted: usize) -> anyhow::Result<Option<()>> {
@@ -375,7 +380,9 @@ fn refusals(folder: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
         let text = fs::read_to_string(file?.path())?;
         let line =
             |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned();
-        *sentences.entry(format!("{}: {}", line("verdict "), line("because "))).or_default() += 1;
+        if line("verdict ") == "refused" {
+            *sentences.entry(line("because ")).or_default() += 1;
+        }
     }
     Ok(sentences)
 }
