@@ -462,8 +462,6 @@ class SshKey:
 
 
 ARMOR_BEGIN, ARMOR_END = b"-----BEGIN SSH SIGNATURE-----\n", b"-----END SSH SIGNATURE-----\n"
-
-
 MOST_SIGNATURE_BYTES = 8_192
 
 
@@ -978,7 +976,7 @@ def check_usable(value: dict) -> None:
         need, keys = value[which]["need"], value[which]["keys"]
         if need > len(keys):
             raise unusable(f"{which} need {need} of {len(keys)} keys")
-    _check_keys_stand_once(value)
+    _check_keys(value)
     _check_numbers(value)
     for number, rule in enumerate(value["rules"]):
         _check_rule(f"rule {number}", rule, roles, people)
@@ -990,7 +988,8 @@ def can_sign(person: dict, properties: set[str], alone: bool) -> bool:
     return any((not properties or key.algorithm in SECURITY_KEYS) and not (alone and same) for key, same in keys)
 
 
-def _check_keys_stand_once(value: dict) -> None:
+def _check_keys(value: dict) -> None:
+    """No key stands twice by its raw numbers, and each note key is of the type that its role signs with."""
     ssh = [each["key"] for person in value["people"].values() for each in person["keys"]]
     ssh += [*value["halt"]["machines"].values(), *value["vendor"]["keys"], *value["recovery"]["keys"]]
     notes = [value["log"]["key"], *value["witnesses"]["keys"], *value["beacons"]["keys"]]
@@ -1093,7 +1092,7 @@ class Chain:
         takes[envelope.kind](envelope)
         return "taken"
 
-    def _read(self, envelope: Envelope) -> dict:
+    def read(self, envelope: Envelope) -> dict:
         """Its text, after a known person's signature; of this organization."""
         if not is_known(envelope, self.policies):
             raise Refused("UnknownSigners", f"a {envelope.kind} signed by nobody known")
@@ -1110,7 +1109,7 @@ class Chain:
             if value["org"] or value["number"] != 1 or value["previous"]:
                 raise Refused("Number", "a genesis policy with organization, predecessor or another number than 1")
             return self._add_policy(envelope, value, None)
-        value, before = self._read(envelope), self.newest
+        value, before = self.read(envelope), self.newest
         if before.hash not in value["previous"]:
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
         if value["number"] != before.number + 1:
@@ -1130,7 +1129,7 @@ class Chain:
         self.policies.append(new)
 
     def take_resume(self, envelope: Envelope) -> None:
-        value = self._read(envelope)
+        value = self.read(envelope)
         if self.newest_resume not in (value["previous"] or [""]):
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {self.newest_resume or 'none'}")
         if self.policy(value["policy"]) is None:
@@ -1219,7 +1218,7 @@ def check_enrollment(chain: Chain, envelope: Envelope) -> dict:
     """An enrollment is judged under the policy in force at its leaf; a later policy's witnesses may have cosigned."""
     if envelope.kind != "enroll":
         raise Refused("NotEnrolled", f"a {envelope.kind} is no enrollment")
-    value = chain._read(envelope)
+    value = chain.read(envelope)
     policy = chain.in_force_at(chain.place_of(envelope.proof))
     check_quorum(envelope, policy, "enroll")
     chain.check_logged(envelope.proof, envelope.entry(chain.org), policy)
