@@ -7,6 +7,10 @@
 pub mod chain;
 pub mod devices;
 pub mod log;
+pub mod witnesses;
+
+use std::thread;
+use std::time::Duration;
 
 use countersign_trust::chain::Chain;
 use countersign_wire::http::paths;
@@ -17,6 +21,7 @@ use crate::output::Ui;
 
 pub use devices::{BatchUse, Device, Devices};
 pub use log::SeenLog;
+use witnesses::Witnessed;
 
 /// An organization as far as this tool has checked it.
 pub struct Checked {
@@ -34,10 +39,17 @@ impl Checked {
     /// Asks server and beacons, checks everything, and remembers how far it came.
     pub fn fetch(profile: &Profile, server: &Client) -> anyhow::Result<Self> {
         let known = chain::known(profile)?;
-        let (chain, mut warnings) = chain::renew(profile, server, known)?;
+        // Witnesses are asked before the server shows its checkpoint: what they have seen by then, it must show.
+        let (renewed, early) = thread::scope(|scope| {
+            let early = known.clone().map(|known| scope.spawn(move || witnesses::ask(&known)));
+            let renewed = chain::renew(profile, server, known);
+            (renewed, early.and_then(|early| early.join().ok()))
+        });
+        let (chain, mut warnings) = renewed?;
+        let seen_by = early.unwrap_or_else(|| witnesses::ask(&chain));
         chain::keep(profile, &chain)?;
-        let seen = SeenLog::kept(profile)?;
-        let log = seen.advance(&chain, server, &filled(paths::LOG, &[("org", &profile.org.to_string())]))?;
+        let log = read_log(profile, server, &chain, &seen_by)?;
+        warnings.extend(seen_by.silence());
         let devices = devices::fetch(profile, server, &chain, &log)?;
         log.keep(profile)?;
         warnings.extend(devices.warnings.iter().cloned());
@@ -48,4 +60,29 @@ impl Checked {
     pub fn warn(&self, ui: &Ui) {
         self.warnings.iter().for_each(|warning| ui.warn(warning));
     }
+}
+
+/// How often the server is asked again for what a witness has seen already: it may be a moment behind.
+const ATTEMPTS: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Reads the log on; it must show all that witnesses have seen.
+fn read_log(
+    profile: &Profile,
+    server: &Client,
+    chain: &Chain,
+    seen_by: &Witnessed,
+) -> anyhow::Result<SeenLog> {
+    let mut log = SeenLog::kept(profile)?;
+    let path = filled(paths::LOG, &[("org", &profile.org.to_string())]);
+    for _ in 1..ATTEMPTS {
+        log = log.advance(chain, server, &path)?;
+        if seen_by.compare(&log).is_ok() {
+            return Ok(log);
+        }
+        thread::sleep(PAUSE);
+    }
+    log = log.advance(chain, server, &path)?;
+    seen_by.compare(&log)?;
+    Ok(log)
 }

@@ -15,7 +15,7 @@ use crate::output::{Stop, count, plain, short};
 
 const CHAIN: &str = "chain";
 /// How long beacons are waited for; the others have usually answered by then.
-const BEACONS: Duration = Duration::from_secs(4);
+const BEACONS: Duration = Duration::from_secs(2);
 
 /// The chain as it was checked and kept last, checked again; none if nothing was kept yet.
 pub fn known(profile: &Profile) -> anyhow::Result<Option<Chain>> {

@@ -108,6 +108,11 @@ impl SeenLog {
         self.leaves.iter().filter(move |leaf| leaf.kind == kind)
     }
 
+    /// The root of the tree as far as it was read.
+    pub fn root(&self) -> Option<Sha256> {
+        self.edge().ok().map(|edge| edge.root())
+    }
+
     /// Whether this is `earlier` read on, as far as their leaves tell.
     pub fn continues(&self, earlier: &Self) -> bool {
         self.origin == earlier.origin

@@ -1,0 +1,117 @@
+//! What people do all day, from the first policy to the auditor.
+
+use crate::world::World;
+
+#[test]
+fn two_people_begin_run_and_prove_it() {
+    let mut world = World::of_two();
+    let token = world.token(3);
+    world.join(&token, 3);
+    let job = world.job(&["/bin/echo", "hello"]);
+    let watched = world.anna(&["job", "watch", &job, "--for", "30s"]).well();
+    assert!(watched.contains("3 devices: 3 ended well, 0 failed, 0 refused, 0 open"), "{watched}");
+    let shown = world.bo(&["job", "show", &job[..8], "--json"]).json();
+    assert_eq!(shown["signed_by"], serde_json::json!(["anna", "bo"]));
+    for device in shown["devices"].as_array().unwrap() {
+        assert_eq!(
+            (&device["verified"], device["because"].as_str()),
+            (&true.into(), Some("exit 0")),
+            "{device}"
+        );
+        let id = device["device"].as_str().unwrap();
+        let output = world.anna(&["job", "output", &job, id, "--json"]).json();
+        assert_eq!(output["output"], "hello\n");
+        assert!(output["word"].as_str().unwrap().starts_with("verified"), "{output}");
+    }
+    world.until("the receipts are in the log", |world| {
+        let evidence = world.anna(&["audit", &job, "--out", "evidence", "--json"]).json();
+        let judged =
+            evidence["devices"].as_array().unwrap().iter().all(|device| device["judged_again"] == "accepted");
+        assert!(judged, "{evidence}");
+        let proofs = std::fs::read_dir(world.folder.path().join("evidence").join(&job[..12])).unwrap();
+        proofs.flatten().all(|folder| folder.path().join("receipts/000002.tlog-proof").is_file())
+    });
+    let log = world.anna(&["log", "verify", "--json"]).json();
+    assert_eq!((&log["missing"], &log["leaves"]["join"]), (&serde_json::json!([]), &3.into()));
+}
+
+#[test]
+fn one_person_needs_nobody_else() {
+    let mut world = World::new();
+    world.make_key("mia");
+    let begun = world.init("mia", "Home", &["--person", "mia"]);
+    assert!(
+        begun.err.contains("asks for no approval") && begun.err.contains("1 signature changes the policy")
+    );
+    begun.well();
+    let token = world.types("mia", &["enroll", "token", "--site", "home", "--json"]).json();
+    assert_eq!(token["state"], "logged");
+    let agent = world.types("mia", &["status", "--json"]).json();
+    assert_eq!(agent["log_size"], 2);
+    world.types("mia", &["halt", "--reason", "try it"]).well();
+    assert_eq!(world.types("mia", &["status", "--json"]).json()["halts"].as_array().unwrap().len(), 1);
+    world.types("mia", &["resume", "--why", "it works"]).well();
+    assert_eq!(world.types("mia", &["status", "--json"]).json()["halts"].as_array().unwrap().len(), 0);
+    world.stop_server();
+    world.types("mia", &["status"]).fails(4);
+}
+
+#[test]
+fn a_halt_needs_no_server_and_says_when_it_is_not_set() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    world.stop_server();
+    let set = world.bo(&["halt", "--reason", "server in the wrong hands", "--json"]).json();
+    assert_eq!((&set["set"], &set["acknowledged"], &set["server"]), (&true.into(), &4.into(), &false.into()));
+    world.stop_beacons(2);
+    let not = world.anna(&["halt", "--reason", "again", "--json"]);
+    assert_eq!(not.code, 1);
+    assert!(not.out.contains("\"acknowledged\":2") && not.out.contains("\"needed\":3"), "{}", not.out);
+    // The server comes back and never heard of a halt; anna's tool hears of bo's from the beacons that are left.
+    world.start_server();
+    let status = world.anna(&["status", "--json"]).json();
+    assert_eq!(status["halts"].as_array().unwrap().len(), 2, "{status}");
+}
+
+#[test]
+fn a_halt_stops_and_a_quorum_starts_again_without_what_was_cut() {
+    let mut world = World::of_two();
+    let token = world.token(2);
+    world.join(&token, 2);
+    world.anna(&["halt", "--reason", "wrong"]).well();
+    let stopped = world.job(&["/bin/true"]);
+    let refused = world.anna(&["job", "watch", &stopped, "--for", "30s"]);
+    assert_eq!(refused.code, 3, "{}", refused.out);
+    assert!(refused.out.contains("halted: the whole organization by anna"), "{}", refused.out);
+    world.anna(&["resume", "--why", "it was nothing", "--cut-all"]).well();
+    let waiting = world.waiting("bo");
+    world.bo(&["approve", &waiting]).well();
+    let fresh = world.job(&["/bin/false"]);
+    let failed = world.anna(&["job", "watch", &fresh, "--for", "30s"]);
+    assert_eq!(failed.code, 1, "{}", failed.out);
+    assert!(failed.out.contains("exit 1"), "{}", failed.out);
+    world.until("the old job is cut off", |world| {
+        let shown = world.anna(&["job", "show", &stopped, "--json"]).json();
+        let devices = shown["devices"].as_array().unwrap();
+        devices.iter().all(|device| device["because"].as_str().unwrap().contains("which cuts it off"))
+    });
+}
+
+#[test]
+fn people_come_and_go_by_policy() {
+    let world = World::of_two();
+    world.make_key("cy");
+    let added = world.anna(&["person", "add", "cy=cy.pub", "--role", "operator"]);
+    assert!(
+        added.err.contains("cy is new") && added.err.contains("role operator: added cy"),
+        "{}",
+        added.err
+    );
+    added.well();
+    world.bo(&["approve", &world.waiting("bo")]).well();
+    let people = world.anna(&["person", "list", "--json"]).json();
+    assert_eq!((&people["policy"], people["people"].as_array().unwrap().len()), (&2.into(), 3));
+    let stranger = world.anna(&["person", "remove", "dora"]).fails(2);
+    assert!(stranger.contains("names no dora"), "{stranger}");
+}

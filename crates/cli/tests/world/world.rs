@@ -1,0 +1,300 @@
+//! Four beacons, four witnesses, a server and agents on this machine, and people who type commands.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use countersign_agent::disk::Folder;
+use countersign_agent::enroll::enroll;
+use countersign_server::config::{Config, Database};
+use countersign_trust::time::Time;
+use tokio::runtime::Runtime;
+use tokio::sync::oneshot;
+
+/// What a command did.
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    /// The answer, of a command that must have ended well.
+    pub fn well(self) -> String {
+        assert_eq!(self.code, 0, "{}\n{}", self.out, self.err);
+        self.out
+    }
+
+    /// The answer as JSON.
+    pub fn json(self) -> serde_json::Value {
+        let out = self.well();
+        serde_json::from_str(out.trim()).unwrap_or_else(|error| panic!("{error}: {out}"))
+    }
+
+    /// What was said beside, of a command that must have ended with `code`.
+    pub fn fails(self, code: i32) -> String {
+        assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
+        self.err
+    }
+}
+
+struct Agent {
+    thread: JoinHandle<()>,
+    shutdown: oneshot::Sender<()>,
+}
+
+pub struct World {
+    agents: Vec<Agent>,
+    server: Option<countersign_server::Running>,
+    beacons: Vec<countersign_beacon::serve::Running>,
+    witnesses: Vec<countersign_witness::serve::Running>,
+    beacon_urls: Vec<String>,
+    witness_urls: Vec<String>,
+    address: SocketAddr,
+    runtime: Runtime,
+    pub folder: tempfile::TempDir,
+}
+
+fn seconds() -> Time {
+    Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
+}
+
+fn milliseconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+}
+
+impl World {
+    /// Beacons, witnesses and a server; no organization yet.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let address = TcpListener::bind(any).unwrap().local_addr().unwrap();
+        let (mut beacons, mut witnesses) = (Vec::new(), Vec::new());
+        for number in 1..=4 {
+            let at = |kind: &str| {
+                let name = format!("{kind}{number}");
+                (folder.path().join(format!("{name}.toml")), folder.path().join(&name), name)
+            };
+            let (file, data, name) = at("beacon");
+            let config = countersign_beacon::config::init(&file, &data, &name, any).unwrap();
+            beacons.push(runtime.block_on(countersign_beacon::serve::start(&config, seconds)).unwrap());
+            let (file, data, name) = at("witness");
+            let config = countersign_witness::config::init(&file, &data, &name, any).unwrap();
+            witnesses.push(runtime.block_on(countersign_witness::serve::start(&config, seconds)).unwrap());
+        }
+        let beacon_urls = beacons.iter().map(|beacon| format!("https://{}", beacon.address)).collect();
+        let witness_urls = witnesses.iter().map(|witness| format!("https://{}", witness.address)).collect();
+        let agents = Vec::new();
+        let mut world = Self {
+            agents,
+            server: None,
+            beacons,
+            witnesses,
+            beacon_urls,
+            witness_urls,
+            address,
+            runtime,
+            folder,
+        };
+        world.start_server();
+        for person in ["anna", "bo"] {
+            world.make_key(person);
+        }
+        world
+    }
+
+    /// An organization of anna and bo, both logged in.
+    pub fn of_two() -> Self {
+        let world = Self::new();
+        let draft = world.path("genesis.txt");
+        let people = ["--person", "anna=anna.pub", "--person", "bo=bo.pub", "--draft", &draft];
+        world.init("anna", "Stores", &people).well();
+        world.bo(&["approve", &draft]).well();
+        world.anna(&["init", "--finish", &draft]).well();
+        let status = world.anna(&["status", "--json"]).json();
+        let token = world.anna(&["token", "create", "bo", "--json"]).json();
+        std::fs::write(world.folder.path().join("bo.token"), token["token"].as_str().unwrap()).unwrap();
+        let (server, org) = (world.server_url(), status["org"].as_str().unwrap().to_owned());
+        world.bo(&["login", "--server", &server, "--org", &org, "--me", "bo", "--token", "bo.token"]).well();
+        world
+    }
+
+    /// `countersign init` with all beacons and witnesses.
+    pub fn init(&self, person: &str, name: &str, more: &[&str]) -> Said {
+        let server = self.server_url();
+        let mut words =
+            vec!["init", "--name", name, "--server", &server, "--setup-token", "server/setup-token"];
+        self.beacon_urls.iter().for_each(|url| words.extend(["--beacon", url]));
+        self.witness_urls.iter().for_each(|url| words.extend(["--witness", url]));
+        self.types(person, &[&words, more].concat())
+    }
+
+    pub fn make_key(&self, person: &str) {
+        let path = self.folder.path().join(person);
+        let made =
+            Command::new("ssh-keygen").args(["-q", "-N", "", "-t", "ed25519", "-f"]).arg(path).status();
+        assert!(made.unwrap().success());
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    pub fn server_url(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    pub fn anna(&self, words: &[&str]) -> Said {
+        self.types("anna", words)
+    }
+
+    pub fn bo(&self, words: &[&str]) -> Said {
+        self.types("bo", words)
+    }
+
+    /// What `person` types, with the own key, and yes to every question.
+    pub fn types(&self, person: &str, words: &[&str]) -> Said {
+        let Output { status, stdout, stderr } =
+            self.command(person).args(words).arg("--yes").output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    }
+
+    pub fn command(&self, person: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_countersign"));
+        command.current_dir(&self.folder).env_remove("SSH_AUTH_SOCK");
+        command.env("COUNTERSIGN_HOME", self.path(&format!("home-{person}"))).env("COUNTERSIGN_KEY", person);
+        command
+    }
+
+    /// The only statement that waits for `person`.
+    pub fn waiting(&self, person: &str) -> String {
+        let inbox = self.types(person, &["inbox", "--json"]).json();
+        let waiting = inbox["waiting"].as_array().unwrap();
+        assert_eq!(waiting.len(), 1, "{inbox}");
+        waiting[0]["hash"].as_str().unwrap().to_owned()
+    }
+
+    /// A token that anna asks for and bo approves.
+    pub fn token(&self, count: u64) -> String {
+        let (count, labels) = (count.to_string(), ["--site", "lund", "--label", "kind=register"]);
+        let words = [&["enroll", "token", "--json", "--count", &count][..], &labels].concat();
+        let made = self.anna(&words).json();
+        self.bo(&["approve", made["enroll"].as_str().unwrap()]).well();
+        made["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Machines that join with `token` and run until the world ends.
+    pub fn join(&mut self, token: &str, count: usize) {
+        for _ in 0..count {
+            let data = self.folder.path().join(format!("agent{}", self.agents.len()));
+            let folder = Folder::open(&data).unwrap();
+            self.runtime.block_on(enroll(&folder, &token.parse().unwrap())).unwrap();
+            drop(folder);
+            self.agents.push(start_agent(&data));
+        }
+        let wanted = self.agents.len();
+        self.until("all agents are connected", |world| {
+            let list = world.anna(&["device", "list", "--json"]).json();
+            let devices = list["devices"].as_array().unwrap();
+            devices.iter().filter(|device| device["the_server_says"]["connected"] == true).count() == wanted
+        });
+    }
+
+    /// Polls until `holds`, at most 30 seconds.
+    pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !holds(self) {
+            assert!(Instant::now() < deadline, "{what}: not within 30 s");
+        }
+    }
+
+    /// A job that anna asks for and bo approves; its hash.
+    pub fn job(&self, program: &[&str]) -> String {
+        let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
+        let start =
+            ["run", "--all", "--why", "a test", "--detach", "--json", "--yes", "--user", user.trim(), "--"];
+        let asked = self.command("anna").args(start).args(program).output().unwrap();
+        assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
+        let asked: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+        assert_eq!(asked["state"], "waiting");
+        let hash = asked["job"].as_str().unwrap().to_owned();
+        self.bo(&["approve", &hash]).well();
+        hash
+    }
+
+    pub fn start_server(&mut self) {
+        let data = self.folder.path().join("server");
+        let (listen, address) = (self.address, self.address.to_string());
+        let config = Config { data, listen, address, database: Database::Sqlite };
+        let running = self.runtime.block_on(countersign_server::start(config, milliseconds));
+        self.server = Some(running.unwrap());
+    }
+
+    pub fn stop_server(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.stop());
+        }
+    }
+
+    pub fn stop_beacons(&mut self, count: usize) {
+        for beacon in self.beacons.drain(..count) {
+            self.runtime.block_on(beacon.stop()).unwrap();
+        }
+    }
+
+    /// Changes the stopped server's database, as whoever owns the server can.
+    pub fn tamper(&self, statement: &'static str) {
+        let url = format!("sqlite://{}", self.path("server/countersign.db"));
+        let changed = self.runtime.block_on(async {
+            let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+            let changed = sqlx::query(statement).execute(&pool).await.unwrap().rows_affected();
+            pool.close().await;
+            changed
+        });
+        assert!(changed > 0, "{statement} changed nothing");
+    }
+
+    /// Puts the stopped server's data beside, or back.
+    pub fn copy(&self, from: &str, to: &str) {
+        let (from, to) = (PathBuf::from(self.path(from)), PathBuf::from(self.path(to)));
+        let _absent = std::fs::remove_dir_all(&to);
+        std::fs::create_dir_all(&to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+}
+
+fn start_agent(data: &Path) -> Agent {
+    let config = countersign_agent::config::Config { data: data.to_owned(), log: "info".to_owned() };
+    let (shutdown, down) = oneshot::channel();
+    let thread = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = async {
+            let _gone = down.await;
+        };
+        runtime.block_on(countersign_agent::run(&config, ended)).unwrap();
+    });
+    Agent { thread, shutdown }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        for Agent { thread, shutdown } in self.agents.drain(..) {
+            let _gone = shutdown.send(());
+            let _panicked = thread.join();
+        }
+        self.stop_server();
+        for witness in self.witnesses.drain(..) {
+            let _late = self.runtime.block_on(witness.stop());
+        }
+        let all = self.beacons.len();
+        self.stop_beacons(all);
+    }
+}
