@@ -54,7 +54,6 @@ async fn run(config: Config) -> anyhow::Result<()> {
     stopped.context("the database was not let go within 10 s")
 }
 
-#[cfg(unix)]
 async fn ended() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
@@ -62,11 +61,6 @@ async fn ended() -> std::io::Result<()> {
         _ = terminate.recv() => Ok(()),
         interrupted = tokio::signal::ctrl_c() => interrupted,
     }
-}
-
-#[cfg(not(unix))]
-async fn ended() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }
 
 /// Milliseconds since 1970.

@@ -5,8 +5,10 @@ use super::{Finding, Tree};
 const MOST: usize = 600;
 const MANY: usize = 400;
 
-/// A document that people read from top to bottom is kept shorter than that.
-const DOCUMENTS: [(&str, usize); 2] = [("ARCHITECTURE.md", 250), ("README.md", 250)];
+/// A document that people read from top to bottom is kept shorter than that. The auditor is one file on purpose: it is copied
+/// to where the evidence is, and read there.
+const OF_THEIR_OWN: [(&str, usize); 3] =
+    [("ARCHITECTURE.md", 250), ("README.md", 250), ("audit/audit.py", 2_100)];
 
 /// What people write and read; fixtures, lock files and generated descriptions are not counted.
 const WRITTEN: [&str; 11] =
@@ -18,7 +20,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn judge(path: &str, lines: usize) -> Option<Finding> {
-    let most = DOCUMENTS.iter().find(|(name, _)| *name == path).map_or(MOST, |(_, most)| *most);
+    let most = OF_THEIR_OWN.iter().find(|(name, _)| *name == path).map_or(MOST, |(_, most)| *most);
     if lines > most {
         return Some(Finding::fault(
             path,
