@@ -1960,7 +1960,7 @@ def print_device(folder: Path, verdict: Verdict) -> None:
         how = f"{fields['verdict']} {fields['because']}".strip()
         print(f"    receipt {fields['number']:<5} {how}, step {fields['step'] + 1}, {when(fields['time'])}, output {fields['output']}")
     if verdict.receipts_logged is not None:
-        print(f"    witnessed     {when(verdict.receipts_logged)} UTC, all receipts shown")
+        print(f"    witnessed     {when(verdict.receipts_logged)} UTC, all receipts that are shown")
 
 
 def bundle(folder: Path) -> int:
