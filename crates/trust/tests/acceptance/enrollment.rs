@@ -4,14 +4,16 @@ use countersign_trust::chain::ChainError;
 use countersign_trust::checkpoint::LogError;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{OrgId, Sha256};
-use countersign_trust::join::{EnrollError, Enrolled, Join, enrolled_by_join, enrolled_directly, join_leaf};
+use countersign_trust::join::{
+    EnrollError, Enrolled, Join, check_enroll, enrolled_by_join, enrolled_directly, join_leaf,
+};
 use countersign_trust::note::{KeyKind, NoteSigner};
 use countersign_trust::statement::enroll::{Batch, Device, Enroll, What};
 use countersign_trust::time::Time;
 
 use crate::organization::{
     Enrollment, NOON, Organization, TILLS, WITNESSES, device_id, device_signer, labels, names, note_key,
-    sign, word,
+    sign, witness_key, word,
 };
 
 fn check(org: &Organization, shown: &Enrollment) -> Result<Enrolled, EnrollError> {
@@ -179,4 +181,26 @@ fn an_enrollment_is_judged_under_the_policy_in_force_at_its_leaf() {
     let shown = join(&mut org, &late, &[&own, &token], |_| ());
     let quorum = ChainError::Quorum { got: 1, need: 2, role: word("owner"), policy: 2 };
     assert_eq!(check(&org, &shown), Err(EnrollError::Chain(quorum)), "and not any more");
+}
+
+#[test]
+fn an_enrollment_is_seen_by_the_witnesses_in_force_or_later_ones() {
+    let mut org = Organization::found();
+    let early = batch(&mut org, &["anna", "bo"], |_| ());
+    let old_index = early.proof.index;
+    let new = ["witness-5", "witness-6", "witness-7", "witness-8"];
+    org.decide(|policy| {
+        policy.witnesses.keys = new.iter().map(|name| witness_key(name).verifier().clone()).collect();
+    });
+    let late = batch(&mut org, &["anna", "bo"], |_| ());
+    let shown = |logged: &Logged, index: u64, witnesses: &[&str]| {
+        let proof = org.log.proof(index, witnesses);
+        check_enroll(&org.chain, &Logged { proof, ..logged.clone() }).map(|_| ())
+    };
+    assert_eq!(shown(&early, old_index, &WITNESSES), Ok(()), "by those of then");
+    assert_eq!(shown(&early, old_index, &new), Ok(()), "by those of a later policy");
+    assert_eq!(shown(&late, late.proof.index, &new), Ok(()));
+    let few = LogError::Witnesses { found: 0, known: 4, need: 3.try_into().unwrap() };
+    let retired = Err(EnrollError::Chain(ChainError::Log(few)));
+    assert_eq!(shown(&late, late.proof.index, &WITNESSES), retired, "by those who had retired");
 }

@@ -90,6 +90,21 @@ fn an_enrollment_made_before_a_policy_was_shown_does_not_brick_the_device() {
 }
 
 #[test]
+fn a_step_that_started_is_not_forgotten_before_its_end_is_told() {
+    let mut life = Life::new();
+    life.run(|_| ());
+    life.now.boot_ms += 3 * 86_400_000;
+    life.now.wall_ms += 3 * 86_400_000;
+    life.org.time = life.org.time.plus(3 * 86_400);
+    life.hear(Input::Tick);
+    let clears = life.clears();
+    life.hear(Input::Clears(clears));
+    life.rewrite();
+    life.restart();
+    assert_eq!(life.last().0, countersign_trust::receipt::Verdict::Interrupted);
+}
+
+#[test]
 fn what_is_known_already_is_written_down_once() {
     let mut life = Life::new();
     let halt = life.org.halt(everything(), "cia");

@@ -153,6 +153,7 @@ fn the_second_step_follows_only_the_first_that_ended_well() {
         life.end(first, well);
         let second = StepKey { step: 1, ..first };
         assert_eq!(life.ran, if well { vec![first, second] } else { vec![first] });
+        assert_eq!(life.last().0, if well { Verdict::Accepted } else { Verdict::Ended });
     }
 }
 
@@ -286,6 +287,17 @@ fn the_lower_bound_of_the_time_never_falls() {
     life.run(|_| ());
     let times: Vec<u64> = life.receipts().iter().map(|receipt| receipt.time.0 - NOON).collect();
     assert_eq!(times, [0, 100, 100, 100, 100]);
+}
+
+#[test]
+fn slower_beacons_do_not_turn_the_time_back() {
+    let mut life = Life::new();
+    life.run(|_| ());
+    life.pass(50);
+    life.org.time = Time(life.org.time.0 - 40);
+    life.run(|_| ());
+    let times: Vec<u64> = life.receipts().iter().map(|receipt| receipt.time.0 - NOON).collect();
+    assert_eq!(times, [0, 50]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::num::NonZeroU8;
 
 use countersign_trust::chain::ChainError;
+use countersign_trust::checkpoint::LogError;
 use countersign_trust::envelope::{Logged, Signed};
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::KeyKind;
@@ -220,6 +221,25 @@ fn bad_policies() -> Vec<Case> {
                 let [genesis, second] = [0, 1].map(|at| scene.org.chain.policies()[at].hash);
                 let error = ChainError::NotNext { expected: second.to_string(), found: vec![genesis] };
                 accepted().without(2, error)
+            },
+        },
+        Case {
+            name: "policy-seen-by-its-own-witnesses-only",
+            says: "it names other witnesses, and stands in the log before them alone: those of the policy before must have seen it",
+            bend: |scene| {
+                let own = ["witness-5", "witness-6", "witness-7", "witness-8"];
+                let mut next = scene.org.next_policy();
+                next.witnesses.keys = own.iter().map(|name| witness_key(name).verifier().clone()).collect();
+                let signed = sign(&next, &ANNA_AND_BO);
+                let index = scene.org.log.append(&signed.leaf(&scene.org.org).unwrap());
+                let proof = scene.org.log.proof(index, &own);
+                let mut bundle = scene.bundle();
+                bundle.chain.push(Logged { signed, proof }.to_string());
+                bundle
+            },
+            expected: |_| {
+                let few = LogError::Witnesses { found: 0, known: 4, need: 3.try_into().unwrap() };
+                not_taken(ChainError::Log(few))
             },
         },
         Case {

@@ -119,6 +119,16 @@ fn cuts() -> Vec<Case> {
             expected: cut,
         },
         Case {
+            name: "cut-by-key-that-says-people",
+            says: "a resume that lifts by key cuts all, though it says to cut what Cia signed",
+            bend: |scene| {
+                let keys = [ssh_key("cia").public_key().clone()].into();
+                scene.org.resume(Lifts::Keys(keys), Cuts::People(names(&["cia"])), |_| ());
+                scene.bundle()
+            },
+            expected: cut,
+        },
+        Case {
             name: "cut-by-an-earlier-resume",
             says: "two resumes, of which the first cuts all; the job names the second's predecessor, none",
             bend: |scene| {
