@@ -3,6 +3,8 @@
 //! Any certificate is taken; where the key of the server's certificate is known it must be that one, because the API
 //! token goes there. Calls block; each has a time limit.
 
+mod certificate;
+
 use std::fmt::Display;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
@@ -16,17 +18,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request, Response, StatusCode, header};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, WebPkiSupportedAlgorithms, ring, verify_tls12_signature, verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::pki_types::ServerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
+
+use certificate::{AnyCertificate, client_config};
 
 /// The most bytes of an answer.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
@@ -133,10 +132,8 @@ impl Client {
     pub fn new(url: &str, pin: Option<Sha256>, token: Option<String>) -> anyhow::Result<Self> {
         let parsed = Url::parse(url).ok_or_else(|| ClientError::Url(url.to_owned()))?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let provider = Arc::new(ring::default_provider());
-        let algorithms = provider.signature_verification_algorithms;
-        let verifier = Arc::new(AnyCertificate { pin, algorithms, seen: Mutex::new(None) });
-        let config = client_config(provider, verifier.clone()).context("TLS cannot be set up")?;
+        let verifier = Arc::new(AnyCertificate::new(pin));
+        let config = client_config(verifier.clone()).context("TLS cannot be set up")?;
         let (tls, limit) = (TlsConnector::from(Arc::new(config)), Duration::from_secs(60));
         Ok(Self { runtime, tls, verifier, url: parsed, token, limit, open: Mutex::new(None) })
     }
@@ -149,7 +146,7 @@ impl Client {
 
     /// The hash of the key of the certificate that was shown last.
     pub fn seen_pin(&self) -> Option<Sha256> {
-        self.verifier.seen.lock().ok().and_then(|seen| *seen)
+        self.verifier.seen()
     }
 
     /// GET, for text.
@@ -346,74 +343,6 @@ impl Stream<'_> {
                 Ok(Some(frame.into_data().unwrap_or_default()))
             }
         }
-    }
-}
-
-fn client_config(
-    provider: Arc<CryptoProvider>,
-    verifier: Arc<AnyCertificate>,
-) -> Result<ClientConfig, rustls::Error> {
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
-}
-
-/// Takes any certificate, or any of one key; that whoever shows it holds its key is still checked.
-#[derive(Debug)]
-struct AnyCertificate {
-    pin: Option<Sha256>,
-    algorithms: WebPkiSupportedAlgorithms,
-    seen: Mutex<Option<Sha256>>,
-}
-
-impl ServerCertVerifier for AnyCertificate {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let wrong = |_| rustls::Error::from(CertificateError::BadEncoding);
-        let certificate = webpki::EndEntityCert::try_from(end_entity).map_err(wrong)?;
-        let found = Sha256::of(certificate.subject_public_key_info().as_ref());
-        if let Ok(mut seen) = self.seen.lock() {
-            *seen = Some(found);
-        }
-        match self.pin {
-            Some(pin) if pin != found => {
-                let what = format!("its certificate's key is {found}, the profile pins {pin}");
-                Err(rustls::Error::General(what))
-            }
-            _ => Ok(ServerCertVerified::assertion()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
     }
 }
 

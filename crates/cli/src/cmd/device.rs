@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
-use countersign_trust::ids::Name;
+use countersign_trust::ids::{Name, StatementId};
+use countersign_trust::statement::enroll::{Enroll, Retire, What};
+use countersign_trust::statement::{self, Kind};
 use countersign_wire::http::{DeviceView, paths};
 use serde_json::{Value, json};
 
 use crate::args::label;
 use crate::checked::Device;
 use crate::cmd::run::site;
-use crate::context::{Context, Session};
-use crate::output::{count, plain, short, table, time};
+use crate::context::{Context, Session, random};
+use crate::output::{Stop, count, plain, short, table, time};
 
 /// Devices, as their enrollments say.
 #[derive(Debug, Subcommand)]
@@ -21,6 +23,11 @@ pub enum DeviceCommand {
         /// Only those that carry this label; of several all must hold.
         #[arg(long = "on", value_name = "LABEL=VALUE", value_parser = label)]
         on: Vec<(Name, Name)>,
+    },
+    /// Let one go: it is no target any more, and what it says counts for nothing. Takes the enroll quorum.
+    Retire {
+        /// Its id, or the beginning of it.
+        device: String,
     },
     /// One of them.
     Show {
@@ -32,8 +39,12 @@ pub enum DeviceCommand {
 /// Runs it.
 pub fn run(context: &Context, command: DeviceCommand) -> anyhow::Result<()> {
     let session = context.open()?;
+    if let DeviceCommand::Retire { device } = &command {
+        return retire(context, &session, session.checked.devices.named(device)?);
+    }
     let views = views(&session)?;
     match command {
+        DeviceCommand::Retire { .. } => {}
         DeviceCommand::List { on } => {
             let carries =
                 |device: &&Device| on.iter().all(|(key, value)| device.labels.get(key) == Some(value));
@@ -50,6 +61,30 @@ pub fn run(context: &Context, command: DeviceCommand) -> anyhow::Result<()> {
         let number = count(stray, "device", "devices");
         context.ui.warn(&format!("the server speaks of {number} whose enrollment does not hold; left out"));
     }
+    Ok(())
+}
+
+fn retire(context: &Context, session: &Session, device: &Device) -> anyhow::Result<()> {
+    let what = What::Retire(Retire { device: device.device });
+    let enroll = Enroll { org: session.profile.org, id: StatementId(random()?), what };
+    if !context.ui.confirm(&format!("Sign: {} at {} leaves?", device.device, site(device)))? {
+        return Err(Stop::Refused("nothing was signed".to_owned()).into());
+    }
+    let (text, hash) = statement::write(&enroll);
+    let signer = context.signer(&session.profile)?;
+    let (_, view) = session.sign_and_post(&signer, Kind::Enroll, text, Vec::new())?;
+    let answer = json!({"enroll": hash.to_string(), "state": view.state, "missing": view.missing});
+    context.ui.answer(&answer, || match view.missing.as_str() {
+        "" => format!("{} leaves; the server says: {}", short(&device.device), plain(&view.state)),
+        missing => {
+            format!(
+                "{} waits: {}. They run: countersign approve {}",
+                short(&hash),
+                plain(missing),
+                short(&hash)
+            )
+        }
+    });
     Ok(())
 }
 

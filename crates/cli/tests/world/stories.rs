@@ -115,3 +115,18 @@ fn people_come_and_go_by_policy() {
     let stranger = world.anna(&["person", "remove", "dora"]).fails(2);
     assert!(stranger.contains("names no dora"), "{stranger}");
 }
+
+#[test]
+fn a_device_that_was_let_go_is_no_target_any_more() {
+    let mut world = World::of_two();
+    let token = world.token(2);
+    world.join(&token, 2);
+    let list = world.anna(&["device", "list", "--json"]).json();
+    let first = list["devices"][0]["device"].as_str().unwrap().to_owned();
+    world.anna(&["device", "retire", &first]).well();
+    world.bo(&["approve", &world.waiting("bo")]).well();
+    let list = world.anna(&["device", "list", "--json"]).json();
+    assert_eq!(list["devices"].as_array().unwrap().len(), 1);
+    world.anna(&["device", "show", &first]).fails(2);
+    assert_eq!(world.anna(&["log", "verify", "--json"]).json()["missing"], serde_json::json!([]));
+}

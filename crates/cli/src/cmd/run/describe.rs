@@ -1,0 +1,163 @@
+//! A job in words: everything that a signer should see of it.
+
+use countersign_trust::ids::{Name, Sha256};
+use countersign_trust::signers::Signers;
+use countersign_trust::statement::job::{Job, Run, Step, Targets};
+
+use crate::approval::approval;
+use crate::checked::Device;
+use crate::context::Session;
+use crate::output::{count, indent, plain, plain_lines, short, span, table, time};
+use crate::resemble;
+
+/// Everything that a signer should see of a job: what, where, when, and by which rule.
+pub fn describe(
+    session: &Session,
+    job: &Job,
+    hash: &Sha256,
+    devices: &[&Device],
+    signed: &Signers,
+) -> String {
+    let mut text = format!("Job {}, asked by {}\n", short(hash), job.requester);
+    text.push_str(&indent(&format!("why: {}", plain_lines(&job.why.to_string()))));
+    text.push_str(&indent(&steps(job)));
+    let life = job.not_after.0.saturating_sub(job.not_before.0);
+    text.push_str(&indent(&format!("from {} for {}", time(job.not_before.0), span(life))));
+    match &job.targets {
+        Targets::List(list) => text.push_str(&indent(&format!(
+            "on exactly {}, verified enrollments:",
+            count(devices.len().min(usize::try_from(list.count).unwrap_or(usize::MAX)), "device", "devices")
+        ))),
+        Targets::Labels(wanted) => {
+            let labels: Vec<String> =
+                wanted.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            let joins = if wanted.joins { " AND ALL THAT JOIN LATER" } else { "" };
+            text.push_str(&indent(&format!("on every device with {}{joins}; now:", labels.join(", "))));
+        }
+    }
+    text.push_str(&indent(&indent(&device_table(devices))));
+    text.push_str(&indent(&waves(job, hash, devices)));
+    let standing = approval(&session.checked.chain, job, signed, devices);
+    text.push_str(&indent(&standing.rules.join("\n")));
+    if standing.rules.is_empty() {
+        text.push_str(&indent("NO RULE of the policy allows this: every device will refuse it"));
+    }
+    if !standing.could.is_empty() {
+        let people: Vec<&str> = standing.could.iter().map(Name::as_str).collect();
+        text.push_str(&indent(&format!("could approve: {}", people.join(", "))));
+    }
+    for warning in alike(session, job, devices) {
+        text.push_str(&indent(&format!("LOOK: {}", plain(&warning))));
+    }
+    text.trim_end().to_owned()
+}
+
+fn steps(job: &Job) -> String {
+    let mut lines = Vec::new();
+    for Step::Script(script) in &job.steps {
+        let what = match &script.run {
+            Run::Program(program) => {
+                let words: Vec<String> = program.arguments.iter().map(|word| quoted(word.as_str())).collect();
+                format!("runs {} {}", program.path, words.join(" ")).trim_end().to_owned()
+            }
+            Run::Lines(lines) => {
+                let body: Vec<String> = lines.lines.iter().map(|line| format!("  | {line}")).collect();
+                let words: Vec<String> = lines.arguments.iter().map(|word| quoted(word.as_str())).collect();
+                format!(
+                    "runs by {} {} (script {}):\n{}",
+                    lines.interpreter,
+                    words.join(" "),
+                    short(&lines.hash()),
+                    body.join("\n")
+                )
+            }
+        };
+        let environment: Vec<String> = script
+            .environment
+            .iter()
+            .map(|(key, value)| format!("{key}={}", quoted(value.as_str())))
+            .collect();
+        let with =
+            if environment.is_empty() { String::new() } else { format!(", with {}", environment.join(" ")) };
+        lines.push(format!(
+            "{what}\nas {} in {}{with}; killed after {}",
+            script.user,
+            script.folder,
+            span(script.timeout)
+        ));
+    }
+    plain_lines(&lines.join("\nthen, if that ended well:\n"))
+}
+
+fn quoted(word: &str) -> String {
+    let bare =
+        !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&b));
+    if bare { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
+}
+
+/// Ids, sites and labels, as enrollments say.
+fn device_table(devices: &[&Device]) -> String {
+    let row = |device: &&Device| {
+        let labels = device.labels.iter().filter(|(key, _)| key.as_str() != "site");
+        let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+        vec![short(&device.device), site(device), labels.join(" ")]
+    };
+    let rows: Vec<Vec<String>> = devices.iter().map(row).collect();
+    table(&["DEVICE", "SITE", "LABELS"], &rows)
+}
+
+/// Where a device stands.
+pub fn site(device: &Device) -> String {
+    let site = device.labels.iter().find(|(key, _)| key.as_str() == "site");
+    site.map(|(_, value)| value.to_string()).unwrap_or_default()
+}
+
+fn waves(job: &Job, hash: &Sha256, devices: &[&Device]) -> String {
+    if job.waves.is_empty() {
+        return "one wave: all at once".to_owned();
+    }
+    let mut lines = Vec::new();
+    for (index, wave) in job.waves.iter().enumerate() {
+        let mine: Vec<String> = devices
+            .iter()
+            .filter(|device| Job::wave_of(hash, &job.waves, &device.device) == index)
+            .map(|device| short(&device.device))
+            .collect();
+        let which = if index == 0 { format!(": {}", mine.join(", ")) } else { String::new() };
+        lines.push(format!(
+            "wave {} after {}, {}{which}",
+            index + 1,
+            span(wave.soak),
+            count(mine.len(), "device", "devices")
+        ));
+    }
+    lines.join("\n")
+}
+
+/// Names in the job that are easily taken for others.
+fn alike(session: &Session, job: &Job, devices: &[&Device]) -> Vec<String> {
+    let policy = &session.checked.chain.policy().body;
+    let people: Vec<&str> = policy.people.keys().map(Name::as_str).collect();
+    let mut found = resemble::warnings("person", [job.requester.as_str()], people);
+    let mut keys: Vec<&Name> = devices.iter().flat_map(|device| device.labels.keys()).collect();
+    keys.sort();
+    keys.dedup();
+    for key in keys {
+        // A label speaks only where it tells devices apart: all targets share it, and not all devices have it.
+        let mut used: Vec<&str> =
+            devices.iter().filter_map(|device| device.labels.get(key)).map(Name::as_str).collect();
+        used.sort_unstable();
+        used.dedup();
+        let all: Vec<&str> = session
+            .checked
+            .devices
+            .enrolled
+            .values()
+            .filter_map(|device| device.labels.get(key))
+            .map(Name::as_str)
+            .filter(|value| !used.contains(value))
+            .collect();
+        found.extend(resemble::warnings(key.as_str(), used, all));
+    }
+    found
+}
