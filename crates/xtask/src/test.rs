@@ -4,6 +4,7 @@ use crate::shell::{cargo, line_by_line, run as shell_run, step, succeeds};
 use crate::{install, tidy};
 use anyhow::bail;
 use std::path::Path;
+use std::process::Command;
 
 /// What `cargo xtask test` can be told.
 #[derive(clap::Args)]
@@ -36,6 +37,7 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
         let doc = ["test", "--workspace", "--locked", "--doc", "--quiet"];
         note("doc tests", step("doc tests", || shell_run(cargo(root).args(doc))));
     }
+    note("auditor", step("auditor", || auditor(root)));
     note("tests", tests(root, args.long));
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
@@ -46,6 +48,17 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
 fn clippy(root: &Path) -> anyhow::Result<()> {
     let args = ["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"];
     shell_run(cargo(root).args(args))
+}
+
+/// The second implementation: its own tests, and whether it decides every vector as the first one does.
+fn auditor(root: &Path) -> anyhow::Result<()> {
+    let python = || {
+        let mut command = Command::new(root.join("target/venv/bin/python3"));
+        command.current_dir(root);
+        command
+    };
+    shell_run(python().args(["-m", "unittest", "discover", "--quiet", "audit"]))?;
+    shell_run(python().args(["audit/audit.py", "vectors", "crates/trust/vectors"]))
 }
 
 /// The tests themselves: by `cargo nextest` (settings in `.config/nextest.toml`) where it is installed.
