@@ -27,7 +27,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Connection, Postgres, Sqlite, Transaction};
 
 /// How many connections read at a time.
 const READERS: u32 = 8;
@@ -109,7 +109,10 @@ impl Db {
         let pool = |most| {
             SqlitePoolOptions::new().max_connections(most).min_connections(1).acquire_timeout(PATIENCE)
         };
-        let write = pool(1).connect_with(options.clone()).await.map_err(failed)?;
+        // On a full disk SQLite rolls back by itself, and sqlx waits for an end of that transaction for ever.
+        let write =
+            pool(1).after_release(|connection, _| Box::pin(async { Ok(!connection.is_in_transaction()) }));
+        let write = write.connect_with(options.clone()).await.map_err(failed)?;
         let read = pool(READERS).connect_with(options).await.map_err(failed)?;
         Self::Lite { read, write }.migrated().await
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use countersign_wire::http::JobEvent;
+use countersign_wire::http::{JobEvent, Problem};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{Request, Response};
@@ -36,6 +36,25 @@ impl Http {
             .body(Full::<Bytes>::from(body))
             .unwrap();
         tokio::time::timeout(PATIENCE, sender.send_request(request)).await.expect("no answer").unwrap()
+    }
+
+    /// Any request: the status, the content type and the body of the answer, whatever it is.
+    pub async fn raw(&self, method: &str, path: &str, body: &str) -> (u16, String, Vec<u8>) {
+        let response = self.ask(method, path, body.to_owned()).await;
+        let status = response.status().as_u16();
+        let kind = response.headers().get("content-type").map(|kind| kind.to_str().unwrap().to_owned());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, kind.unwrap_or_default(), body.to_vec())
+    }
+
+    /// The problem with which a request is refused.
+    pub async fn refused(&self, method: &str, path: &str, body: &str) -> Problem {
+        let (status, kind, body) = self.raw(method, path, body).await;
+        let text = String::from_utf8_lossy(&body);
+        assert_eq!(kind, "application/problem+json", "{path}: {status}: {text}");
+        let problem: Problem = serde_json::from_str(&text).unwrap();
+        assert_eq!(problem.status, status);
+        problem
     }
 
     /// GET of a JSON body.

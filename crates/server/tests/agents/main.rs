@@ -12,9 +12,14 @@ mod agent;
 mod deliveries;
 mod frames;
 mod http;
+mod interface;
 mod joins;
+mod log;
 #[path = "../../../trust/tests/acceptance/organization.rs"]
 mod organization;
+#[path = "../../src/store/testing/server.rs"]
+mod postgres;
 mod receipts;
+mod records;
 mod wire;
 mod world;

@@ -69,6 +69,11 @@ impl World {
 
     /// The same with another policy.
     pub async fn with(edit: impl FnOnce(&mut Policy)) -> Self {
+        Self::with_records(Database::Sqlite, edit).await
+    }
+
+    /// The same with its records in another database.
+    pub async fn with_records(database: Database, edit: impl FnOnce(&mut Policy)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mut witnesses, mut beacons) = (Vec::new(), Vec::new());
         let mut policy = genesis_policy();
@@ -84,7 +89,7 @@ impl World {
             policy.beacons.keys.insert(key);
             beacons.push(running);
         }
-        let server = start(folder.path()).await;
+        let server = start(folder.path(), database).await;
         let setup = std::fs::read_to_string(folder.path().join("server/setup-token")).unwrap();
         let setup = Http { server: server.address, token: setup.trim().to_owned() };
         let (org, http) = found(&setup, &mut policy, edit).await;
@@ -94,8 +99,9 @@ impl World {
     /// Stops the server and starts it again over the same data folder, at another port.
     pub async fn restart(self) -> Self {
         let Self { server, mut http, org, policy, witnesses, beacons, folder, serial } = self;
+        let database = server.app.config.database.clone();
         server.stop().await;
-        let server = start(folder.path()).await;
+        let server = start(folder.path(), database).await;
         http.server = server.address;
         Self { server, http, org, policy, witnesses, beacons, folder, serial }
     }
@@ -105,6 +111,16 @@ impl World {
         for witness in self.witnesses.drain(..count) {
             witness.stop().await.unwrap();
         }
+    }
+
+    /// Starts a witness again that was stopped, where it was.
+    pub async fn revive_witness(&mut self, number: u8) {
+        use countersign_witness::{config, serve};
+        let name = format!("witness-{number}.example");
+        let mut config = config::Config::read(&self.folder.path().join(format!("{name}.toml"))).unwrap();
+        let url = self.policy.addresses.witnesses.get(&word(&name)).unwrap();
+        config.listen = url.as_str().strip_prefix("https://").unwrap().parse().unwrap();
+        self.witnesses.push(serve::start(&config, now).await.unwrap());
     }
 
     /// Stops the first so many beacons.
@@ -268,12 +284,12 @@ async fn beacon(folder: &Path, number: u8) -> (VerifierKey, countersign_beacon::
     (key, serve::start(&config, now).await.unwrap())
 }
 
-async fn start(folder: &Path) -> countersign_server::Running {
+async fn start(folder: &Path, database: Database) -> countersign_server::Running {
     let config = Config {
         data: folder.join("server"),
         listen: "127.0.0.1:0".parse().unwrap(),
         address: "localhost:443".to_owned(),
-        database: Database::Sqlite,
+        database,
     };
     countersign_server::start(config, now_ms).await.unwrap()
 }
