@@ -5,18 +5,12 @@
 //! has no key of a person. What comes of it is read from the receipts that the agents sign, which it writes down as they
 //! come: it is not asked to judge itself.
 
-mod attempts;
-mod forge;
-mod https;
-mod loot;
-mod serve;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Parser;
+use countersign_thief::Thief;
 
 /// Owns a stolen server and tries to make machines run something.
 #[derive(Parser)]
@@ -38,14 +32,10 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    std::fs::create_dir_all(&args.receipts).context("cannot make the folder for receipts")?;
-    let loot = loot::Loot::take(&args.loot).await?;
-    let attempts = attempts::prepare(&loot).await?;
-    for attempt in &attempts {
-        println!("prepared {}: {}", attempt.logged.signed.hash(), attempt.what);
+    let thief = Thief::prepare(args.loot, args.receipts, args.listen).await?;
+    for (job, what) in thief.attempts() {
+        println!("prepared {job}: {what}");
     }
-    let listener = tokio::net::TcpListener::bind(args.listen).await.context("the server's port is taken")?;
-    let trade = serve::Trade { loot, attempts, receipts: args.receipts };
-    tokio::time::timeout(Duration::from_secs(args.seconds), serve::serve(listener, trade)).await.ok();
+    tokio::time::timeout(Duration::from_secs(args.seconds), thief.work()).await.ok();
     Ok(())
 }

@@ -42,8 +42,8 @@ const BENCHES: [Bench; 2] = [
     },
     Bench {
         name: "job",
-        about: "a job goes out to many agents; the last one starts it",
-        folder: "swarm",
+        about: "from the last approval until the last of 12 machines has begun the job",
+        folder: "drills",
         figures: &["last_start_ms"],
     },
 ];

@@ -1,0 +1,24 @@
+//! Whole incidents, rehearsed. Here is the world they happen in; what happens stands in `tests/`, a file an incident.
+//!
+//! Everything is real: beacons, witnesses, the server and agents run as they do in life, each with a runtime, a data
+//! folder and a port of its own, and scripts are run by this machine's shell.
+//!
+//! | file | what it has |
+//! | --- | --- |
+//! | [`world`] | an organization with its parts, and what people do in it |
+//! | [`part`] | one part: in a thread, or as a process of its own |
+//! | [`http`] | requests to servers and beacons |
+//! | [`organization`] | people and their keys, from fixed seeds |
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a drill that meets the unexpected should stop there"
+)]
+
+pub mod http;
+#[path = "../../trust/tests/acceptance/organization.rs"]
+pub mod organization;
+pub mod part;
+pub mod world;

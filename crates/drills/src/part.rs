@@ -1,0 +1,240 @@
+//! One part of a world: a beacon, a witness, a server or an agent, in a thread of this process or as a process of its own.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use countersign_server::config::{Config, Database};
+use countersign_trust::time::{Reading, Time};
+use tokio::runtime::Builder;
+use tokio::sync::oneshot;
+
+/// What a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A beacon; its configuration lies beside its folder.
+    Beacon,
+    /// A witness; its configuration lies beside its folder.
+    Witness,
+    /// The server.
+    Server,
+    /// An agent, enrolled before.
+    Agent,
+}
+
+/// Where parts run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// In threads of this process.
+    Threads,
+    /// As processes: this very program, started again. Its `main` calls [`act`] first.
+    Processes,
+}
+
+/// A part that can run, or runs.
+#[derive(Debug)]
+pub struct Part {
+    /// What it is.
+    pub kind: Kind,
+    /// Its data folder.
+    pub folder: PathBuf,
+    /// Where it listens; an agent does not.
+    pub address: SocketAddr,
+    /// How far an agent's clocks are ahead, in milliseconds; in threads only.
+    pub ahead_ms: Arc<AtomicU64>,
+    stage: Stage,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+enum Running {
+    Thread(oneshot::Sender<End>, JoinHandle<()>),
+    Process(Child),
+}
+
+/// How a part ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// As on SIGTERM.
+    Told,
+    /// In the middle of whatever it does.
+    Cut,
+}
+
+const FLAG: &str = "--countersign-part";
+
+/// Becomes a part, in a process that [`Part::start`] began; returns in every other.
+///
+/// # Panics
+/// The part cannot start.
+pub fn act() {
+    let words: Vec<String> = std::env::args().collect();
+    if words.get(1).map(String::as_str) != Some(FLAG) {
+        return;
+    }
+    let kinds = [Kind::Beacon, Kind::Witness, Kind::Server, Kind::Agent];
+    let kind = kinds.into_iter().find(|kind| format!("{kind:?}") == words[2]).unwrap();
+    let (_held, never) = oneshot::channel();
+    run(kind, Path::new(&words[3]), words[4].parse().unwrap(), &Arc::default(), never);
+    std::process::exit(0);
+}
+
+impl Part {
+    /// A part that does not run yet.
+    ///
+    /// # Panics
+    /// The system has no port.
+    pub fn new(kind: Kind, folder: PathBuf, stage: Stage) -> Self {
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        Self { kind, folder, address, ahead_ms: Arc::default(), stage, running: None }
+    }
+
+    /// Starts it and waits until it listens.
+    ///
+    /// # Panics
+    /// It does not come up.
+    pub fn start(&mut self) {
+        let (kind, folder, address) = (self.kind, self.folder.clone(), self.address);
+        self.running = Some(match self.stage {
+            Stage::Threads => {
+                let (stop, stopped) = oneshot::channel();
+                let ahead = self.ahead_ms.clone();
+                let thread = std::thread::spawn(move || run(kind, &folder, address, &ahead, stopped));
+                Running::Thread(stop, thread)
+            }
+            Stage::Processes => {
+                let mut command = Command::new(std::env::current_exe().unwrap());
+                command.args([FLAG, &format!("{kind:?}")]).arg(folder).arg(address.to_string());
+                Running::Process(command.stdin(Stdio::null()).spawn().unwrap())
+            }
+        });
+        if kind != Kind::Agent {
+            until(&format!("{kind:?} listens"), || TcpStream::connect(address).ok());
+        }
+    }
+
+    /// Ends it as SIGTERM does.
+    pub fn stop(&mut self) {
+        self.end(End::Told);
+    }
+
+    /// Ends it as a power cut does.
+    pub fn kill(&mut self) {
+        self.end(End::Cut);
+    }
+
+    fn end(&mut self, how: End) {
+        match self.running.take() {
+            None => {}
+            Some(Running::Thread(stop, thread)) => {
+                let _gone = stop.send(how);
+                let ended = thread.join();
+                assert!(ended.is_ok() || std::thread::panicking(), "{self:?} broke down");
+            }
+            Some(Running::Process(mut child)) => {
+                // A process that is ended this way cannot tell the difference: only agents end what they run.
+                let _gone = child.kill();
+                child.wait().unwrap();
+            }
+        }
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Milliseconds since 1970.
+///
+/// # Panics
+/// This machine's clock shows an earlier time.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+}
+
+/// The time in seconds.
+pub fn now() -> Time {
+    Time(now_ms() / 1_000)
+}
+
+/// Waits until `seen` gives something.
+///
+/// # Panics
+/// It gives nothing for half a minute.
+pub fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(seen) = seen() {
+            return seen;
+        }
+        assert!(std::time::Instant::now() < deadline, "not within 30 s: {what}");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+}
+
+fn run(kind: Kind, folder: &Path, address: SocketAddr, ahead: &Arc<AtomicU64>, end: oneshot::Receiver<End>) {
+    let threads = if kind == Kind::Server { 2 } else { 1 };
+    let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap();
+    runtime.block_on(live(kind, folder, address, ahead, end));
+}
+
+async fn live(
+    kind: Kind,
+    folder: &Path,
+    address: SocketAddr,
+    ahead: &Arc<AtomicU64>,
+    end: oneshot::Receiver<End>,
+) {
+    let file = folder.with_extension("toml");
+    match kind {
+        Kind::Beacon => {
+            let config = countersign_beacon::config::Config::read(&file).unwrap();
+            let running = countersign_beacon::serve::start(&config, now).await.unwrap();
+            let _gone = end.await;
+            running.stop().await.unwrap();
+        }
+        Kind::Witness => {
+            let config = countersign_witness::config::Config::read(&file).unwrap();
+            let running = countersign_witness::serve::start(&config, now).await.unwrap();
+            let _gone = end.await;
+            running.stop().await.unwrap();
+        }
+        Kind::Server => {
+            let (data, address_text) = (folder.to_owned(), address.to_string());
+            let config = Config { data, listen: address, address: address_text, database: Database::Sqlite };
+            let running = countersign_server::start(config, now_ms).await.unwrap();
+            let _gone = end.await;
+            running.stop().await;
+        }
+        Kind::Agent => agent(folder, ahead.clone(), end).await,
+    }
+}
+
+async fn agent(folder: &Path, ahead: Arc<AtomicU64>, end: oneshot::Receiver<End>) {
+    let config = countersign_agent::config::Config { data: folder.to_owned(), log: String::new() };
+    let clock = move || {
+        let countersign_agent::os::BootReading { boot_ms, wall_ms } = countersign_agent::os::boot_reading();
+        let ahead = ahead.load(Ordering::Relaxed);
+        Reading { boot_ms: boot_ms + ahead, wall_ms: wall_ms + ahead }
+    };
+    let (told, shutdown) = oneshot::channel::<()>();
+    let ended = countersign_agent::run_by(&config, Arc::new(clock), async {
+        let _gone = shutdown.await;
+    });
+    let mut ended = std::pin::pin!(ended);
+    let how = tokio::select! {
+        ended = &mut ended => return ended.unwrap(),
+        how = end => how,
+    };
+    // Cut: what it does is dropped where it stands.
+    if how != Ok(End::Cut) {
+        drop(told);
+        ended.await.unwrap();
+    }
+}

@@ -1,0 +1,16 @@
+//! Incidents, a file each. What is believed is what devices signed and what stands on the disk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a drill that meets the unexpected should stop there"
+)]
+
+mod a_job_two_people_signed;
+mod full_disk;
+mod halted;
+mod restarted_agent;
+mod silent_beacon;
+mod stolen_database;
+mod stolen_server;
