@@ -81,6 +81,11 @@ impl Home {
         Self { folder }
     }
 
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The profile called `name`; without a name the only one there is.
     pub fn profile(&self, name: Option<&str>) -> anyhow::Result<Profile> {
         let names = self.profiles();

@@ -19,6 +19,12 @@ pub fn connect_agent(path: &Path) -> io::Result<Box<dyn AgentStream>> {
     Ok(Box::new(std::fs::OpenOptions::new().read(true).write(true).open(path)?))
 }
 
+/// Has a program go on when the terminal it was started from is gone.
+pub fn apart(command: &mut std::process::Command) {
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
+}
+
 /// Replaces `path` in one step by a file that only its owner may read.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));

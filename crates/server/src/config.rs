@@ -91,6 +91,11 @@ pub enum ConfigError {
 }
 
 impl Config {
+    /// What a server at home needs: a folder, and one address for inside and outside.
+    pub fn at_home(data: PathBuf, listen: SocketAddr) -> Self {
+        Self { data, listen, address: listen.to_string(), database: Database::Sqlite }
+    }
+
     /// Reads the file.
     ///
     /// # Errors

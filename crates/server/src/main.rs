@@ -1,5 +1,6 @@
 //! The server program.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -23,8 +24,14 @@ enum Command {
     /// Run the server.
     Run {
         /// The configuration file.
-        #[arg(long, default_value = "/etc/countersign/server.toml")]
+        #[arg(long, default_value = "/etc/countersign/server.toml", conflicts_with = "data")]
         config: PathBuf,
+        /// Without a configuration file: the data folder. The database is SQLite in it.
+        #[arg(long, value_name = "FOLDER")]
+        data: Option<PathBuf>,
+        /// Without a configuration file: where to listen, and where agents and people reach it.
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443", requires = "data")]
+        listen: SocketAddr,
     },
     /// Print the description of the HTTP interface (OpenAPI).
     Openapi,
@@ -46,10 +53,13 @@ fn obey() -> anyhow::Result<()> {
             print!("{}", api::description());
             Ok(())
         }
-        Command::Run { config } => {
+        Command::Run { config, data, listen } => {
             let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
             tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-            let config = Config::read(&config)?;
+            let config = match data {
+                Some(data) => Config::at_home(data, listen),
+                None => Config::read(&config)?,
+            };
             tokio::runtime::Runtime::new().context("the runtime does not start")?.block_on(run(config))
         }
     }

@@ -37,6 +37,8 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
         let doc = ["test", "--workspace", "--locked", "--doc", "--quiet"];
         note("doc tests", step("doc tests", || shell_run(cargo(root).args(doc))));
     }
+    let programs = ["build", "--workspace", "--bins", "--locked", "--quiet"];
+    note("programs", step("programs", || shell_run(cargo(root).args(programs))));
     note("auditor", step("auditor", || auditor(root)));
     note("tests", tests(root, args.long));
     if !failed.is_empty() {

@@ -1,6 +1,7 @@
 //! `countersign init`: the first policy of an organization.
 
 mod genesis;
+mod local;
 
 use std::path::{Path, PathBuf};
 
@@ -66,11 +67,14 @@ pub struct InitArgs {
     #[arg(long, value_name = "FILE", required_unless_present = "finish")]
     setup_token: Option<PathBuf>,
     /// A beacon, and after a space its key if you know it; 4 by others than the server's operator are recommended.
-    #[arg(long = "beacon", value_name = "URL", required_unless_present = "finish")]
+    #[arg(long = "beacon", value_name = "URL", required_unless_present_any = ["finish", "local"])]
     beacons: Vec<String>,
     /// A witness, and after a space its key if you know it; 4 are recommended.
-    #[arg(long = "witness", value_name = "URL", required_unless_present = "finish")]
+    #[arg(long = "witness", value_name = "URL", required_unless_present_any = ["finish", "local"])]
     witnesses: Vec<String>,
+    /// Start a beacon and a witness on this host: enough to begin at home, and weak.
+    #[arg(long, conflicts_with_all = ["beacons", "witnesses", "finish"])]
+    local: bool,
     /// How many other people must approve a job [default: 0 for one person, else 1].
     #[arg(long)]
     approvals: Option<u8>,
@@ -117,8 +121,9 @@ fn begin(context: &Context, args: InitArgs) -> anyhow::Result<()> {
     let signer = context.signer_of(&key)?;
     let people = genesis::people(&args.people, signer.public_key())?;
     let me = genesis::me(args.me.clone(), &people, signer.public_key())?;
-    let beacons = ask_peers(context, "beacon", &args.beacons, KeyKind::Ed25519)?;
-    let witnesses = ask_peers(context, "witness", &args.witnesses, KeyKind::CosignatureV1)?;
+    let beacons = ask_peers(context, "beacon", &peers(context, "beacon", &args)?, KeyKind::Ed25519)?;
+    let witnesses =
+        ask_peers(context, "witness", &peers(context, "witness", &args)?, KeyKind::CosignatureV1)?;
     let server = Client::new(&server_url, args.pin, Some(setup_token.clone()))?;
     let title = args.name.clone().ok_or_else(|| wanted("--name"))?;
     let prepared: PreparedOrg = server.post(paths::ORGS, &PrepareOrg { name: title.clone() })?;
@@ -210,6 +215,15 @@ fn publish(context: &Context, signed: &Signed, draft: Draft) -> anyhow::Result<(
 }
 
 /// Asks each beacon or witness for its key, or holds it against the one that was given.
+/// The beacons or witnesses that were named, or one that is started here.
+fn peers(context: &Context, kind: &str, args: &InitArgs) -> anyhow::Result<Vec<String>> {
+    match (args.local, kind) {
+        (true, _) => Ok(vec![local::start(context.home.folder(), kind)?]),
+        (false, "beacon") => Ok(args.beacons.clone()),
+        (false, _) => Ok(args.witnesses.clone()),
+    }
+}
+
 fn ask_peers(context: &Context, what: &str, given: &[String], kind: KeyKind) -> anyhow::Result<Vec<Peer>> {
     let mut peers = Vec::new();
     for wish in given {
