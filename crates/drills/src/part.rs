@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use countersign_agent::os::OsConfig;
+use countersign_agent::os::linux::Roots;
 use countersign_server::config::{Config, Database};
+use countersign_trust::ids::Sha256;
 use countersign_trust::time::{Reading, Time};
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
@@ -145,8 +148,19 @@ impl Part {
 }
 
 impl Drop for Part {
+    /// Ends it and, of an agent, takes away the control groups it worked with, once nothing is in them.
     fn drop(&mut self) {
         self.stop();
+        let Ok(place) = self.folder.canonicalize() else { return };
+        if self.kind == Kind::Agent {
+            let place = Sha256::of(place.as_os_str().as_encoded_bytes()).to_string();
+            let realm = format!("countersign-{}", &place[..12]);
+            countersign_agent::os::sweep(&OsConfig::detect_for(&realm));
+            let Roots { unified, v1 } = Roots::detect();
+            for root in unified.into_iter().chain(v1.into_iter().map(|(_, root)| root)) {
+                let _left = std::fs::remove_dir(root.join(&realm));
+            }
+        }
     }
 }
 
@@ -196,21 +210,24 @@ async fn live(
         Kind::Beacon => {
             let config = countersign_beacon::config::Config::read(&file).unwrap();
             let running = countersign_beacon::serve::start(&config, now).await.unwrap();
-            let _gone = end.await;
-            running.stop().await.unwrap();
+            if end.await != Ok(End::Cut) {
+                running.stop().await.unwrap();
+            }
         }
         Kind::Witness => {
             let config = countersign_witness::config::Config::read(&file).unwrap();
             let running = countersign_witness::serve::start(&config, now).await.unwrap();
-            let _gone = end.await;
-            running.stop().await.unwrap();
+            if end.await != Ok(End::Cut) {
+                running.stop().await.unwrap();
+            }
         }
         Kind::Server => {
             let (data, address_text) = (folder.to_owned(), address.to_string());
             let config = Config { data, listen: address, address: address_text, database: Database::Sqlite };
             let running = countersign_server::start(config, now_ms).await.unwrap();
-            let _gone = end.await;
-            running.stop().await;
+            if end.await != Ok(End::Cut) {
+                running.stop().await;
+            }
         }
         Kind::Agent => agent(folder, ahead.clone(), end).await,
     }

@@ -16,14 +16,14 @@ fn one_silent_beacon_holds_up_nobody_and_two_stop_everything_until_one_is_back()
     let (first, second, third) = (world.nonce(), world.nonce(), world.nonce());
     let order = |world: &World, line: String| world.order(&world.job(&world.all(), &[&line]), &world.all());
 
-    world.beacons[0].stop();
+    world.beacons[0].kill();
     let job = order(&world, first.line());
     for machine in &world.machines {
         world.says(Verdict::Ended, &job, machine);
     }
     assert_eq!(first.lines().len(), 2);
 
-    world.beacons[1].stop();
+    world.beacons[1].kill();
     // What three beacons said before is good for three minutes. They pass, and the machines are switched on again.
     world.pass(LIFETIME);
     world.restart_agents();
