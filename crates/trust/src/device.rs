@@ -29,6 +29,8 @@ const MAX_WAITING: usize = 16;
 const MAX_REFUSALS: u64 = 30;
 /// That minute, in milliseconds.
 const REFUSAL_SPAN_MS: u64 = 60_000;
+/// Every so many challenges beacons are asked, whatever the server brings: every eighth is each 8 minutes at 180 s.
+const ASK_ANYWAY: u64 = 8;
 /// How often beacons are asked again while something waits for them, in milliseconds.
 const ASK_AGAIN_MS: u64 = 5_000;
 
@@ -126,6 +128,7 @@ pub struct Device {
     running: BTreeMap<StepKey, Running>,
     waiting: BTreeMap<Sha256, Waiting>,
     asked: Option<Reading>,
+    renewals: u64,
     connected: bool,
     disk_full: bool,
     refusals: Refusals,
@@ -168,6 +171,7 @@ impl Device {
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
             asked: None,
+            renewals: 0,
             connected: false,
             disk_full: false,
             refusals: Refusals::default(),
@@ -225,13 +229,15 @@ impl Device {
         if self.challenges.newest().is_some_and(|(_, drawn)| moment.now.since(drawn).most_ms < due) {
             return;
         }
-        let first = self.challenges.newest().is_none();
+        let unprompted = self.renewals.is_multiple_of(ASK_ANYWAY);
+        self.renewals = self.renewals.wrapping_add(1);
         self.challenges.draw(moment.random, moment.now);
         if self.connected {
             out.outputs.push(Output::LeaveChallenge(moment.random));
         }
-        // Once at the start, and whenever no server is there to bring halts, the beacons are asked themselves.
-        if first || !self.connected {
+        // A server that is there may still keep halts to itself. So the beacons are asked themselves: while something runs that
+        // a halt would stop, while no server is there, at the start, and now and then.
+        if unprompted || !self.connected || !self.running.is_empty() {
             out.outputs.push(Output::AskBeacons(moment.random));
         }
     }

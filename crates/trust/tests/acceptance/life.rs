@@ -83,13 +83,15 @@ impl Life {
         self.disk.iter().any(|bytes| accepted(&Record::decode(bytes).unwrap()))
     }
 
-    /// Lets time pass by both clocks, second by second, with a tick each.
-    pub fn pass(&mut self, seconds: u64) {
+    /// Lets time pass by both clocks, second by second, with a tick each. Returns what the device wants done on the way.
+    pub fn pass(&mut self, seconds: u64) -> Vec<Output> {
+        let mut wanted = Vec::new();
         for _ in 0..seconds {
             self.now = Reading { boot_ms: self.now.boot_ms + 1_000, wall_ms: self.now.wall_ms + 1_000 };
-            self.hear(Input::Tick);
+            wanted.extend(self.hear(Input::Tick));
         }
         self.org.time = self.org.time.plus(seconds);
+        wanted
     }
 
     /// The power is cut, and it comes up again with what is on the disk; a second later by the wall clock.

@@ -318,3 +318,20 @@ fn a_device_without_clears_says_how_many_it_lacks() {
     let lack = NotFresh { got: 0, need: 3, faults: Vec::new() };
     assert_eq!(Refusal::NotFresh(lack).to_string(), "0 of 3 Clears");
 }
+
+/// Whether beacons are asked in the next minutes of a life whose server is there and brings nothing.
+fn asks_within(life: &mut Life, minutes: u64) -> bool {
+    kinds(&life.pass(minutes * 60)).contains(&"AskBeacons".to_owned())
+}
+
+#[test]
+fn beacons_are_asked_over_the_head_of_a_server_that_is_there_and_mute() {
+    let mut life = Life::new();
+    life.hear(Input::Connected);
+    life.hear(Input::Tick);
+    assert!(!asks_within(&mut life, 4), "idle, not at each challenge");
+    assert!(asks_within(&mut life, 8), "but now and then");
+    let key = life.run(|job| job.not_after = noon_and(6 * 86_400));
+    assert!(asks_within(&mut life, 2), "at each challenge while something runs");
+    life.end(key, true);
+}
