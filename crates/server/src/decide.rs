@@ -215,8 +215,10 @@ fn job(known: Known<'_>, signed: &Signed, targets: &[DeviceId]) -> Result<Decisi
     let halted: BTreeSet<&Name> = chain.active_halts().filter_map(|halt| halt.body.scope.person()).collect();
     let under_named = signers(&named.body, Kind::Job, signed).without(&halted);
     let under_current = signers(&chain.policy().body, Kind::Job, signed).without(&halted);
-    if let Some(resume) = chain.cut_by(&signed.hash(), job.resume, &under_named)? {
-        return Err(Unfit::Cut(resume));
+    match chain.cut_by(&signed.hash(), job.resume, &under_named) {
+        Ok(None) => {}
+        Ok(Some(resume)) => return Err(Unfit::Cut(resume)),
+        Err(unknown) => return Err(Refusal::UnknownResume(unknown).into()),
     }
     for labels in labels_of(&job, devices, targets)? {
         let rules = [(&named.body, &under_named), (&chain.policy().body, &under_current)];

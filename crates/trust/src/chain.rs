@@ -411,17 +411,20 @@ impl Chain {
     }
 
     /// Which resume cuts a job off: one newer than the job knew, that does not keep it.
+    ///
+    /// # Errors
+    /// The resume that the job knew, if it is not held: then nobody can say.
     pub fn cut_by(
         &self,
         job: &Sha256,
         knew: Option<Sha256>,
         signed_by: &Signers,
-    ) -> Result<Option<Sha256>, ChainError> {
+    ) -> Result<Option<Sha256>, Sha256> {
         let known = match knew {
             None => 0,
             Some(hash) => {
                 let at = self.resumes.iter().position(|resume| resume.hash == hash);
-                at.ok_or(ChainError::UnknownPolicy(hash))? + 1
+                at.ok_or(hash)? + 1
             }
         };
         let cuts = |resume: &&Held<Resume>| {

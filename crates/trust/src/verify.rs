@@ -187,7 +187,7 @@ fn may_run(
     match chain.cut_by(hash, job.resume, &signed_by.named.clone().and(&signed_by.current)) {
         Ok(None) => Ok(()),
         Ok(Some(resume)) => Err(Refusal::Cut(resume)),
-        Err(_) => Err(job.resume.map_or(Refusal::NotEnrolled, Refusal::UnknownResume)),
+        Err(unknown) => Err(Refusal::UnknownResume(unknown)),
     }
 }
 

@@ -70,7 +70,7 @@ fn tests(root: &Path, long: bool) -> anyhow::Result<()> {
         return tests_without_nextest(root, long);
     }
     let mut command = cargo(root);
-    command.args(["nextest", "run", "--workspace", "--locked"]);
+    command.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
     if long {
         command.args(["--profile", "long"]);
     }

@@ -88,7 +88,8 @@ async fn a_job_that_has_expired_is_not_brought_any_more() {
     till.connect().await;
     until("the other ended", async || world.on(&long, &till.id()).await.verdict == "ended").await;
     assert_eq!(world.on(&short, &till.id()).await.verdict, "waiting");
-    assert_eq!(till.mind().delivered, 1);
+    // The other may be brought twice, if the machine is slow; it runs once.
+    assert_eq!(till.mind().ran.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -187,8 +187,12 @@ async fn a_halt_that_only_beacons_were_told_reaches_the_server_when_it_asks_them
     assert_eq!(world.view().await.halts, [""; 0]);
     world.server.app.peers.clears(&org.chain_now(), &Sha256([1; 32])).await;
     until("the server knows it", async || world.view().await.halts == [signed.hash().to_string()]).await;
-    let path = format!("statements/{}", signed.hash());
-    until("it is logged", async || world.get::<StatementView>(&path).await.state == "logged").await;
+    let hash = signed.hash().to_string();
+    let logged = |view: &StatementView| view.hash == hash && view.state == "logged";
+    until("it is logged", async || {
+        world.get::<Page<StatementView>>("statements").await.items.iter().any(logged)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
