@@ -1,5 +1,7 @@
 //! `countersign halt`: to every beacon and the server at once. Works without the server, from what was kept here.
 
+mod set;
+
 use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
@@ -23,6 +25,8 @@ use crate::client::{Client, filled};
 use crate::context::{Context, random};
 use crate::home::Profile;
 use crate::output::{Paint, Stop, plain, short};
+
+use set::Reach;
 
 /// Stop: at once, everywhere, without asking anybody.
 ///
@@ -170,11 +174,6 @@ fn tell_server(profile: &Profile, signed: &Signed) -> Result<StatementView, Stri
     client.post(&path, &body).map_err(|error| error.to_string())
 }
 
-/// How many of `there` beacons must have a halt where `need` make a quorum: no quorum without one of them that is honest.
-pub fn needed(there: usize, need: usize) -> usize {
-    if need <= 1 { there } else { (there + 2).saturating_sub(need) }
-}
-
 fn report(
     context: &Context,
     profile: &Profile,
@@ -184,17 +183,36 @@ fn report(
 ) -> anyhow::Result<ExitCode> {
     chain.take_halt(signed).context("this halt would not be obeyed")?;
     chain::keep(profile, &chain)?;
-    let policy = &chain.policy().body;
-    let (there, need) = (policy.beacons.keys.len(), usize::from(policy.beacons.need.get()));
-    let got =
-        told.beacons.iter().filter(|(key, said)| said.is_ok() && policy.beacons.keys.contains(key)).count();
-    let wanted = needed(there, need);
+    show_answers(context, told);
+    let have: Vec<VerifierKey> =
+        told.beacons.iter().filter(|(_, said)| said.is_ok()).map(|(key, _)| key.clone()).collect();
+    let reached = set::reach(&chain, &have);
+    let newest = reached.last().context("no policy is held")?;
     let newer = told
         .beacons
         .iter()
         .filter_map(|(_, said)| said.as_ref().ok())
         .any(|named| chain.policy_by_hash(named).is_none());
-    let set = got >= wanted && !newer;
+    let set = !newer && reached.iter().all(Reach::enough);
+    let beacons: Vec<_> = told
+        .beacons
+        .iter()
+        .map(|(key, said)| json!({"beacon": key.name(), "acknowledged": said.is_ok()}))
+        .collect();
+    let policies: Vec<_> = reached.iter().map(Reach::json).collect();
+    let answer = json!({"halt": signed.hash().to_string(), "set": set, "acknowledged": newest.got(), "needed": newest.wanted(), "of": newest.there, "policies": policies, "beacons": beacons, "server": told.server.is_ok()});
+    context.ui.answer(&answer, || {
+        let halt = format!("Halt {}", short(&signed.hash()));
+        match set {
+            true => format!("{halt} is SET: {}. {}", newest.words(), promise(&chain)),
+            false if newer => format!("{halt} is not yet certain: a beacon holds a newer policy; run `countersign status`, then halt again."),
+            false => format!("{halt} is NOT SET. {}", lacking(&reached)),
+        }
+    });
+    Ok(if set { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn show_answers(context: &Context, told: &Told) {
     for (key, said) in &told.beacons {
         let word = match said {
             Ok(_) => format!("has it ({})", context.ui.paint(Paint::Good, "verified")),
@@ -206,39 +224,24 @@ fn report(
         Ok(view) => context.ui.note(&format!("  the server says: {}", plain(&view.state))),
         Err(why) => context.ui.note(&format!("  server: HAS NOT: {}", plain(why))),
     }
-    let beacons: Vec<_> = told
-        .beacons
-        .iter()
-        .map(|(key, said)| json!({"beacon": key.name(), "acknowledged": said.is_ok()}))
-        .collect();
-    let answer = json!({"halt": signed.hash().to_string(), "set": set, "acknowledged": got, "needed": wanted, "of": there, "beacons": beacons, "server": told.server.is_ok()});
-    context.ui.answer(&answer, || {
-        let rule = if need <= 1 { "with 1 beacon needed, all must have it".to_owned() } else { format!("{there} - {need} + 2 = {wanted} must have it") };
-        match set {
-            true => format!(
-                "Halt {} is SET: {got} of {there} beacons have it ({rule}). Nothing it covers starts later than {} s from now.",
-                short(&signed.hash()),
-                policy.beacons.lifetime
-            ),
-            false if newer => format!("Halt {} is not yet certain: a beacon holds a newer policy; run `countersign status`, then halt again.", short(&signed.hash())),
-            false => format!("Halt {} is NOT SET: {got} of {there} beacons have it ({rule}). Reach the others, or their operators, and halt again.", short(&signed.hash())),
-        }
-    });
-    Ok(if set { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// What holds once a halt is set. A device may hold any policy, so the longest lifetime counts.
+fn promise(chain: &Chain) -> String {
+    let lifetime = chain.policies().iter().map(|held| held.body.beacons.lifetime).max().unwrap_or_default();
+    format!("Nothing it covers starts later than {lifetime} s from now.")
+}
 
-    #[test]
-    fn a_halt_needs_so_many_beacons_that_no_quorum_misses_it_even_if_one_lies() {
-        for (there, need, wanted) in
-            [(1, 1, 1), (3, 1, 3), (2, 2, 2), (3, 2, 3), (4, 3, 3), (4, 2, 4), (7, 5, 4)]
-        {
-            assert_eq!(needed(there, need), wanted, "{need} of {there}");
-            // A quorum of `need` then holds at least two who know, or everybody knows: one of them does not lie.
-            assert!(wanted == there || need + wanted >= there + 2);
+/// Which policies' beacons lack a halt, in words.
+fn lacking(reached: &[Reach]) -> String {
+    let newest = reached.last().map(|reach| reach.policy);
+    let mut text = String::new();
+    for reach in reached.iter().rev().filter(|reach| !reach.enough()) {
+        text.push_str(&format!("{}; missing: {}. ", reach.words(), reach.missing.join(", ")));
+        if Some(reach.policy) != newest {
+            text.push_str(&format!("A device that still holds policy {} may start work. ", reach.policy));
         }
     }
+    text.push_str("Reach the missing ones, or their operators, and halt again.");
+    text
 }
