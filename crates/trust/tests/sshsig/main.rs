@@ -7,6 +7,7 @@
 )]
 
 mod keygen;
+mod second_opinion;
 mod security_keys;
 mod software_keys;
 mod token;

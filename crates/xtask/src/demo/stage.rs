@@ -185,6 +185,20 @@ impl Person {
         }
     }
 
+    /// Starts something that shows what happens while others go on; see [`Person::finishes`].
+    pub fn begins(&self, args: &[&str]) -> anyhow::Result<Child> {
+        self.types(args);
+        self.countersign(args)
+            .spawn()
+            .with_context(|| format!("`countersign {}` did not start", args.join(" ")))
+    }
+
+    /// Waits for what was begun.
+    pub fn finishes(&self, mut begun: Child) -> anyhow::Result<()> {
+        let status = begun.wait().context("what was begun cannot be waited for")?;
+        if status.success() { Ok(()) } else { bail!("what {} began did not end well: {status}", self.name) }
+    }
+
     /// Runs it without showing it, and returns what it answers in JSON.
     pub fn asks(&self, args: &[&str]) -> anyhow::Result<Value> {
         let output = self.countersign(args).arg("--json").stderr(Stdio::piped()).output()?;

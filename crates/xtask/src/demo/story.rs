@@ -5,9 +5,10 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 /// Stores of an invented co-operative, from the north to the south, and how many registers each has.
@@ -178,8 +179,9 @@ impl Cast {
         self.anna.shows(&[&on[..], &["--script", &script, "--detach"]].concat())?;
         let job = self.newest_job()?;
         self.bo.shows(&["inbox"])?;
+        let watch = self.anna.begins(&["job", "watch", &job, "--show-output", "--for", "60s"])?;
         self.bo.shows(&["approve", "--yes", &job])?;
-        self.anna.shows(&["job", "watch", &job, "--show-output", "--for", "60s"])?;
+        self.anna.finishes(watch)?;
         act("One person at home needs no approval");
         self.mia.shows(&[
             "run",
@@ -368,7 +370,17 @@ const THIEF_WAS_HERE: &str = "/tmp/countersign-thief-was-here";
 
 fn start_agent(stage: &mut Stage, name: &str, token: &str) -> anyhow::Result<()> {
     let data = stage.folder_of(&format!("agents/{name}"))?;
-    quiet(stage.program("countersign-agent").arg("--data").arg(&data).args(["enroll", token]))?;
+    // On standard input: what stands in a command line every user of a machine can read.
+    let mut enroll = stage.program("countersign-agent");
+    enroll.arg("--data").arg(&data).args(["enroll", "-"]);
+    let mut enroll = enroll.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().context("cannot enroll")?;
+    if let Some(mut input) = enroll.stdin.take() {
+        writeln!(input, "{token}").context("cannot hand over the token")?;
+    }
+    let ended = enroll.wait()?;
+    if !ended.success() {
+        bail!("{name} was not enrolled: {ended}");
+    }
     let mut command = stage.program("countersign-agent");
     stage.start(name, command.arg("--data").arg(&data).arg("run"))
 }
