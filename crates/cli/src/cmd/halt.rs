@@ -226,10 +226,12 @@ fn show_answers(context: &Context, told: &Told) {
     }
 }
 
-/// What holds once a halt is set. A device may hold any policy, so the longest lifetime counts.
+/// What holds once a halt is set. A device may hold any policy, so the longest lifetime counts, and the weakest quorum.
 fn promise(chain: &Chain) -> String {
-    let lifetime = chain.policies().iter().map(|held| held.body.beacons.lifetime).max().unwrap_or_default();
-    format!("Nothing it covers starts later than {lifetime} s from now.")
+    let beacons = || chain.policies().iter().map(|held| &held.body.beacons);
+    let lifetime = beacons().map(|beacons| beacons.lifetime).max().unwrap_or_default();
+    let weakest = beacons().map(|beacons| beacons.need.get()).min().unwrap_or_default();
+    set::promise(usize::from(weakest), lifetime)
 }
 
 /// Which policies' beacons lack a halt, in words.

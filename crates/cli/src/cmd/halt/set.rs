@@ -34,6 +34,17 @@ pub fn needed(there: usize, need: usize) -> usize {
     if need <= 1 { there } else { (there + 2).saturating_sub(need) }
 }
 
+/// What holds once a halt is set where `need` beacons make a quorum and a challenge is good for `lifetime` seconds.
+pub fn promise(need: usize, lifetime: u64) -> String {
+    match need {
+        0 | 1 => format!(
+            "If no beacon lies, nothing it covers starts later than {lifetime} s from now; \
+             against a lying beacon this is no promise, because one Clear is enough to start."
+        ),
+        _ => format!("Nothing it covers starts later than {lifetime} s from now."),
+    }
+}
+
 impl Reach {
     fn of(policy: &Policy, acknowledged: &[VerifierKey]) -> Self {
         let keys: Vec<&VerifierKey> = policy.beacons.keys.iter().collect();
@@ -147,5 +158,11 @@ mod tests {
             reach(1, "a"),
             "1 of 4 beacons of policy 7 have it (with 1 beacon needed, all must have it)"
         );
+    }
+
+    #[test]
+    fn where_one_beacon_is_enough_to_start_nothing_is_promised_against_a_lying_one() {
+        assert!(promise(1, 180).contains("against a lying beacon this is no promise"));
+        assert_eq!(promise(2, 180), "Nothing it covers starts later than 180 s from now.");
     }
 }
