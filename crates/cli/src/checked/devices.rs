@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use anyhow::{Context as _, bail};
 use countersign_trust::chain::{Chain, Place};
 use countersign_trust::envelope::Logged;
-use countersign_trust::ids::{DeviceId, OrgId, Sha256};
-use countersign_trust::join::{
-    EnrollError, Enrolled, check_enroll, enrolled_by_join, enrolled_directly, join_leaf,
-};
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::join::{Enrolled, check_enroll, enrolled_by_join, enrolled_directly, join_leaf};
 use countersign_trust::note::Note;
-use countersign_trust::statement::enroll::{Batch, What};
+use countersign_trust::statement::enroll::{self, Batch, What};
 use countersign_wire::http::{EnrollmentEvidence, JoinEvidence, StatementView, paths};
 
 use super::log::{Leaf, SeenLog};
@@ -66,21 +65,21 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Fetches the evidence of every enrollment, checks it, and holds it against the log.
 ///
 /// # Errors
-/// An alarm when something in the log enrolls devices and the server shows no evidence for it.
+/// An alarm when something in the log enrolls devices and the server shows no evidence for it, or none at its first place.
 pub fn fetch(profile: &Profile, server: &Client, chain: &Chain, log: &SeenLog) -> anyhow::Result<Devices> {
     let org = profile.org.to_string();
     let mut attempt = 1;
     loop {
         let shown: Vec<EnrollmentEvidence> =
             server.pages(&filled(paths::ENROLLMENTS, &[("org", &org)]), usize::MAX)?;
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::new(chain, log);
         shown.iter().for_each(|evidence| gathered.add(chain, evidence));
-        for leaf in unexplained(log, &gathered, "enroll") {
+        for leaf in gathered.unexplained("enroll") {
             gathered.ask(chain, server, leaf);
         }
-        let missing = [unexplained(log, &gathered, "enroll"), unexplained(log, &gathered, "join")].concat();
+        let missing = [gathered.unexplained("enroll"), gathered.unexplained("join")].concat();
         match missing.first() {
-            None => return Ok(gathered.settle(chain.policy().place.log, log)),
+            None => return Ok(gathered.settle()),
             Some(_) if attempt < ATTEMPTS => std::thread::sleep(PAUSE),
             Some(first) => {
                 let number = count(missing.len(), "enrollment or join stands", "enrollments or joins stand");
@@ -95,26 +94,50 @@ pub fn fetch(profile: &Profile, server: &Client, chain: &Chain, log: &SeenLog) -
     }
 }
 
-/// The leaves of a kind that no evidence explains yet.
-fn unexplained<'a>(log: &'a SeenLog, gathered: &Gathered, kind: &'a str) -> Vec<&'a Leaf> {
-    let known =
-        |leaf: &&Leaf| gathered.explained.contains(&(leaf.statement.clone(), leaf.signatures.clone()));
-    log.of_kind(kind).filter(|leaf| !known(leaf)).collect()
+/// One device by its own statement.
+struct Direct {
+    device: Device,
+    body: enroll::Device,
 }
 
 /// Evidence that holds, before it is put in order.
-#[derive(Default)]
-struct Gathered {
-    direct: Vec<Device>,
+struct Gathered<'a> {
+    /// What was read of the newest log.
+    log: &'a SeenLog,
+    /// Which of the organization's logs that is.
+    newest: usize,
+    /// The first leaf of each statement and join.
+    firsts: BTreeMap<(&'a str, &'a str), &'a Leaf>,
+    direct: Vec<Direct>,
     joins: BTreeMap<Sha256, Vec<Device>>,
     batches: BTreeMap<Sha256, Batch>,
-    retired: Vec<(DeviceId, Place)>,
-    /// Statement and signatures of each leaf that evidence explains.
-    explained: BTreeSet<(String, String)>,
+    retired: Vec<(Sha256, Place, DeviceId)>,
+    /// The index of each leaf that evidence explains.
+    explained: BTreeSet<u64>,
     faults: Vec<String>,
 }
 
-impl Gathered {
+impl<'a> Gathered<'a> {
+    fn new(chain: &Chain, log: &'a SeenLog) -> Self {
+        Self {
+            log,
+            newest: chain.policy().place.log,
+            firsts: log.firsts(),
+            direct: Vec::new(),
+            joins: BTreeMap::new(),
+            batches: BTreeMap::new(),
+            retired: Vec::new(),
+            explained: BTreeSet::new(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The leaves of a kind that no evidence explains yet. One that stands there again needs none: it counts for nothing.
+    fn unexplained(&self, kind: &str) -> Vec<&'a Leaf> {
+        let open = |leaf: &&Leaf| leaf.kind == kind && !self.explained.contains(&leaf.index);
+        self.firsts.values().copied().filter(open).collect()
+    }
+
     fn add(&mut self, chain: &Chain, evidence: &EnrollmentEvidence) {
         if let Err(error) = self.try_add(chain, evidence) {
             self.faults.push(plain(&format!("{error:#}")));
@@ -127,34 +150,47 @@ impl Gathered {
         let Some(JoinEvidence { note, proof }) = &evidence.join else { return Ok(()) };
         let note: Note = note.parse()?;
         let device = enrolled_by_join(chain, &enroll, &note, &proof.parse()?)?;
-        self.explain(&chain.org(), &join_leaf(&chain.org(), &note));
+        self.explain(chain, &join_leaf(&chain.org(), &note), device.place)?;
         self.joins.entry(device.enroll).or_default().push(device);
         Ok(())
     }
 
-    fn add_statement(&mut self, chain: &Chain, enroll: &Logged) -> Result<(), EnrollError> {
+    fn add_statement(&mut self, chain: &Chain, enroll: &Logged) -> anyhow::Result<()> {
         let hash = enroll.signed.hash();
         let (body, place) = check_enroll(chain, enroll)?;
-        let leaf = enroll.signed.leaf(&chain.org()).map_err(countersign_trust::chain::ChainError::from)?;
+        self.explain(chain, &enroll.signed.leaf(&chain.org())?, place)?;
         match body.what {
             What::Batch(batch) => {
                 self.batches.insert(hash, batch);
             }
-            What::Device(_) => {
-                let device = enrolled_directly(chain, enroll)?;
-                if !self.direct.contains(&device) {
-                    self.direct.push(device);
-                }
+            What::Device(body) => {
+                self.direct.push(Direct { device: enrolled_directly(chain, enroll)?, body });
             }
-            What::Retire(retire) => self.retired.push((retire.device, place)),
+            What::Retire(retire) => self.retired.push((hash, place, retire.device)),
         }
-        self.explain(&chain.org(), &leaf);
         Ok(())
     }
 
-    fn explain(&mut self, org: &OrgId, leaf: &str) {
-        if let Some(Leaf { statement, signatures, .. }) = Leaf::read(org, 0, leaf.as_bytes()) {
-            self.explained.insert((statement, signatures));
+    /// Takes `entry` as shown at `place`, which must be the first at which it stands: whoever holds the log's key can log it
+    /// again, and what came later would count as the newer word.
+    fn explain(&mut self, chain: &Chain, entry: &str, place: Place) -> anyhow::Result<()> {
+        if place.log != self.newest {
+            // Only the newest log is read.
+            return Ok(());
+        }
+        let shown =
+            Leaf::read(&chain.org(), place.index, entry.as_bytes()).context("the evidence is of no leaf")?;
+        match self.firsts.get(&(shown.kind.as_str(), shown.statement.as_str())) {
+            Some(first) if **first == shown => {
+                self.explained.insert(shown.index);
+                Ok(())
+            }
+            Some(first) => {
+                bail!("the {} of leaf {} is shown at leaf {}", first.kind, first.index, shown.index)
+            }
+            // It came after the checkpoint that was read.
+            None if shown.index >= self.log.size => Ok(()),
+            None => bail!("a {} is shown at leaf {}, where the log has none", shown.kind, shown.index),
         }
     }
 
@@ -176,45 +212,100 @@ impl Gathered {
     }
 
     /// Puts everything in the order of the log: the first joins of a batch count, and the newest word about a device.
-    fn settle(self, newest: usize, log: &SeenLog) -> Devices {
+    fn settle(mut self) -> Devices {
         let mut devices = Devices::default();
-        let mut all = self.direct;
-        for (hash, batch) in self.batches {
-            let mut joined = self.joins.get(&hash).cloned().unwrap_or_default();
-            joined.sort_by_key(|device| device.place);
-            joined.dedup_by_key(|device| device.place);
-            let count = usize::try_from(batch.count).unwrap_or(usize::MAX);
-            for late in joined.iter().skip(count) {
-                let what = format!(
-                    "{} joined batch {} after its {count} places were taken; it counts for nothing",
-                    short(&late.device),
-                    short(&hash)
-                );
-                devices.warnings.push(what);
-            }
-            joined.truncate(count);
+        let mut all: Vec<(Device, Option<enroll::Device>)> = Vec::new();
+        for (hash, batch) in std::mem::take(&mut self.batches) {
+            let joined =
+                first_joins(&hash, &batch, self.joins.remove(&hash).unwrap_or_default(), &mut devices);
             devices.batches.insert(
                 hash,
                 BatchUse { batch, joined: joined.iter().map(|device| device.device).collect() },
             );
-            all.extend(joined);
+            all.extend(joined.into_iter().map(|device| (device, None)));
         }
+        all.extend(self.direct.drain(..).map(|Direct { device, body }| (device, Some(body))));
         // What came after the checkpoint that was read counts the next time.
-        all.retain(|device| device.place < Place { log: newest, index: log.size });
-        all.sort_by_key(|device| device.place);
-        for device in all {
-            devices.enrolled.insert(device.device, device);
-        }
-        for (device, place) in self.retired {
-            if devices.enrolled.get(&device).is_some_and(|enrolled| enrolled.place < place) {
-                devices.enrolled.remove(&device);
+        all.retain(|(device, _)| device.place < Place { log: self.newest, index: self.log.size });
+        all.sort_by_key(|(device, _)| device.place);
+        all.dedup_by_key(|(device, _)| device.place);
+        take_newest(all, &mut devices);
+        // The same statement in an older log and in the newest: the older place is its own.
+        self.retired.sort();
+        self.retired.dedup_by_key(|(statement, ..)| *statement);
+        for (_, place, device) in &self.retired {
+            if devices.enrolled.get(device).is_some_and(|enrolled| enrolled.place < *place) {
+                devices.enrolled.remove(device);
             }
         }
+        devices.warnings.extend(self.logged_again());
         devices.warnings.extend(
             self.faults
-                .into_iter()
+                .iter()
                 .map(|fault| format!("the server shows an enrollment that does not hold: {fault}")),
         );
         devices
+    }
+
+    /// What a person should know of leaves that stand in the log again.
+    fn logged_again(&self) -> Option<String> {
+        let first = |leaf: &Leaf| self.firsts.get(&(leaf.kind.as_str(), leaf.statement.as_str())).copied();
+        let mut again =
+            self.log.leaves.iter().filter(|leaf| matches!(leaf.kind.as_str(), "enroll" | "join")).filter_map(
+                |leaf| first(leaf).filter(|first| first.index < leaf.index).map(|first| (leaf, first)),
+            );
+        let (leaf, first) = again.next()?;
+        Some(format!(
+            "{} in the log again and counts for nothing; the first is the {} of leaf {} at leaf {}",
+            count(again.count() + 1, "enrollment or join stands", "enrollments or joins stand"),
+            first.kind,
+            first.index,
+            leaf.index
+        ))
+    }
+}
+
+/// The joins of a batch that count: of each device the first, and no more than its count.
+fn first_joins(hash: &Sha256, batch: &Batch, mut joined: Vec<Device>, devices: &mut Devices) -> Vec<Device> {
+    joined.sort_by_key(|device| device.place);
+    let mut seen = BTreeSet::new();
+    joined.retain(|device| seen.insert(device.device));
+    let count = usize::try_from(batch.count).unwrap_or(usize::MAX);
+    for late in joined.iter().skip(count) {
+        let what = format!(
+            "{} joined batch {} after its {count} places were taken; it counts for nothing",
+            short(&late.device),
+            short(hash)
+        );
+        devices.warnings.push(what);
+    }
+    joined.truncate(count);
+    joined
+}
+
+/// Takes enrollments in the order of the log. One by its own statement must have a higher `seq` than those before it and
+/// name the enrollment that it replaces: one that was signed long ago and logged only today replaces nothing.
+fn take_newest(all: Vec<(Device, Option<enroll::Device>)>, devices: &mut Devices) {
+    let mut highest: BTreeMap<DeviceId, u64> = BTreeMap::new();
+    for (device, body) in all {
+        let held = devices.enrolled.get(&device.device).map(|held| held.enroll);
+        if let Some(body) = body {
+            let (before, previous) = (highest.get(&device.device).copied(), body.previous);
+            if before.is_some_and(|before| body.seq <= before) || previous != held {
+                let named = |hash: Option<Sha256>| hash.map_or("none".to_owned(), |hash| short(&hash));
+                devices.warnings.push(format!(
+                    "enrollment {} of {} counts for nothing: it has seq {} and replaces {}, held is seq {} and {}",
+                    short(&device.enroll),
+                    short(&device.device),
+                    body.seq,
+                    named(previous),
+                    before.unwrap_or(0),
+                    named(held)
+                ));
+                continue;
+            }
+            highest.insert(device.device, body.seq);
+        }
+        devices.enrolled.insert(device.device, device);
     }
 }

@@ -1,5 +1,7 @@
 //! The organization's log, read leaf by leaf: it must continue what was seen before and match a witnessed checkpoint.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -103,9 +105,13 @@ impl SeenLog {
         profile.keep(LOG, serde_json::to_string(self)?.as_bytes())
     }
 
-    /// The leaves of one kind.
-    pub fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Leaf> {
-        self.leaves.iter().filter(move |leaf| leaf.kind == kind)
+    /// The first leaf of each statement, by kind and hash: its place. A leaf that comes again changes nothing.
+    pub fn firsts(&self) -> BTreeMap<(&str, &str), &Leaf> {
+        let mut firsts = BTreeMap::new();
+        for leaf in &self.leaves {
+            firsts.entry((leaf.kind.as_str(), leaf.statement.as_str())).or_insert(leaf);
+        }
+        firsts
     }
 
     /// The root of the tree as far as it was read.

@@ -7,11 +7,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use countersign_trust::chain::Chain;
+use countersign_trust::chain::{Chain, Place};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Sha256, StatementId};
 use countersign_trust::signers::signers;
-use countersign_trust::statement::job::{Job, Targets};
+use countersign_trust::statement::job::{Job, TargetLabels, Targets};
 use countersign_trust::statement::{self, Kind};
 use countersign_trust::time::Time;
 use countersign_wire::http::{JobSummary, JobView, StatementView, paths};
@@ -178,15 +178,12 @@ pub fn signed_part(envelope: &str) -> anyhow::Result<Signed> {
 fn targets(session: &Session, job: &Job, shown: &[String]) -> anyhow::Result<Vec<DeviceId>> {
     let list = match &job.targets {
         Targets::Labels(wanted) => {
-            let carries = |device: &&Device| {
-                wanted.labels.iter().all(|(key, value)| device.labels.get(key) == Some(value))
-            };
-            return Ok(session
-                .checked
-                .devices
-                .enrolled
-                .values()
-                .filter(carries)
+            // `as_of` is a size of the log that the job's author knew: that of the policy it names.
+            let named = session.checked.chain.policy_by_hash(&job.policy);
+            let log = named.map(|policy| policy.place.log).unwrap_or_default();
+            let enrolled = session.checked.devices.enrolled.values();
+            return Ok(enrolled
+                .filter(|device| is_wanted(wanted, log, device))
                 .map(|device| device.device)
                 .collect());
         }
@@ -210,6 +207,12 @@ fn targets(session: &Session, job: &Job, shown: &[String]) -> anyhow::Result<Vec
         return Err(Stop::Alarm(what).into());
     }
     Ok(ids)
+}
+
+/// Whether a job by labels, whose author knew the log numbered `log`, is for `device`: as the device itself judges.
+fn is_wanted(wanted: &TargetLabels, log: usize, device: &Device) -> bool {
+    let carries = wanted.labels.iter().all(|(key, value)| device.labels.get(key) == Some(value));
+    carries && (wanted.joins || device.place < Place { log, index: wanted.as_of })
 }
 
 /// The whole hash of the statement that `wish` begins, found among those the server lists.
@@ -296,4 +299,33 @@ fn rerun(context: &Context, args: &RerunArgs) -> anyhow::Result<ExitCode> {
         ..old.job
     };
     send(context, &session, &job, &devices, args.preview, &args.how)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use countersign_trust::join::device_key;
+
+    fn enrolled_at(place: Place) -> Device {
+        let key = device_key([7; 32]).unwrap();
+        let labels = [("kind".parse().unwrap(), "register".parse().unwrap())].into();
+        Device { device: DeviceId::of_key(key.raw()), key, labels, enroll: Sha256([1; 32]), place }
+    }
+
+    #[test]
+    fn a_job_by_labels_is_for_devices_enrolled_before_its_author_looked() {
+        let early = enrolled_at(Place { log: 1, index: 4 });
+        let late = enrolled_at(Place { log: 1, index: 5 });
+        let wanted = TargetLabels { labels: early.labels.clone(), as_of: 5, joins: false };
+        assert!(is_wanted(&wanted, 1, &early));
+        assert!(!is_wanted(&wanted, 1, &late), "at `as_of`");
+        assert!(!is_wanted(&wanted, 0, &early), "in a log that came later");
+        assert!(is_wanted(&wanted, 2, &late), "in a log before");
+        let standing = TargetLabels { joins: true, ..wanted };
+        assert!(is_wanted(&standing, 1, &late));
+        let other = BTreeMap::from([("kind".parse().unwrap(), "server".parse().unwrap())]);
+        assert!(!is_wanted(&TargetLabels { labels: other, ..standing }, 1, &late));
+    }
 }

@@ -53,7 +53,7 @@ pub struct World {
     beacon_urls: Vec<String>,
     witness_urls: Vec<String>,
     address: SocketAddr,
-    runtime: Runtime,
+    pub runtime: Runtime,
     pub folder: tempfile::TempDir,
 }
 
