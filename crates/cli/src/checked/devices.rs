@@ -309,3 +309,58 @@ fn take_newest(all: Vec<(Device, Option<enroll::Device>)>, devices: &mut Devices
         devices.enrolled.insert(device.device, device);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_trust::join::device_key;
+
+    fn device(number: u8, statement: u8, index: u64) -> Device {
+        let key = device_key([number; 32]).unwrap();
+        let (device, place) = (DeviceId::of_key(key.raw()), Place { log: 0, index });
+        Device { device, key, labels: BTreeMap::new(), enroll: Sha256([statement; 32]), place }
+    }
+
+    fn direct(statement: u8, index: u64, seq: u64, previous: Option<u8>) -> (Device, Option<enroll::Device>) {
+        let device = device(7, statement, index);
+        let body = enroll::Device {
+            key: device.key.clone(),
+            host_key: "".parse().unwrap(),
+            site: "lund".parse().unwrap(),
+            labels: BTreeMap::new(),
+            seq,
+            previous: previous.map(|byte| Sha256([byte; 32])),
+        };
+        (device, Some(body))
+    }
+
+    #[test]
+    fn a_device_takes_one_place_of_a_batch() {
+        let token = device_key([1; 32]).unwrap();
+        let (site, until) = ("lund".parse().unwrap(), countersign_trust::time::Time(0));
+        let batch = Batch { token, site, labels: BTreeMap::new(), count: 2, until };
+        let joined = vec![device(9, 1, 6), device(8, 1, 5), device(7, 1, 4), device(7, 1, 3)];
+        let mut devices = Devices::default();
+        let counted = first_joins(&Sha256([1; 32]), &batch, joined, &mut devices);
+        assert_eq!(counted, [device(7, 1, 3), device(8, 1, 5)]);
+        assert_eq!(devices.warnings.len(), 1, "the third came late");
+    }
+
+    #[test]
+    fn an_enrollment_replaces_only_the_one_it_names_and_by_a_higher_seq() {
+        let cases = [
+            ("the next", direct(3, 6, 3, Some(2)), 3),
+            ("an equal seq", direct(3, 6, 2, Some(2)), 2),
+            ("a lower seq", direct(3, 6, 1, Some(2)), 2),
+            ("replacing one from before", direct(3, 6, 3, Some(1)), 2),
+            ("replacing none", direct(3, 6, 3, None), 2),
+        ];
+        for (name, last, held) in cases {
+            let mut devices = Devices::default();
+            let id = last.0.device;
+            take_newest(vec![(device(7, 1, 4), None), direct(2, 5, 2, Some(1)), last], &mut devices);
+            assert_eq!(devices.enrolled[&id].enroll, Sha256([held; 32]), "{name}");
+            assert_eq!(devices.warnings.is_empty(), held == 3, "{name}");
+        }
+    }
+}
