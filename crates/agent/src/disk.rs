@@ -62,7 +62,7 @@ pub enum DiskError {
     #[error("the system gives no random numbers for a device key")]
     Random,
     /// The ledger is not there.
-    #[error("{0} is not there: this machine is not enrolled; run `countersign-agent enroll TOKEN`")]
+    #[error("{0} is not there: this machine is not enrolled; run `countersign-agent enroll -`")]
     NotEnrolled(PathBuf),
     /// The ledger cannot be read.
     #[error("{path}: {error}")]

@@ -2,7 +2,8 @@
 
 mod status;
 
-use std::io::{IsTerminal as _, Read as _};
+use std::fs::File;
+use std::io::{BufRead, BufReader, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -38,11 +39,16 @@ enum Command {
     Run,
     /// Makes this machine a device of an organization.
     Enroll {
-        /// One line that begins with `cst1_`.
-        #[arg(required_unless_present = "from")]
-        token: Option<Token>,
+        /// `-`: the token, one line that begins with `cst1_`, is read from standard input.
+        ///
+        /// It is a secret, and what stands in a command line every user of this machine can read: so not here.
+        #[arg(value_name = "-", value_parser = from_input, required_unless_present_any = ["token_file", "from"])]
+        input: Option<()>,
+        /// Reads the token from a file.
+        #[arg(long, value_name = "FILE", conflicts_with = "input")]
+        token_file: Option<PathBuf>,
         /// Without a token: the genesis policy, what was decided since, and the enrollment of this machine's key.
-        #[arg(long, value_name = "FILE", requires = "org", conflicts_with = "token")]
+        #[arg(long, value_name = "FILE", requires = "org", conflicts_with_all = ["input", "token_file"])]
         from: Option<PathBuf>,
         /// The organization that the file must be of.
         #[arg(long, requires = "from")]
@@ -59,14 +65,23 @@ enum Command {
     },
 }
 
+/// A token has some 200 bytes; a longer line is none.
+const MOST_IN_A_TOKEN: u64 = 4096;
+
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let config = Config::read(args.config.as_deref(), args.data)?;
     match args.command {
         Command::Run => run(&config),
-        Command::Enroll { token: Some(token), .. } => enroll_by(&config, &token),
+        Command::Enroll { input: Some(()), .. } => enroll_by(&config, &token(std::io::stdin().lock())?),
+        Command::Enroll { token_file: Some(file), .. } => {
+            let opened = File::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
+            enroll_by(&config, &token(BufReader::new(opened)).with_context(|| file.display().to_string())?)
+        }
         Command::Enroll { from: Some(file), org: Some(org), .. } => enroll_from(&config, org, &file),
-        Command::Enroll { .. } => bail!("give a token, or --from FILE with --org ORG"),
+        Command::Enroll { .. } => bail!(
+            "give `-` and the token on standard input, --token-file FILE, or --from FILE with --org ORG"
+        ),
         Command::Key => key(&config.data),
         Command::Status => {
             print!("{}", status::Status::read(&config.data)?);
@@ -90,6 +105,23 @@ async fn run(config: &Config) -> anyhow::Result<()> {
         }
     };
     countersign_agent::run(config, shutdown).await.context("the agent stopped")
+}
+
+/// Only `-`: whoever types a token learns at once not to.
+fn from_input(word: &str) -> Result<(), String> {
+    match word {
+        "-" => Ok(()),
+        _ => Err("a token in a command line can be read by every user of this machine: \
+                  give `-` and the token on standard input, or --token-file FILE"
+            .to_owned()),
+    }
+}
+
+/// The token in the first line.
+fn token(from: impl BufRead) -> anyhow::Result<Token> {
+    let mut line = String::new();
+    from.take(MOST_IN_A_TOKEN).read_line(&mut line).context("cannot read the token")?;
+    Ok(line.parse()?)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -152,8 +184,39 @@ fn halt(data: &Path, file: &Path) -> anyhow::Result<()> {
 
 fn read(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
-    let opened = std::fs::File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+    let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
     let read = opened.take(MOST_IN_A_LETTER).read_to_string(&mut text);
     read.with_context(|| format!("cannot read {}", file.display()))?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn enroll(words: &[&str]) -> Result<Args, clap::Error> {
+        Args::try_parse_from([&["countersign-agent", "enroll"], words].concat())
+    }
+
+    #[test]
+    fn a_token_is_taken_from_standard_input_or_a_file_and_never_from_the_command_line() {
+        for words in [&["-"][..], &["--token-file", "token"]] {
+            assert!(enroll(words).is_ok(), "{words:?}");
+        }
+        for words in [&[][..], &["cst1_AAAA"], &["-", "--token-file", "token"], &["-", "--from", "file"]] {
+            assert!(enroll(words).is_err(), "{words:?}");
+        }
+        let refused = enroll(&["cst1_AAAA"]).err().unwrap().to_string();
+        assert!(refused.contains("can be read by every user of this machine"), "{refused}");
+    }
+
+    #[test]
+    fn the_first_line_is_the_token() {
+        let (org, batch) = (OrgId([1; 32]), countersign_trust::ids::Sha256([2; 32]));
+        let made = Token { org, server: "127.0.0.1:1".to_owned(), pin: None, batch, seed: [4; 32] };
+        assert_eq!(token(format!("{made}\r\nmore\n").as_bytes()).unwrap(), made);
+        assert_eq!(token(made.to_string().as_bytes()).unwrap(), made);
+        assert!(token(&b""[..]).unwrap_err().to_string().contains("begins with `cst1_`"));
+        assert!(token(&b"\xff\n"[..]).unwrap_err().to_string().contains("cannot read the token"));
+    }
 }

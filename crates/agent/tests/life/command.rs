@@ -55,6 +55,6 @@ async fn a_machine_that_is_not_enrolled_says_what_to_do() {
         let output = world.program(&[command]).output().unwrap();
         assert!(!output.status.success());
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(said.contains("run `countersign-agent enroll TOKEN`"), "{said}");
+        assert!(said.contains("run `countersign-agent enroll -`"), "{said}");
     }
 }

@@ -30,7 +30,8 @@ pub enum EnrollCommand {
 #[command(after_long_help = "\
 Example:
   countersign enroll token --site lund --label kind=register --count 12 --until 2h > token
-  countersign-agent enroll \"$(cat token)\"      # on each of them")]
+  countersign-agent enroll --token-file token      # on each of them
+  countersign enroll token --site lund | ssh register-7 countersign-agent enroll -")]
 pub struct TokenArgs {
     /// Where they stand.
     #[arg(long, value_parser = name)]
