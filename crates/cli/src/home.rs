@@ -117,8 +117,8 @@ impl Home {
         names
     }
 
-    /// Writes a new profile; one of the same name must be for the same organization.
-    pub fn add(&self, profile: Profile) -> anyhow::Result<Profile> {
+    /// Where a new profile will stand; one of the same name must be for the same organization. [`Home::add`] writes it.
+    pub fn place(&self, profile: Profile) -> anyhow::Result<Profile> {
         let folder = self.folder.join("orgs").join(&profile.name);
         if let Ok(there) = Profile::read(folder.clone(), profile.name.clone())
             && there.org != profile.org
@@ -129,7 +129,18 @@ impl Home {
             );
             return Err(Stop::Usage(what).into());
         }
-        let profile = Profile { folder, ..profile };
+        if !folder.join("profile.toml").exists() {
+            // A login that failed may have been of another organization.
+            for left in ["chain", "log.json"] {
+                remove(&folder.join(left))?;
+            }
+        }
+        Ok(Profile { folder, ..profile })
+    }
+
+    /// Writes a new profile; one of the same name must be for the same organization.
+    pub fn add(&self, profile: Profile) -> anyhow::Result<Profile> {
+        let profile = if profile.folder.as_os_str().is_empty() { self.place(profile)? } else { profile };
         profile.write()?;
         Ok(profile)
     }
@@ -151,6 +162,16 @@ impl Home {
 
     fn draft_path(&self, genesis: &Sha256) -> PathBuf {
         self.folder.join("drafts").join(format!("{genesis}.toml"))
+    }
+}
+
+/// Removes a file, if it is there.
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -270,6 +291,22 @@ mod tests {
         home.add(profile("home", 1)).unwrap();
         assert!(home.add(profile("home", 1)).is_ok());
         assert!(home.add(profile("home", 2)).unwrap_err().to_string().contains("choose another name"));
+    }
+
+    #[test]
+    fn a_profile_that_only_has_a_place_is_none_and_what_it_left_behind_is_not_taken_for_anothers() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().to_path_buf());
+        let placed = home.place(profile("home", 1)).unwrap();
+        placed.keep("chain", b"of organization 1").unwrap();
+        assert_eq!(home.profiles(), Vec::<String>::new());
+        let other = home.place(profile("home", 2)).unwrap();
+        assert_eq!(other.kept("chain"), None);
+        other.keep("chain", b"of organization 2").unwrap();
+        home.add(other).unwrap();
+        assert_eq!(home.profile(None).unwrap().org, OrgId([2; 32]));
+        let again = home.place(profile("home", 2)).unwrap();
+        assert_eq!(again.kept("chain").as_deref(), Some("of organization 2"));
     }
 
     #[test]

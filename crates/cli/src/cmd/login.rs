@@ -56,8 +56,10 @@ pub fn run(context: &Context, args: LoginArgs) -> anyhow::Result<()> {
     let title = context.profile.clone().unwrap_or_else(|| "default".to_owned());
     let profile =
         Profile::new(title, args.server, pin, args.org, args.me, kept(&key), token.trim().to_owned());
+    let profile = context.home.place(profile)?;
+    let checked = Checked::fetch(&profile, &profile.client()?)
+        .context("no profile was kept, because this could not be verified")?;
     let profile = context.home.add(profile)?;
-    let checked = Checked::fetch(&profile, &profile.client()?)?;
     checked.warn(&context.ui);
     let policy = &checked.chain.policy().body;
     match public_key_of_mine(
