@@ -160,6 +160,11 @@ impl Home {
         Ok(toml::from_str(&text)?)
     }
 
+    /// Forgets the draft of this genesis policy: it holds the server's setup token.
+    pub fn remove_draft(&self, genesis: &Sha256) -> anyhow::Result<()> {
+        remove(&self.draft_path(genesis))
+    }
+
     fn draft_path(&self, genesis: &Sha256) -> PathBuf {
         self.folder.join("drafts").join(format!("{genesis}.toml"))
     }
@@ -307,6 +312,22 @@ mod tests {
         assert_eq!(home.profile(None).unwrap().org, OrgId([2; 32]));
         let again = home.place(profile("home", 2)).unwrap();
         assert_eq!(again.kept("chain").as_deref(), Some("of organization 2"));
+    }
+
+    #[test]
+    fn a_draft_is_gone_once_it_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::at(folder.path().to_path_buf());
+        let genesis = Sha256([7; 32]);
+        let [profile, server, pin, draft, token, setup_token, me, key] =
+            ["home", "https://a:1", "", "d", "t", "secret", "anna", "id.pub"].map(str::to_owned);
+        home.add_draft(&genesis, &Draft { profile, server, pin, draft, token, setup_token, me, key })
+            .unwrap();
+        assert_eq!(home.draft(&genesis).unwrap().setup_token, "secret");
+        home.remove_draft(&genesis).unwrap();
+        assert!(home.draft(&genesis).unwrap_err().to_string().contains("was not begun here"));
+        home.remove_draft(&genesis).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path().join("drafts")).unwrap().count(), 0);
     }
 
     #[test]

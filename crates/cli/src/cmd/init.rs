@@ -199,6 +199,8 @@ fn publish(context: &Context, signed: &Signed, draft: Draft) -> anyhow::Result<(
     let (me, key) = (draft.me.parse()?, draft.key.clone());
     let profile = Profile::new(draft.profile.clone(), draft.server, Some(pin), org, me, key, draft.token);
     let profile = context.home.add(profile)?;
+    // Only after the profile is kept: until then the draft holds the one copy of the API token.
+    context.home.remove_draft(&signed.hash())?;
     let checked = Checked::fetch(&profile, &profile.client()?)
         .context("the organization has begun, but cannot be verified yet")?;
     checked.warn(&context.ui);

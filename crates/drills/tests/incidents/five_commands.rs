@@ -96,4 +96,6 @@ fn five_commands_take_one_person_from_installed_programs_to_a_job_that_ran() {
     let expected = String::from_utf8_lossy(&uname.stdout).trim().to_owned();
     assert!(said.contains(&expected), "`{expected}` is not in\n{said}");
     assert!(said.contains("1 ended well") && said.contains("(verified"), "{said}");
+    let drafts = home.0.path().join(".config/countersign/drafts");
+    assert_eq!(fs::read_dir(drafts).unwrap().count(), 0, "a draft with the setup token was left");
 }
