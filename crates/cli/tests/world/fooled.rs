@@ -1,0 +1,29 @@
+//! A server in the wrong hands that answers with what was never asked for, signed or approved: nobody is fooled.
+
+use crate::world::World;
+
+/// A job that anna asks for and nobody approves; its hash.
+fn asked(world: &World, program: &[&str]) -> String {
+    let start = ["run", "--all", "--why", "look", "--detach", "--yes", "--"];
+    let asked = world.command("anna").args(start).args(program).output().unwrap();
+    String::from_utf8(asked.stdout).unwrap().trim().to_owned()
+}
+
+#[test]
+fn a_short_hash_is_not_made_longer_by_the_server_alone() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let job = asked(&world, &["/bin/true"]);
+    let cancel = ["job", "cancel", &job[..12], "--reason", "wrong script"];
+    let said = world.anna(&cancel);
+    assert!(said.err.contains(&format!("The job is {job}")), "{}", said.err);
+    assert!(said.well().contains("is SET"));
+    world.stop_server();
+    world.tamper("UPDATE statement SET hash = substr(hash, 1, 12) || printf('%052d', 0) WHERE kind = 'job'");
+    world.start_server();
+    let said = world.anna(&cancel);
+    assert!(!said.out.contains("SET") && !said.err.contains("Halting"), "{}\n{}", said.out, said.err);
+    let alarm = said.fails(5);
+    assert!(alarm.contains("ALARM") && alarm.contains(&job), "{alarm}");
+}
