@@ -26,7 +26,7 @@ pub fn script(world: &World, memory: Memory, last: &str) -> Script {
     world.script(&[
         "trap '' TERM HUP INT",
         &format!("{wipe} setsid sh -c 'trap \"\" TERM HUP INT; setsid sh -c \"{HEART}\" &'"),
-        "while [ ! -s heart ]; do sleep 0.01; done",
+        "while [ ! -s heart ] || [ ! -s pid ]; do sleep 0.01; done",
         last,
     ])
 }

@@ -12,6 +12,9 @@ use countersign_agent::run::script::start;
 use crate::stubborn::{self, Memory, Stubborn};
 use crate::world::{Way, World, outcome};
 
+/// A second is promised; a test says that it does not take a minute, on a machine that may be busy.
+const PATIENCE_MS: u64 = 10_000;
+
 crate::in_every_way! {
     a_stubborn_program_is_gone_after_the_timeout
     a_stubborn_program_is_gone_a_second_after_the_kill
@@ -29,7 +32,7 @@ async fn a_stubborn_program_is_gone_after_the_timeout(way: Way) {
     let stubborn = Stubborn::born(&world).await;
     let outcome = outcome(running).await;
     assert_eq!(outcome.ending.how, How::TimedOut);
-    assert!((1000..2000).contains(&outcome.ending.duration_ms), "{:?}", outcome.ending);
+    assert!((1000..PATIENCE_MS).contains(&outcome.ending.duration_ms), "{:?}", outcome.ending);
     assert!(stubborn.is_dead().await);
 }
 
@@ -41,7 +44,7 @@ async fn a_stubborn_program_is_gone_a_second_after_the_kill(way: Way) {
     running.kill.kill("halted by ann");
     running.kill.clone().kill("too late");
     assert_eq!(outcome(running).await.ending.how, How::Killed("halted by ann".to_owned()));
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_millis(PATIENCE_MS), "{:?}", asked.elapsed());
     assert!(stubborn.is_dead().await);
 }
 
@@ -116,7 +119,7 @@ async fn a_stubborn_program_left_by_a_dead_agent_is_swept(way: Way) {
     assert!(stubborn.is_alive());
     let asked = Instant::now();
     assert_eq!(os::sweep(&world.config), ["run-1"]);
-    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_millis(PATIENCE_MS), "{:?}", asked.elapsed());
     stubborn.dies().await;
     assert_eq!(os::sweep(&world.config), [""; 0]);
 }
