@@ -1,15 +1,19 @@
 //! `countersign job show` and `output`.
 
+use countersign_trust::chain::Place;
+use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::receipt::{Receipt, Verdict};
+use countersign_trust::statement::policy::Policy;
 use countersign_wire::http::{JobDevice, JobView, paths};
 use serde_json::{Value, json};
 
 use super::{ReadJob, find};
 use crate::approval::{approval, signed_by};
+use crate::checked::Device;
 use crate::cmd::run::{describe, site};
 use crate::context::{Context, Session};
-use crate::output::{Paint, Stop, indent, plain, plain_lines, short, table};
+use crate::output::{Paint, Stop, count, indent, plain, plain_lines, short, table};
 use crate::receipts::{Outcome, outcome, verified};
 
 /// One job: its text, who signed, and what each device says.
@@ -19,19 +23,27 @@ pub fn show(context: &Context, wish: &str) -> anyhow::Result<()> {
     let view: JobView = session.server.get(&session.path(paths::JOB, &[("hash", &hash)]))?;
     let read = ReadJob::read(&session, view.statement)?;
     let rows: Vec<Row> = read.targets.iter().map(|id| Row::of(&session, &read, id, &view.devices)).collect();
-    let devices = read.devices(&session).unwrap_or_default();
+    let devices = read.enrolled(&session);
+    let unknown = read.unknown(&session);
     let chain = &session.checked.chain;
     let people = signed_by(chain, &read.signed);
     let standing = approval(chain, &read.job, &people, &devices);
     let signed: Vec<&str> = people.people().map(|name| name.as_str()).collect();
-    let logged = logged(&session, &read);
+    let logged = read.governing(&session).map(|(_, place)| place.index);
     let answer = json!({
         "job": read.hash.to_string(), "text": read.signed.statement(), "signed_by": signed, "missing": standing.missing,
-        "logged": logged, "the_server_says": read.view.state,
+        "logged": logged, "the_server_says": read.view.state, "not_enrolled": unknown,
         "devices": rows.iter().map(Row::json).collect::<Vec<_>>(),
     });
     context.ui.answer(&answer, || {
         let mut text = describe(&session, &read.job, &read.hash, &devices, &people);
+        if !unknown.is_empty() {
+            let targets = count(unknown.len(), "target is", "targets are");
+            let which = unknown.join(", ");
+            text.push_str(&indent(&format!(
+                "\n{targets} not enrolled by anything that was verified here: {which}"
+            )));
+        }
         text.push_str(&format!("\nSigned by {} (verified)\n", signed.join(", ")));
         text.push_str(&indent(
             &standing.missing.iter().map(|what| format!("missing: {what}")).collect::<Vec<_>>().join("\n"),
@@ -51,11 +63,25 @@ pub fn show(context: &Context, wish: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The job's leaf, if its proof holds.
-fn logged(session: &Session, read: &ReadJob) -> Option<u64> {
-    let logged = countersign_trust::envelope::Logged::from_text(&read.view.envelope).ok()?;
-    let leaf = logged.signed.leaf(&session.checked.chain.org()).ok()?;
-    session.checked.chain.governing(&leaf, &logged.proof).ok().map(|(_, place, _)| place.index)
+impl ReadJob {
+    /// The policy in force where it stands in the log, and that place, if the proof of its leaf holds.
+    pub fn governing<'a>(&self, session: &'a Session) -> Option<(&'a Policy, Place)> {
+        let chain = &session.checked.chain;
+        let logged = Logged::from_text(&self.view.envelope).ok()?;
+        let leaf = logged.signed.leaf(&chain.org()).ok()?;
+        chain.governing(&leaf, &logged.proof).ok().map(|(policy, place, _)| (&policy.body, place))
+    }
+
+    /// Those of its targets that a verified enrollment explains.
+    pub fn enrolled<'a>(&self, session: &'a Session) -> Vec<&'a Device> {
+        self.targets.iter().filter_map(|id| session.checked.devices.enrolled.get(id)).collect()
+    }
+
+    /// The others: they were let go, or nothing verified here speaks of them.
+    fn unknown(&self, session: &Session) -> Vec<String> {
+        let enrolled = &session.checked.devices.enrolled;
+        self.targets.iter().filter(|id| !enrolled.contains_key(id)).map(ToString::to_string).collect()
+    }
 }
 
 /// What became of a job on one device.
