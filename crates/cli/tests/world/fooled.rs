@@ -27,3 +27,27 @@ fn a_short_hash_is_not_made_longer_by_the_server_alone() {
     let alarm = said.fails(5);
     assert!(alarm.contains("ALARM") && alarm.contains(&job), "{alarm}");
 }
+
+#[test]
+fn the_job_to_compare_with_is_one_that_was_approved() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let approved = world.job(&["/bin/true"]);
+    world.until("the job stands in the log", |world| {
+        world.anna(&["job", "show", &approved, "--json"]).json()["logged"].is_u64()
+    });
+    let forged = asked(&world, &["/bin/false", "encrypt"]);
+    world.stop_server();
+    world.tamper(
+        "UPDATE statement SET missing = '', leaf = 99, proof = (SELECT proof FROM statement WHERE kind = 'enroll') WHERE kind = 'job' AND missing <> ''",
+    );
+    world.start_server();
+    let list = world.anna(&["job", "list", "--json"]).json();
+    let shown = list["the_server_says"].as_array().unwrap();
+    assert!(shown.iter().any(|job| job["hash"] == forged.as_str() && job["state"] == "logged"), "{list}");
+    let next = asked(&world, &["/bin/false", "encrypt"]);
+    let said = world.bo(&["approve", &next, "--look"]);
+    let compared = format!("Difference to the last job that verifies, {}", &approved[..12]);
+    assert!(said.err.contains(&compared), "{}\n{}", said.out, said.err);
+}

@@ -1,12 +1,16 @@
 //! What an approver should see of a statement before signing it.
 
+use countersign_trust::chain::Place;
 use countersign_trust::envelope::Signed;
+use countersign_trust::ids::Sha256;
+use countersign_trust::signers::signers;
 use countersign_trust::statement::enroll::{Enroll, What};
 use countersign_trust::statement::halt::Halt;
 use countersign_trust::statement::job::{Job, Targets};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::statement::resume::Resume;
 use countersign_trust::statement::{self, Kind};
+use countersign_trust::verify::rules_met;
 use countersign_wire::http::{JobSummary, StatementView, paths};
 
 use crate::approval::{approval, signed_by};
@@ -93,23 +97,29 @@ fn doubts(context: &Context, session: &Session, job: &Job) -> Vec<String> {
     found
 }
 
-/// The newest other job that the server lists and that verifies.
-fn last_job(
-    session: &Session,
-    other_than: &Signed,
-) -> anyhow::Result<Option<(countersign_trust::ids::Sha256, Job)>> {
+/// Of the jobs that the server lists, the one that stands last in the log, other than this one. It was approved: the proof of its
+/// leaf holds, and the policy in force there finds enough signatures for every target that is still enrolled.
+fn last_job(session: &Session, other_than: &Signed) -> anyhow::Result<Option<(Sha256, Job)>> {
     let listed: Vec<JobSummary> = session.server.pages(&session.path(paths::JOBS, &[]), 50)?;
-    let mut listed: Vec<JobSummary> = listed
-        .into_iter()
-        .filter(|job| job.state == "logged" && job.hash != other_than.hash().to_string())
-        .collect();
-    listed.sort_by_key(|job| std::cmp::Reverse(job.received));
-    for summary in listed {
-        if let Ok(read) = session.statement(&summary.hash).and_then(|view| ReadJob::read(session, view)) {
-            return Ok(Some((read.hash, read.job)));
-        }
-    }
-    Ok(None)
+    let this = other_than.hash();
+    let approved = |summary: JobSummary| {
+        let view = session.statement(&summary.hash).ok()?;
+        let read = ReadJob::read(session, view).ok().filter(|read| read.hash != this)?;
+        approved_at(session, &read).map(|place| (place, read))
+    };
+    // The server's word saves questions only: by a lie it can hide a job, as by not listing it, but not pass one off as approved.
+    let logged = listed.into_iter().filter(|job| job.state == "logged");
+    let last = logged.filter_map(approved).max_by_key(|(place, _)| *place);
+    Ok(last.map(|(_, read)| (read.hash, read.job)))
+}
+
+/// Where a job stands in the log, if it was approved there for every target that is still enrolled, and there is one.
+fn approved_at(session: &Session, read: &ReadJob) -> Option<Place> {
+    let (policy, place) = read.governing(session)?;
+    let by = signers(policy, Kind::Job, &read.signed);
+    let devices = read.enrolled(session);
+    let met = devices.iter().all(|device| rules_met(policy, &device.labels, &read.job, &by).is_ok());
+    (met && !devices.is_empty()).then_some(place)
 }
 
 /// A job's text without what differs between any two.
