@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use countersign_trust::statement::policy::{Person, Policy, Quorum, Rule};
+use countersign_trust::statement::policy::{Person, PersonKey, Policy, Quorum, Rule};
 use similar::{ChangeTag, TextDiff};
 
 use crate::output::plain;
@@ -37,7 +37,11 @@ pub fn policies(old: &Policy, new: &Policy) -> Vec<String> {
     for role in old.roles.keys().chain(new.roles.keys()).collect::<BTreeSet<_>>() {
         let none = BTreeSet::new();
         let (before, after) = (old.roles.get(role).unwrap_or(&none), new.roles.get(role).unwrap_or(&none));
-        sets(&format!("role {role}"), before, after, &mut found);
+        match (old.roles.contains_key(role), new.roles.contains_key(role)) {
+            (false, _) => found.push(format!("role {role} is new: {}", join(after))),
+            (_, false) => found.push(format!("role {role} is REMOVED, it was {}", join(before))),
+            _ => sets(&format!("role {role}"), before, after, &mut found),
+        }
     }
     rules(&old.rules, &new.rules, &mut found);
     let quorums = [
@@ -52,6 +56,9 @@ pub fn policies(old: &Policy, new: &Policy) -> Vec<String> {
     sets("roles that may halt", &old.halt.roles, &new.halt.roles, &mut found);
     keyed("machine that may halt", &old.halt.machines, &new.halt.machines, &mut found);
     changed("the log's key", &old.log.key, &new.log.key, &mut found);
+    changed("leaves that count of the log it replaced", &old.log.old_size, &new.log.old_size, &mut found);
+    let root = |policy: &Policy| policy.log.old_root.map_or("none".to_owned(), |root| root.to_string());
+    changed("root of the log it replaced", &root(old), &root(new), &mut found);
     changed("witnesses needed", &old.witnesses.need, &new.witnesses.need, &mut found);
     sets("witnesses", &old.witnesses.keys, &new.witnesses.keys, &mut found);
     changed("beacons needed", &old.beacons.need, &new.beacons.need, &mut found);
@@ -94,15 +101,23 @@ pub fn policies(old: &Policy, new: &Policy) -> Vec<String> {
 
 fn people<N: Ord + Display>(old: &BTreeMap<N, Person>, new: &BTreeMap<N, Person>, found: &mut Vec<String>) {
     for (name, person) in new {
-        let keys =
-            |person: &Person| person.keys.iter().map(|held| held.key.fingerprint()).collect::<BTreeSet<_>>();
+        let keys = |person: &Person| person.keys.iter().map(key).collect::<BTreeSet<_>>();
         match old.get(name) {
             None => found.push(format!("{name} is new, with {}", join(&keys(person)))),
+            Some(before) if before != person && keys(before) == keys(person) => {
+                found.push(format!("keys of {name}: the same, in another order or number"));
+            }
             Some(before) => sets(&format!("keys of {name}"), &keys(before), &keys(person), found),
         }
     }
     let gone = old.keys().filter(|name| !new.contains_key(name));
     found.extend(gone.map(|name| format!("{name} is REMOVED: what only {name} signed ends")));
+}
+
+/// A person's key in words: its kind and origin too, for they decide what counts as its signature.
+fn key(held: &PersonKey) -> String {
+    let origin = if held.same_origin { ", a passkey of the server's own origin" } else { "" };
+    format!("{} ({}{origin})", held.key.fingerprint(), held.key.algorithm())
 }
 
 fn rules(old: &[Rule], new: &[Rule], found: &mut Vec<String>) {
@@ -196,12 +211,185 @@ fn keyed<K: Ord + Display, V: PartialEq + Display>(
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+    use std::num::NonZeroU8;
+    use std::str::FromStr;
+
+    use countersign_trust::ids::Sha256;
+    use countersign_trust::key::{Algorithm, PublicKey};
+    use countersign_trust::note::{KeyKind, NoteSigner, VerifierKey};
+    use countersign_trust::sshsig::SshSigner;
+    use countersign_trust::statement::policy::{
+        Addresses, Beacons, Halters, Hours, Limits, Log, Passkeys, Property, Quorums, Recovery, Vendor,
+        Witnesses,
+    };
+
     use super::*;
 
     #[test]
     fn only_lines_that_differ_are_shown_and_nothing_hides_in_them() {
         assert_eq!(lines("a\nb\nc\n", "a\nx\u{202e}\nc\n"), "- b\n+ x\\u{202e}\n");
         assert_eq!(lines("a\n", "a\n"), "");
+    }
+
+    fn public(seed: u8) -> PublicKey {
+        SshSigner::from_seed(&[seed; 32]).unwrap().public_key().clone()
+    }
+
+    fn verifier(seed: u8) -> VerifierKey {
+        NoteSigner::new("log.example", KeyKind::Ed25519, &[seed; 32]).unwrap().verifier().clone()
+    }
+
+    fn set<T: FromStr<Err: Debug> + Ord>(word: &str) -> BTreeSet<T> {
+        [word.parse().unwrap()].into()
+    }
+
+    fn need(number: u8) -> NonZeroU8 {
+        NonZeroU8::new(number).unwrap()
+    }
+
+    fn policy() -> Policy {
+        let quorum = || Quorum { role: "owner".parse().unwrap(), need: need(2) };
+        let held = PersonKey { key: public(1), same_origin: false };
+        let rule = Rule {
+            kinds: set("script"),
+            labels: BTreeMap::new(),
+            requesters: set("owner"),
+            approvers: set("owner"),
+            approvals: 1,
+            properties: BTreeSet::new(),
+            hours: Vec::new(),
+            waves: 0,
+        };
+        Policy {
+            org: None,
+            number: 1,
+            previous: BTreeSet::new(),
+            name: "Stores".parse().unwrap(),
+            people: [("anna".parse().unwrap(), Person { keys: vec![held] })].into(),
+            roles: [("owner".parse().unwrap(), set("anna"))].into(),
+            rules: vec![rule],
+            quorums: Quorums { policy: quorum(), enroll: quorum(), resume: quorum(), promote: quorum() },
+            halt: Halters { roles: set("owner"), machines: [("server".parse().unwrap(), public(2))].into() },
+            log: Log { key: verifier(1), old_size: 0, old_root: None },
+            witnesses: Witnesses { need: need(2), keys: [verifier(2)].into() },
+            beacons: Beacons { need: need(2), lifetime: 180, keys: [verifier(3)].into() },
+            vendor: Vendor { need: 0, keys: BTreeSet::new() },
+            passkeys: Passkeys { rp_id: None, origins: BTreeSet::new() },
+            limits: Limits { life: 60, concurrent: need(2), output: 1, auto_waves_max: 1 },
+            guarded: BTreeSet::new(),
+            addresses: Addresses {
+                servers: [("a.example:1".parse().unwrap(), None)].into(),
+                beacons: BTreeMap::new(),
+                witnesses: BTreeMap::new(),
+            },
+            recovery: Recovery { need: 0, keys: BTreeSet::new() },
+        }
+    }
+
+    /// `org`, `number` and `previous` differ between any two policies and are shown apart.
+    #[test]
+    fn whatever_a_policy_changes_has_a_line() {
+        type Case = (&'static str, fn(&mut Policy));
+        fn held(policy: &mut Policy) -> &mut Vec<PersonKey> {
+            &mut policy.people.values_mut().next().unwrap().keys
+        }
+        let cases: [Case; 52] = [
+            ("name", |p| p.name = "Other".parse().unwrap()),
+            ("people: one more", |p| {
+                p.people.insert("bo".parse().unwrap(), Person { keys: Vec::new() });
+            }),
+            ("people: one gone", |p| p.people.clear()),
+            ("people: another key", |p| held(p)[0].key = public(9)),
+            ("people: the same key twice", |p| {
+                let twice = held(p)[0].clone();
+                held(p).push(twice);
+            }),
+            ("people: same_origin", |p| held(p)[0].same_origin = true),
+            ("roles: an empty one", |p| {
+                p.roles.insert("idle".parse().unwrap(), BTreeSet::new());
+            }),
+            ("roles: nobody in it", |p| drop(p.roles.insert("owner".parse().unwrap(), BTreeSet::new()))),
+            ("roles: gone", |p| p.roles.clear()),
+            ("rules: none", |p| p.rules.clear()),
+            ("rules: kinds", |p| p.rules[0].kinds.clear()),
+            ("rules: labels", |p| drop(p.rules[0].labels.insert("a".parse().unwrap(), "b".parse().unwrap()))),
+            ("rules: requesters", |p| p.rules[0].requesters.clear()),
+            ("rules: approvers", |p| p.rules[0].approvers.clear()),
+            ("rules: approvals", |p| p.rules[0].approvals = 0),
+            ("rules: properties", |p| p.rules[0].properties = [Property::Presence].into()),
+            ("rules: hours", |p| p.rules[0].hours.push(Hours { from: 0, until: 1 })),
+            ("rules: waves", |p| p.rules[0].waves = 1),
+            ("quorums.policy.role", |p| p.quorums.policy.role = "idle".parse().unwrap()),
+            ("quorums.policy.need", |p| p.quorums.policy.need = need(1)),
+            ("quorums.enroll.role", |p| p.quorums.enroll.role = "idle".parse().unwrap()),
+            ("quorums.enroll.need", |p| p.quorums.enroll.need = need(1)),
+            ("quorums.resume.role", |p| p.quorums.resume.role = "idle".parse().unwrap()),
+            ("quorums.resume.need", |p| p.quorums.resume.need = need(1)),
+            ("quorums.promote.role", |p| p.quorums.promote.role = "idle".parse().unwrap()),
+            ("quorums.promote.need", |p| p.quorums.promote.need = need(1)),
+            ("halt.roles", |p| p.halt.roles.clear()),
+            ("halt.machines: gone", |p| p.halt.machines.clear()),
+            ("halt.machines: another key", |p| {
+                p.halt.machines.values_mut().for_each(|key| *key = public(9));
+            }),
+            ("log.key", |p| p.log.key = verifier(9)),
+            ("log.old_size", |p| p.log.old_size = 5),
+            ("log.old_root", |p| p.log.old_root = Some(Sha256([1; 32]))),
+            ("witnesses.need", |p| p.witnesses.need = need(1)),
+            ("witnesses.keys", |p| p.witnesses.keys.clear()),
+            ("beacons.need", |p| p.beacons.need = need(1)),
+            ("beacons.lifetime", |p| p.beacons.lifetime = 3_600),
+            ("beacons.keys", |p| p.beacons.keys.clear()),
+            ("vendor.need", |p| p.vendor.need = 1),
+            ("vendor.keys", |p| p.vendor.keys = [public(9)].into()),
+            ("passkeys.rp_id", |p| p.passkeys.rp_id = Some("a.example".parse().unwrap())),
+            ("passkeys.origins", |p| p.passkeys.origins = set("https://a.example")),
+            ("limits.life", |p| p.limits.life = 61),
+            ("limits.concurrent", |p| p.limits.concurrent = need(3)),
+            ("limits.output", |p| p.limits.output = 2),
+            ("limits.auto_waves_max", |p| p.limits.auto_waves_max = 2),
+            ("guarded", |p| p.guarded = set("antivirus")),
+            ("addresses.servers: gone", |p| p.addresses.servers.clear()),
+            ("addresses.servers: pin", |p| {
+                p.addresses.servers.values_mut().for_each(|pin| *pin = Some(Sha256([1; 32])));
+            }),
+            ("addresses.beacons", |p| {
+                p.addresses.beacons.insert("b1".parse().unwrap(), "https://b.example".parse().unwrap());
+            }),
+            ("addresses.witnesses", |p| {
+                p.addresses.witnesses.insert("w1".parse().unwrap(), "https://w.example".parse().unwrap());
+            }),
+            ("recovery.need", |p| p.recovery.need = 1),
+            ("recovery.keys", |p| p.recovery.keys = [public(9)].into()),
+        ];
+        assert_eq!(policies(&policy(), &policy()), Vec::<String>::new());
+        for (what, bend) in cases {
+            let mut bent = policy();
+            bend(&mut bent);
+            assert_ne!(bent, policy(), "{what}: bends nothing");
+            assert!(!policies(&policy(), &bent).is_empty(), "{what}: no line");
+        }
+    }
+
+    #[test]
+    fn the_same_numbers_as_another_kind_of_key_have_a_line() {
+        let mut point = [4; 65];
+        // Source: SEC 2, "Recommended Elliptic Curve Domain Parameters", 2.4.2: the base point of P-256.
+        point.copy_from_slice(&hex("046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296\
+             4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5"));
+        let passkey = PublicKey::passkey(&point, "a.example").unwrap();
+        let token = PublicKey::from_blob(Algorithm::SkEcdsaP256, passkey.blob()).unwrap();
+        let with = |key: PublicKey| {
+            let keys = vec![PersonKey { key, same_origin: false }];
+            Policy { people: [("anna".parse().unwrap(), Person { keys })].into(), ..policy() }
+        };
+        let said = policies(&with(token), &with(passkey)).join("\n");
+        assert!(said.contains("keys of anna: added") && said.contains("keys of anna: REMOVED"), "{said}");
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
     }
 
     #[test]
