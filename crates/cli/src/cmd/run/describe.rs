@@ -2,7 +2,7 @@
 
 use countersign_trust::ids::{Name, Sha256};
 use countersign_trust::signers::Signers;
-use countersign_trust::statement::job::{Job, Run, Step, Targets};
+use countersign_trust::statement::job::{Job, OnHalt, Run, Script, Step, Targets};
 
 use crate::approval::approval;
 use crate::checked::Device;
@@ -23,6 +23,12 @@ pub fn describe(
     text.push_str(&indent(&steps(job)));
     let life = job.not_after.0.saturating_sub(job.not_before.0);
     text.push_str(&indent(&format!("from {} for {}", time(job.not_before.0), span(life))));
+    if job.on_halt == OnHalt::Finish {
+        text.push_str(&indent("LOOK: a halt will NOT stop it once started (on_halt: finish)"));
+    }
+    if job.repeat > 0 {
+        text.push_str(&indent(&format!("again every {}", span(job.repeat))));
+    }
     match &job.targets {
         Targets::List(list) => text.push_str(&indent(&format!(
             "on exactly {}, verified enrollments:",
@@ -80,13 +86,29 @@ fn steps(job: &Job) -> String {
         let with =
             if environment.is_empty() { String::new() } else { format!(", with {}", environment.join(" ")) };
         lines.push(format!(
-            "{what}\nas {} in {}{with}; killed after {}",
+            "{what}\nas {} in {}{with}; killed after {}\n{}",
             script.user,
             script.folder,
-            span(script.timeout)
+            span(script.timeout),
+            limits(script)
         ));
     }
     plain_lines(&lines.join("\nthen, if that ended well:\n"))
+}
+
+/// What a step may use; 0 means no limit, but for output.
+fn limits(script: &Script) -> String {
+    let most = |what: &str, number: u64, unit: &str| match number {
+        0 => format!("{what} without limit"),
+        _ => format!("{what} at most {number}{unit}"),
+    };
+    format!(
+        "keeps {} bytes of output; {}, {}, {}",
+        script.output,
+        most("memory", script.memory, " MiB"),
+        most("processes", script.processes, ""),
+        most("processor", script.processor, "%")
+    )
 }
 
 fn quoted(word: &str) -> String {
