@@ -70,7 +70,7 @@ pub enum JobCommand {
 pub struct RerunArgs {
     /// Which.
     job: String,
-    /// Only on devices where it did not end well.
+    /// Only on devices that signed that it failed or that they refused it.
     #[arg(long)]
     failed: bool,
     /// Why [default: as before].
@@ -266,17 +266,22 @@ fn rerun(context: &Context, args: &RerunArgs) -> anyhow::Result<ExitCode> {
     if args.failed {
         let view: JobView =
             session.server.get(&session.path(paths::JOB, &[("hash", &old.hash.to_string())]))?;
-        let well = |id: &DeviceId| {
-            view.devices
-                .iter()
-                .filter(|told| told.device == id.to_string())
-                .filter_map(|told| told.receipt.as_deref())
-                .any(|note| {
-                    verified(&session.checked, id, &old.hash, note)
-                        .is_ok_and(|receipt| outcome(&receipt, old.job.steps.len()) == Outcome::Well)
-                })
+        let told = |id: &DeviceId| {
+            let shown = view.devices.iter().filter(|told| told.device == id.to_string());
+            let notes = shown.filter_map(|told| told.receipt.as_deref());
+            let receipts = notes.filter_map(|note| verified(&session.checked, id, &old.hash, note).ok());
+            receipts.map(|receipt| outcome(&receipt, old.job.steps.len())).max_by_key(|how| (*how == Outcome::Well, *how))
         };
-        devices.retain(|device| !well(&device.device));
+        let silent = |device: &&Device| matches!(told(&device.device), None | Some(Outcome::Open));
+        let silent: Vec<&Device> = devices.extract_if(.., |device| silent(device)).collect();
+        if !silent.is_empty() {
+            let which: Vec<String> = silent.iter().map(|device| short(&device.device)).collect();
+            context.ui.note(&format!(
+                "Left out, for no receipt that verifies says how it ended there; it may still run: {}",
+                which.join(", ")
+            ));
+        }
+        devices.retain(|device| told(&device.device) != Some(Outcome::Well));
     }
     if devices.is_empty() {
         return Err(Stop::Usage("there is no device left to run it on".to_owned()).into());
