@@ -270,7 +270,9 @@ fn rerun(context: &Context, args: &RerunArgs) -> anyhow::Result<ExitCode> {
             let shown = view.devices.iter().filter(|told| told.device == id.to_string());
             let notes = shown.filter_map(|told| told.receipt.as_deref());
             let receipts = notes.filter_map(|note| verified(&session.checked, id, &old.hash, note).ok());
-            receipts.map(|receipt| outcome(&receipt, old.job.steps.len())).max_by_key(|how| (*how == Outcome::Well, *how))
+            receipts
+                .map(|receipt| outcome(&receipt, old.job.steps.len()))
+                .max_by_key(|how| (*how == Outcome::Well, *how))
         };
         let silent = |device: &&Device| matches!(told(&device.device), None | Some(Outcome::Open));
         let silent: Vec<&Device> = devices.extract_if(.., |device| silent(device)).collect();
