@@ -22,7 +22,7 @@ use serde_json::json;
 use crate::args::name;
 use crate::checked::chain;
 use crate::client::{Client, filled};
-use crate::context::{Context, Session, random};
+use crate::context::{Context, random};
 use crate::home::Profile;
 use crate::output::{Paint, Stop, plain, short};
 
@@ -75,20 +75,10 @@ pub fn cancel(context: &Context, wish: &str, reason: &str) -> anyhow::Result<Exi
     let profile = context.profile()?;
     let job = match wish.parse() {
         Ok(hash) => hash,
-        Err(_) => named(&context.open()?, wish)?,
+        Err(_) => crate::cmd::job::ReadJob::fetch(&context.open()?, wish)?.hash,
     };
     context.ui.note(&format!("The job is {job}"));
     call(context, &profile, Scope::Job(job), reason)
-}
-
-/// The job whose hash begins with `wish`. The server's word is not enough: it could name a hash of nothing, or of another job.
-fn named(session: &Session, wish: &str) -> anyhow::Result<Sha256> {
-    let job = crate::cmd::job::ReadJob::fetch(session, wish)?.hash;
-    if job.to_string().starts_with(wish.strip_prefix("job-").unwrap_or(wish)) {
-        Ok(job)
-    } else {
-        Err(Stop::Alarm(format!("the server shows the job {job} under the name {}", plain(wish))).into())
-    }
 }
 
 fn call(context: &Context, profile: &Profile, scope: Scope, reason: &str) -> anyhow::Result<ExitCode> {

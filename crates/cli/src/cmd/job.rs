@@ -14,7 +14,7 @@ use countersign_trust::signers::signers;
 use countersign_trust::statement::job::{Job, TargetLabels, Targets};
 use countersign_trust::statement::{self, Kind};
 use countersign_trust::time::Time;
-use countersign_wire::http::{JobSummary, JobView, StatementView, paths};
+use countersign_wire::http::{JobDevice, JobSummary, JobView, StatementView, paths};
 use serde_json::json;
 
 use crate::checked::Device;
@@ -119,9 +119,20 @@ pub struct ReadJob {
 impl ReadJob {
     /// Fetches the job that `wish` names and checks it.
     pub fn fetch(session: &Session, wish: &str) -> anyhow::Result<Self> {
+        Ok(Self::fetch_with_devices(session, wish)?.0)
+    }
+
+    /// As [`ReadJob::fetch`], with what the server says of the job's devices.
+    pub fn fetch_with_devices(session: &Session, wish: &str) -> anyhow::Result<(Self, Vec<JobDevice>)> {
         let hash = find(session, wish)?;
         let view: JobView = session.server.get(&session.path(paths::JOB, &[("hash", &hash)]))?;
-        Self::read(session, view.statement)
+        let read = Self::read(session, view.statement)?;
+        // Another genuine job is not the one that was asked for.
+        if !read.hash.to_string().starts_with(wish.strip_prefix("job-").unwrap_or(wish)) {
+            let what = format!("the server shows the job {} under the name {}", read.hash, plain(wish));
+            return Err(Stop::Alarm(what).into());
+        }
+        Ok((read, view.devices))
     }
 
     /// Checks a statement that the server showed as a job.

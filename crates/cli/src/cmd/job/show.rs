@@ -8,7 +8,7 @@ use countersign_trust::statement::policy::Policy;
 use countersign_wire::http::{JobDevice, JobView, paths};
 use serde_json::{Value, json};
 
-use super::{ReadJob, find};
+use super::ReadJob;
 use crate::approval::{approval, signed_by};
 use crate::checked::Device;
 use crate::cmd::run::{describe, site};
@@ -19,10 +19,8 @@ use crate::receipts::{Outcome, outcome, verified};
 /// One job: its text, who signed, and what each device says.
 pub fn show(context: &Context, wish: &str) -> anyhow::Result<()> {
     let session = context.open()?;
-    let hash = find(&session, wish)?;
-    let view: JobView = session.server.get(&session.path(paths::JOB, &[("hash", &hash)]))?;
-    let read = ReadJob::read(&session, view.statement)?;
-    let rows: Vec<Row> = read.targets.iter().map(|id| Row::of(&session, &read, id, &view.devices)).collect();
+    let (read, said) = ReadJob::fetch_with_devices(&session, wish)?;
+    let rows: Vec<Row> = read.targets.iter().map(|id| Row::of(&session, &read, id, &said)).collect();
     let devices = read.enrolled(&session);
     let unknown = read.unknown(&session);
     let chain = &session.checked.chain;
