@@ -54,6 +54,28 @@ fn targets_that_were_swapped_are_not_signed() {
 }
 
 #[test]
+fn a_script_that_was_changed_in_the_database_is_named_by_job_show_and_not_signed() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let words = ["run", "--all", "--why", "look", "--detach", "--yes", "--", "/bin/true"];
+    let asked = world.command("anna").args(words).output().unwrap();
+    let job = String::from_utf8(asked.stdout).unwrap().trim().to_owned();
+    world.stop_server();
+    world.tamper(
+        "UPDATE statement SET envelope = replace(envelope, '/bin/true', '/bin/evil') WHERE kind = 'job'",
+    );
+    world.start_server();
+    for words in [&["job", "show", &job][..], &["approve", &job]] {
+        let alarm = world.bo(words).fails(5);
+        assert!(
+            alarm.contains("the server shows") && alarm.contains(&format!("under the name {job}")),
+            "{alarm}"
+        );
+    }
+}
+
+#[test]
 fn a_halt_that_the_server_hides_is_heard_from_the_beacons() {
     let mut world = World::of_two();
     world.bo(&["halt", "--reason", "stop"]).well();
