@@ -1,6 +1,7 @@
 //! What runs: started as the statement says, its output carried to the server, its end to the device.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use countersign_trust::device::{Ending, Input};
 use countersign_trust::ids::Sha256;
@@ -94,29 +95,63 @@ fn translate(script: &job::Script, output: u64) -> Script {
     }
 }
 
-/// Carries a run's events until its end. While no server is there, its output is counted and hashed, not shown.
+/// Carries a run's events until its end, and what the server has not had of its output for as long as it takes.
 async fn carry(
     key: StepKey,
     mut running: Running,
     link: watch::Receiver<Option<Sender>>,
     to: mpsc::Sender<Heard>,
 ) {
+    let mut output = Output { link, pieces: Vec::new(), sent: 0 };
     let mut offset = 0;
     while let Some(event) = running.events.recv().await {
         match event {
             Event::Output { stream, bytes } => {
                 let piece = piece(key, offset, stream, bytes);
                 offset += u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX);
-                let sender = link.borrow().clone();
-                let Some(sender) = sender else { continue };
-                if !sender.send_output(piece).await {
-                    tracing::debug!(job.hash = %key.job, "output was dropped: the server is slow");
-                }
+                output.pieces.push(piece);
+                output.send().await;
             }
             Event::Ended(ending) => {
                 // Nobody listens any more: then the ledger will say `interrupted`.
                 let _ = to.send(Heard::Input(Input::Ended(key, ended(ending)))).await;
             }
+        }
+    }
+    output.send_the_rest().await;
+}
+
+/// The output of a run, as much as its step keeps, until a server has had it.
+struct Output {
+    link: watch::Receiver<Option<Sender>>,
+    pieces: Vec<StepOutput>,
+    sent: usize,
+}
+
+/// How long a slow server is left alone before it is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+impl Output {
+    /// Sends what has not been sent. A new connection gets all of it: what the last one took may not have arrived.
+    async fn send(&mut self) {
+        if self.link.has_changed().unwrap_or(false) {
+            self.sent = 0;
+        }
+        let Some(sender) = self.link.borrow_and_update().clone() else { return };
+        while let Some(piece) = self.pieces.get(self.sent) {
+            if !sender.send_output(piece.clone()).await {
+                return;
+            }
+            self.sent += 1;
+        }
+    }
+
+    /// Waits for a server that takes what is left.
+    async fn send_the_rest(mut self) {
+        self.send().await;
+        while self.sent < self.pieces.len() && self.link.has_changed().is_ok() {
+            tokio::time::sleep(AGAIN).await;
+            self.send().await;
         }
     }
 }

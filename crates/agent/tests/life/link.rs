@@ -132,3 +132,31 @@ async fn receipts_that_nobody_acknowledged_are_sent_again() {
     assert_eq!([server.receipt().await, server.receipt().await], told);
     agent.stop().await;
 }
+
+#[tokio::test]
+async fn output_written_while_no_server_is_there_comes_when_one_is() {
+    let world = World::new().await;
+    let agent = world.start();
+    let mut server = world.server.accept().await;
+    let (go, done) = (world.path("go"), world.path("done"));
+    let wait = format!("while [ ! -e {} ]; do sleep 0.01; done", go.display());
+    let job = world.job(&["echo early", &wait, "echo late", &format!("touch {}", done.display())]);
+    let challenge = server.challenge().await;
+    server.deliver(&world.delivery(&job, challenge)).await;
+    let output = |what: &from_agent::What| match what {
+        from_agent::What::Output(output) => Some(output.clone()),
+        _ => None,
+    };
+    assert_eq!(server.first(output).await.bytes, b"early\n");
+
+    drop(server);
+    std::fs::write(&go, "").unwrap();
+    until("the script is through", || done.exists().then_some(())).await;
+    let mut server = world.server.accept().await;
+    let pieces = [server.first(output).await, server.first(output).await];
+    assert_eq!(
+        pieces.map(|piece| (piece.offset, piece.bytes)),
+        [(0, b"early\n".to_vec()), (6, b"late\n".to_vec())]
+    );
+    agent.stop().await;
+}
