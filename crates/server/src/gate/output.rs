@@ -53,6 +53,10 @@ impl Outputs {
         let (id, device) = (org.id.to_string(), connection.device.to_string());
         let kept = self.kept(app, &id, &device, job, piece.step).await?;
         let most = { org.chain().policy().body.limits.output };
+        if piece.offset < kept {
+            // An agent sends a run's output again on a new connection; this much has been kept.
+            return Ok(());
+        }
         let after = kept.saturating_add(u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX));
         if after > most || piece.bytes.is_empty() {
             return Ok(());
