@@ -1,5 +1,6 @@
 //! `cargo xtask demo`: a fleet on this machine, a server in the wrong hands, and what the devices say.
 
+mod receipts;
 mod stage;
 mod story;
 

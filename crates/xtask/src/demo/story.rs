@@ -1,9 +1,9 @@
 //! The story, act by act. Whatever it shows a program said; it prints no result of its own.
 
+use super::receipts;
 use super::stage::{Person, Stage, free_port, quiet};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -214,8 +214,9 @@ impl Cast {
         thief.arg("--loot").arg(&loot).arg("--receipts").arg(&receipts);
         thief.args(["--listen", &self.server.to_string(), "--seconds", "600"]);
         stage.start("thief", &mut thief)?;
+        let keys = receipts::device_keys(stage)?;
         stage.wait_for("answers of twelve registers and the machine at home to the thief", 60, || {
-            let answers = refusals(&receipts).unwrap_or_default();
+            let answers = receipts::refusals(&receipts, &keys).unwrap_or_default();
             Ok((answers.values().sum::<usize>() >= (REGISTERS + 1) * ATTEMPTS).then_some(()))
         })?;
         stage.kill("thief")?;
@@ -223,7 +224,7 @@ impl Cast {
         println!(
             "\nWhat twelve registers and the machine at home said, each word from a receipt that the machine signed:"
         );
-        for (sentence, times) in refusals(&receipts)? {
+        for (sentence, times) in receipts::refusals(&receipts, &keys)? {
             println!("  {times:>3} x refused: {sentence}");
         }
         if Path::new(THIEF_WAS_HERE).exists() {
@@ -383,20 +384,6 @@ fn start_agent(stage: &mut Stage, name: &str, token: &str) -> anyhow::Result<()>
     }
     let mut command = stage.program("countersign-agent");
     stage.start(name, command.arg("--data").arg(&data).arg("run"))
-}
-
-/// What the receipts in a folder say of refusals, and how often.
-fn refusals(folder: &Path) -> anyhow::Result<BTreeMap<String, usize>> {
-    let mut sentences = BTreeMap::new();
-    for file in fs::read_dir(folder)? {
-        let text = fs::read_to_string(file?.path())?;
-        let line =
-            |key: &str| text.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_default().to_owned();
-        if line("verdict ") == "refused" {
-            *sentences.entry(line("because ")).or_default() += 1;
-        }
-    }
-    Ok(sentences)
 }
 
 fn connected(status: &Value) -> Option<u64> {
