@@ -198,14 +198,14 @@ impl Device {
     /// # Errors
     /// A record it made itself cannot be taken in: a bug, and nothing of the input has had an effect.
     pub fn handle(&mut self, input: Input, moment: Moment) -> Result<Vec<Output>, LedgerError> {
-        let mut out = Outbox::default();
+        let mut out = Vec::new();
         self.renew_challenge(moment, &mut out);
         match input {
             Input::Started => self.close_interrupted(moment.now, &mut out)?,
             Input::Connected => {
                 self.connected = true;
-                out.outputs.extend(self.challenge().map(Output::LeaveChallenge));
-                out.outputs.extend(self.ledger.spool().cloned().map(Output::SendReceipt));
+                out.extend(self.challenge().map(Output::LeaveChallenge));
+                out.extend(self.ledger.spool().cloned().map(Output::SendReceipt));
             }
             Input::Disconnected => self.connected = false,
             Input::Tick => {}
@@ -219,11 +219,11 @@ impl Device {
         self.tell_untold_refusals(moment.now, &mut out)?;
         self.give_up_waiting(moment.now, &mut out)?;
         self.ask_if_waiting(moment.now, &mut out);
-        Ok(out.outputs)
+        Ok(out)
     }
 
     /// Draws a challenge each third of the lifetime.
-    fn renew_challenge(&mut self, moment: Moment, out: &mut Outbox) {
+    fn renew_challenge(&mut self, moment: Moment, out: &mut Vec<Output>) {
         let Some(chain) = self.ledger.chain() else { return };
         let due = lifetime_ms(chain) / 3;
         if self.challenges.newest().is_some_and(|(_, drawn)| moment.now.since(drawn).most_ms < due) {
@@ -233,16 +233,21 @@ impl Device {
         self.renewals = self.renewals.wrapping_add(1);
         self.challenges.draw(moment.random, moment.now);
         if self.connected {
-            out.outputs.push(Output::LeaveChallenge(moment.random));
+            out.push(Output::LeaveChallenge(moment.random));
         }
         // A server that is there may still keep halts to itself. So the beacons are asked themselves: while something runs that
         // a halt would stop, while no server is there, at the start, and now and then.
         if unprompted || !self.connected || !self.running.is_empty() {
-            out.outputs.push(Output::AskBeacons(moment.random));
+            out.push(Output::AskBeacons(moment.random));
         }
     }
 
-    fn delivered(&mut self, delivery: Delivery, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+    fn delivered(
+        &mut self,
+        delivery: Delivery,
+        now: Reading,
+        out: &mut Vec<Output>,
+    ) -> Result<(), LedgerError> {
         self.take_news(&delivery.news, out)?;
         // Brought again it waits no longer than it would have, but with what was brought last.
         let since = self.waiting.remove(&delivery.job.signed.hash()).map_or(now, |waiting| waiting.since);
@@ -253,7 +258,7 @@ impl Device {
     }
 
     /// Judges a delivery: runs it, refuses it, or lets it wait if nothing but Clears is missing.
-    fn consider(&mut self, brought: Waiting, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+    fn consider(&mut self, brought: Waiting, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
         let (job, target) = (&brought.delivery.job, brought.delivery.target.as_ref());
         let hash = job.signed.hash();
         match judge(&self.facts(now), job, target) {
@@ -271,7 +276,7 @@ impl Device {
         job: VerifiedJob,
         delivery: Delivery,
         now: Reading,
-        out: &mut Outbox,
+        out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         let key = job.key();
         let said = Said { verdict: Verdict::Accepted, ..Said::of(Some(key.job)) }.at(key);
@@ -279,8 +284,8 @@ impl Device {
         let (state, not_after) = (StepState::Started, job.job().not_after);
         let record = Record::Step { key, state, not_after, receipt: Some(receipt.clone()) };
         self.persist(alloc::vec![record], out)?;
-        out.outputs.push(Output::SendReceipt(receipt));
-        out.outputs.push(Output::Run(Box::new(job.clone())));
+        out.push(Output::SendReceipt(receipt));
+        out.push(Output::Run(Box::new(job.clone())));
         self.running.insert(key, Running { job, delivery, killed: false });
         Ok(())
     }
@@ -290,7 +295,7 @@ impl Device {
         job: Option<Sha256>,
         refusal: &Refusal,
         now: Reading,
-        out: &mut Outbox,
+        out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         if self.me().is_none() {
             // Nobody to sign a receipt as.
@@ -309,7 +314,7 @@ impl Device {
     }
 
     /// At the end of a minute with too many refusals, one receipt stands for all that had none; with a full spool later.
-    fn tell_untold_refusals(&mut self, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+    fn tell_untold_refusals(&mut self, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
         let goes_on = self.refusals.since.is_none_or(|since| now.since(since).most_ms < REFUSAL_SPAN_MS);
         if goes_on || self.ledger.spooled() >= MAX_SPOOL {
             return Ok(());
@@ -325,7 +330,7 @@ impl Device {
         }
     }
 
-    fn take_news(&mut self, news: &[News], out: &mut Outbox) -> Result<(), LedgerError> {
+    fn take_news(&mut self, news: &[News], out: &mut Vec<Output>) -> Result<(), LedgerError> {
         let Some(chain) = self.ledger.chain().filter(|_| !news.is_empty()) else { return Ok(()) };
         let mut chain = chain.clone();
         // What is not taken is not kept either: the next delivery brings it again if it was good.
@@ -338,7 +343,7 @@ impl Device {
         &mut self,
         answers: &[AnsweredClear],
         now: Reading,
-        out: &mut Outbox,
+        out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         self.take_clears(answers, now, out)?;
         if self.freshness.is_err() {
@@ -355,7 +360,7 @@ impl Device {
         &mut self,
         answers: &[AnsweredClear],
         now: Reading,
-        out: &mut Outbox,
+        out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         let Some(chain) = self.ledger.chain() else { return Ok(()) };
         let fresh = check_clears(chain, &self.challenges, answers, now);
@@ -385,7 +390,7 @@ impl Device {
         key: StepKey,
         ending: &Ending,
         now: Reading,
-        out: &mut Outbox,
+        out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         let Some(Running { job, delivery, .. }) = self.running.remove(&key) else { return Ok(()) };
         let state = if ending.well { StepState::EndedWell } else { StepState::Failed };
@@ -396,7 +401,7 @@ impl Device {
     }
 
     /// A step found started at boot never runs again.
-    fn close_interrupted(&mut self, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+    fn close_interrupted(&mut self, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
         for (key, not_after) in self.ledger.started() {
             let said = Said { verdict: Verdict::Interrupted, ..Said::of(Some(key.job)) }.at(key);
             self.close(key, StepState::Failed, not_after, said, now, out)?;
@@ -411,16 +416,16 @@ impl Device {
         not_after: Time,
         said: Said<'_>,
         now: Reading,
-        out: &mut Outbox,
+        out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         let receipt = self.sign(said, now)?;
         let record = Record::Step { key, state, not_after, receipt: Some(receipt.clone()) };
         self.persist(alloc::vec![record], out)?;
-        out.outputs.push(Output::SendReceipt(receipt));
+        out.push(Output::SendReceipt(receipt));
         Ok(())
     }
 
-    fn acknowledged(&mut self, shown: &Acknowledged, out: &mut Outbox) -> Result<(), LedgerError> {
+    fn acknowledged(&mut self, shown: &Acknowledged, out: &mut Vec<Output>) -> Result<(), LedgerError> {
         let (Some(chain), Some(note)) = (self.ledger.chain(), self.ledger.receipt(shown.number)) else {
             return Ok(());
         };
@@ -435,7 +440,7 @@ impl Device {
         if oldest { self.persist(alloc::vec![Record::Acknowledged(*number)], out) } else { Ok(()) }
     }
 
-    fn stop_what_may_not_go_on(&mut self, now: Reading, out: &mut Outbox) {
+    fn stop_what_may_not_go_on(&mut self, now: Reading, out: &mut Vec<Output>) {
         // Clears need not be fresh to say that a job's end has come.
         let clock = self.clock.as_ref().map_or(self.freshness.as_ref(), Ok);
         let facts = Facts {
@@ -449,13 +454,13 @@ impl Device {
             let Err(refusal) = may_go_on(&facts, &running.job) else { continue };
             if !running.killed && running.job.job().on_halt == OnHalt::Kill {
                 running.killed = true;
-                out.outputs.push(Output::Kill(*key, refusal));
+                out.push(Output::Kill(*key, refusal));
             }
         }
     }
 
     /// What waited for a lifetime without enough Clears is refused, so that somebody hears of it.
-    fn give_up_waiting(&mut self, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+    fn give_up_waiting(&mut self, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
         let Some(lifetime) = self.ledger.chain().map(lifetime_ms) else { return Ok(()) };
         let aged = |waiting: &Waiting| now.since(waiting.since).most_ms >= lifetime;
         let given_up: Vec<Sha256> =
@@ -477,13 +482,13 @@ impl Device {
         }
     }
 
-    fn ask_if_waiting(&mut self, now: Reading, out: &mut Outbox) {
+    fn ask_if_waiting(&mut self, now: Reading, out: &mut Vec<Output>) {
         let asked_lately = self.asked.is_some_and(|asked| now.since(asked).most_ms < ASK_AGAIN_MS);
         if self.waiting.is_empty() || asked_lately {
             return;
         }
         self.asked = Some(now);
-        out.outputs.extend(self.challenge().map(Output::AskBeacons));
+        out.extend(self.challenge().map(Output::AskBeacons));
     }
 
     fn facts(&self, now: Reading) -> Facts<'_> {
@@ -501,10 +506,10 @@ impl Device {
         self.ledger.enrolled().filter(|enrolled| enrolled.key == *self.signer.verifier())
     }
 
-    fn say(&mut self, said: Said<'_>, now: Reading, out: &mut Outbox) -> Result<(), LedgerError> {
+    fn say(&mut self, said: Said<'_>, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
         let receipt = self.sign(said, now)?;
         self.persist(alloc::vec![Record::Receipt(receipt.clone())], out)?;
-        out.outputs.push(Output::SendReceipt(receipt));
+        out.push(Output::SendReceipt(receipt));
         Ok(())
     }
 
@@ -541,12 +546,12 @@ impl Device {
     }
 
     /// Takes records in and has them written down.
-    fn persist(&mut self, records: Vec<Record>, out: &mut Outbox) -> Result<(), LedgerError> {
+    fn persist(&mut self, records: Vec<Record>, out: &mut Vec<Output>) -> Result<(), LedgerError> {
         for record in &records {
             self.ledger.apply(record)?;
         }
         if !records.is_empty() {
-            out.outputs.push(Output::Persist(records));
+            out.push(Output::Persist(records));
         }
         Ok(())
     }
@@ -556,11 +561,6 @@ impl Device {
 fn no_clears(ledger: &Ledger) -> NotFresh {
     let need = ledger.chain().map_or(1, |chain| usize::from(chain.policy().body.beacons.need.get()));
     NotFresh { got: 0, need, faults: Vec::new() }
-}
-
-#[derive(Default)]
-struct Outbox {
-    outputs: Vec<Output>,
 }
 
 /// What a receipt is to say, besides what is the same for all.
