@@ -146,7 +146,7 @@ impl Organization {
     pub fn take(&mut self, news: &News) -> Result<Taken, TakeError> {
         match news {
             News::Halt(signed) => self.take_halt(signed),
-            News::Policy(_) | News::Resume(_) => Ok(news.offer(&mut self.chain)?),
+            News::Policy(_) | News::Resume(_) | News::Enroll(_) => Ok(news.offer(&mut self.chain)?),
         }
     }
 

@@ -320,7 +320,8 @@ fn take(kept: &mut Kept, text: &str) -> String {
     let hash = news.hash();
     match kept.organization.take(&news) {
         Ok(Taken::Known) => format!("known {hash}\n"),
-        Ok(Taken::New) => {
+        Ok(Taken::Lifted) => format!("lifted {hash}\n"),
+        Ok(Taken::New | Taken::Waits) => {
             kept.unwritten.push_back(news.to_string());
             format!("taken {hash}\n")
         }

@@ -11,6 +11,7 @@ use countersign_trust::ids::{DeviceId, Name, Sha256};
 use countersign_trust::join::Labels;
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::signers::{Signers, signers};
+use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::{Enroll, What};
 use countersign_trust::statement::job::{Job, JobError, TargetLabels, Targets};
 use countersign_trust::statement::policy::{Policy, Quorum};
@@ -137,6 +138,7 @@ pub fn decide(
         Kind::Resume => resume(known.chain, signed),
         Kind::Enroll => enroll(known, signed),
         Kind::Job => job(known, signed, targets),
+        Kind::Advance => advance(known, signed),
         Kind::Halt => Ok(Decision::Enough),
     }
 }
@@ -188,6 +190,13 @@ fn enroll(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
         What::Batch(_) | What::Retire(_) => {}
     }
     Ok(quorum(known.chain, Kind::Enroll, signed, |policy| &policy.quorums.enroll))
+}
+
+fn advance(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
+    let advance: Advance = read(signed)?;
+    same_org(known.chain, &advance.org.to_string())?;
+    known.chain.policy_by_hash(&advance.policy).ok_or(Unfit::NoSuchPolicy(advance.policy))?;
+    Ok(quorum(known.chain, Kind::Advance, signed, |policy| &policy.quorums.promote))
 }
 
 fn quorum(chain: &Chain, kind: Kind, signed: &Signed, of: fn(&Policy) -> &Quorum) -> Decision {

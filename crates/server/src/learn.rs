@@ -52,10 +52,13 @@ async fn take(app: &Arc<App>, org: &Arc<Org>, url: &str, news: &News) {
         let chain = org.chain();
         let hash = news.hash();
         let resumed = chain.resumes().iter().any(|resume| resume.hash == hash);
-        chain.halt(&hash).is_some() || chain.policy_by_hash(&hash).is_some() || resumed
+        let waits = chain.waiting().iter().any(|policy| policy.hash == hash);
+        chain.halt(&hash).is_some() || chain.policy_by_hash(&hash).is_some() || resumed || waits
     };
     match news {
         _ if known => {}
+        // No beacon keeps enrollments.
+        News::Enroll(_) => {}
         News::Halt(signed) => {
             if let Err(error) = intake::take(app, org, signed, Vec::new()).await {
                 tracing::warn!(beacon.url = url, why = %error, "halt of a beacon not taken");

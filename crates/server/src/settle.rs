@@ -11,6 +11,7 @@ use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Logged, Signed};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::join::{EnrollError, check_enroll, enrolled_directly};
+use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::What;
 use countersign_trust::statement::job::Job;
 use countersign_trust::statement::{self as statements, Kind, StatementError};
@@ -196,6 +197,10 @@ async fn follow(
             let row = StatementRow { proof: Some(logged.proof.to_string()), ..row.clone() };
             intake::publish(app, org, &hash, &row);
             dispatch::job_logged(app, org, &hash).await;
+        }
+        Kind::Advance => {
+            let advance: Advance = statements::read(logged.signed.statement())?;
+            dispatch::job_logged(app, org, &advance.job).await;
         }
         Kind::Halt => {}
     }

@@ -95,6 +95,7 @@ async fn deliveries(trade: &Trade, device: DeviceId, challenge: [u8; 32]) -> any
         news: news.clone(),
         clears: clears.clone(),
         target: attempt.target_of(&device),
+        advances: Vec::new(),
     };
     Ok(trade.attempts.iter().map(bring).collect())
 }

@@ -14,7 +14,7 @@ mod organization;
 use std::time::Instant;
 
 use countersign_trust::clear::{AnsweredClear, Challenges, check_clears};
-use countersign_trust::delivery::TargetProof;
+use countersign_trust::delivery::{Delivery, TargetProof};
 use countersign_trust::envelope::Logged;
 use countersign_trust::ledger::Ledger;
 use countersign_trust::verify::{Facts, Local, judge};
@@ -89,5 +89,6 @@ fn accepted(ledger: &Ledger, texts: &Texts) -> bool {
     let local = Local { version: VERSION, running: 0, disk_full: false };
     let me = ledger.enrolled();
     let facts = Facts { ledger, me, freshness: freshness.as_ref(), now: at(1_000), local };
-    judge(&facts, &job, texts.target.as_ref()).is_ok()
+    let (target, advances) = (texts.target.clone(), Vec::new());
+    judge(&facts, &Delivery { job, news: Vec::new(), clears: Vec::new(), target, advances }).is_ok()
 }

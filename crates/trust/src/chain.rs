@@ -5,22 +5,32 @@
 //!
 //! Source: docs/spec/3-statements.md, "The chain".
 
+mod error;
+
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::checkpoint::{LogError, LogKeys, Proof, Witnessed, verify_logged};
-use crate::envelope::{EnvelopeError, Signed};
+use crate::checkpoint::{LogKeys, Proof, Witnessed, verify_logged};
+use crate::envelope::Signed;
 use crate::ids::{Name, OrgId, Sha256};
 use crate::key::PublicKey;
-use crate::signers::{Signers, passkey_rules, signers};
+use crate::signers::{Signers, keys_signed, passkey_rules, signers};
 use crate::statement::halt::{Halt, Scope};
-use crate::statement::policy::{Policy, PolicyError, Quorum, Witnesses};
+use crate::statement::policy::{Policy, Quorum, Recovery, Witnesses};
 use crate::statement::resume::{Cuts, Lifts, Resume};
-use crate::statement::{self, Kind, Statement, StatementError};
+use crate::statement::{self, Kind, Statement};
+
+pub use error::ChainError;
 
 /// How many active halts of one key are taken; more are known, but do not stop anything.
 pub const MAX_HALTS_OF_A_KEY: usize = 16;
+/// How many active halts of one key are kept at all: of the organization, and as many of everything else.
+pub const MAX_KNOWN_HALTS_OF_A_KEY: usize = 64;
+/// How many policies of the recovery set may wait beside the chain.
+pub const MAX_WAITING: usize = 4;
+/// For how long an honest beacon holds a policy of the recovery set before its Clears name it, in seconds: 72 hours, in
+/// which those whose keys are not lost can sign another one.
+pub const RECOVERY_WAIT_S: u64 = 72 * 3_600;
 
 /// A statement that was checked and taken.
 #[derive(Clone, Debug)]
@@ -102,90 +112,10 @@ pub enum Taken {
     New,
     /// It was there before.
     Known,
-}
-
-/// Why a policy, resume or halt was not taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ChainError {
-    /// Not of the kind asked for.
-    #[error("a {found}, expected a {expected}")]
-    Kind {
-        /// What was asked for.
-        expected: Kind,
-        /// What came.
-        found: Kind,
-    },
-    /// Not an envelope.
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    /// Not a statement.
-    #[error(transparent)]
-    Statement(#[from] StatementError),
-    /// A policy that cannot be used.
-    #[error("the policy cannot be used: {0}")]
-    Policy(#[from] PolicyError),
-    /// Another organization's.
-    #[error("of organization {found}, this is {expected}")]
-    Organization {
-        /// Ours.
-        expected: OrgId,
-        /// Its.
-        found: String,
-    },
-    /// Nobody known signed it.
-    #[error("no signature by a key of a policy held here")]
-    UnknownSigners,
-    /// It does not follow what is held.
-    #[error("it follows {found:?}, the newest held is {expected}")]
-    NotNext {
-        /// The newest held, or `none`.
-        expected: String,
-        /// What it follows.
-        found: Vec<Sha256>,
-    },
-    /// A number out of sequence.
-    #[error("policy number {found}, expected {expected}")]
-    Number {
-        /// One more than the newest.
-        expected: u64,
-        /// Its number.
-        found: u64,
-    },
-    /// Too few people signed.
-    #[error("{got} of {need} signatures by people of role {role} under policy {policy}")]
-    Quorum {
-        /// Signatures that count.
-        got: usize,
-        /// Signatures needed.
-        need: usize,
-        /// Whose.
-        role: Name,
-        /// The number of the policy whose quorum it is.
-        policy: u64,
-    },
-    /// Not in the log, or not witnessed.
-    #[error(transparent)]
-    Log(#[from] LogError),
-    /// It names a policy that is not held.
-    #[error("it was made under policy {0}, which is not held")]
-    UnknownPolicy(Sha256),
-    /// It was signed by somebody who may not halt.
-    #[error("signed by nobody who may halt")]
-    NotAHalter,
-    /// A vendor's halt that is not of a component, or speaks of an organization or its policy.
-    #[error("a vendor may halt components only, and of no organization")]
-    VendorScope,
-    /// It stands in a log that another has replaced, above what still counts of it.
-    #[error("it is leaf {index} of a log that was replaced at {size} leaves")]
-    ReplacedLog {
-        /// Its leaf.
-        index: u64,
-        /// How many leaves of that log count.
-        size: u64,
-    },
-    /// It stands in a log that no held policy names.
-    #[error("it stands in the log `{0}`, which no held policy names")]
-    UnknownLog(String),
+    /// A policy of the recovery set: it waits beside the chain until enough beacons' Clears name it.
+    Waits,
+    /// A halt that a resume has lifted already: it is not kept.
+    Lifted,
 }
 
 /// An organization's chain.
@@ -193,6 +123,7 @@ pub enum ChainError {
 pub struct Chain {
     org: OrgId,
     policies: Vec<Held<Policy>>,
+    waiting: Vec<Held<Policy>>,
     resumes: Vec<Held<Resume>>,
     halts: BTreeMap<Sha256, HeldHalt>,
 }
@@ -211,7 +142,8 @@ impl Chain {
         need(&policy, &policy.quorums.policy, &count)?;
         let index = check_inclusion(org, genesis, inclusion, &policy, &policy.witnesses)?;
         let first = held(genesis, policy, inclusion, Place { log: 0, index });
-        Ok(Self { org, policies: alloc::vec![first], resumes: Vec::new(), halts: BTreeMap::new() })
+        let (policies, waiting) = (alloc::vec![first], Vec::new());
+        Ok(Self { org, policies, waiting, resumes: Vec::new(), halts: BTreeMap::new() })
     }
 
     /// The organization.
@@ -229,6 +161,11 @@ impl Chain {
     /// All policies, oldest first.
     pub fn policies(&self) -> &[Held<Policy>] {
         &self.policies
+    }
+
+    /// Policies of the recovery set that follow the newest and are not in force.
+    pub fn waiting(&self) -> &[Held<Policy>] {
+        &self.waiting
     }
 
     /// All resumes, oldest first.
@@ -270,15 +207,17 @@ impl Chain {
         self.halts.values().filter(active).filter(|halt| !self.is_lifted(halt))
     }
 
-    /// Takes the next policy.
+    /// Takes the next policy: signed by the quorum of the one in force, or by its recovery set; then it waits.
     pub fn take_policy(&mut self, signed: &Signed, inclusion: Inclusion<'_>) -> Result<Taken, ChainError> {
         let hash = signed.hash();
-        if self.policy_by_hash(&hash).is_some() {
+        if self.policy_by_hash(&hash).is_some() || self.waiting.iter().any(|held| held.hash == hash) {
             return Ok(Taken::Known);
         }
         let current = self.policy();
         let by_current = signers(&current.body, Kind::Policy, signed);
-        if by_current.is_empty() {
+        let Recovery { need: recoverers, keys } = &current.body.recovery;
+        let recovering = keys_signed(&current.body, keys, Kind::Policy, signed);
+        if by_current.is_empty() && recovering == 0 {
             return Err(ChainError::UnknownSigners);
         }
         let next: Policy = read(signed)?;
@@ -292,13 +231,40 @@ impl Chain {
             return Err(ChainError::Number { expected, found: next.number });
         }
         next.check()?;
-        need(&current.body, &current.body.quorums.policy, &by_current)?;
+        let recovers = *recoverers > 0 && recovering >= usize::from(*recoverers);
+        let decided = need(&current.body, &current.body.quorums.policy, &by_current);
+        if !recovers {
+            decided.clone()?;
+        }
         need(&next, &next.quorums.policy, &signers(&next, Kind::Policy, signed))?;
         let index = check_inclusion(self.org, signed, inclusion, &next, &current.body.witnesses)?;
         let replaced = usize::from(next.log.key.name() != current.body.log.key.name());
         let place = Place { log: current.place.log + replaced, index };
-        self.policies.push(held(signed, next, inclusion, place));
-        Ok(Taken::New)
+        self.place_policy(held(signed, next, inclusion, place), decided.is_ok())
+    }
+
+    fn place_policy(&mut self, policy: Held<Policy>, decided: bool) -> Result<Taken, ChainError> {
+        if decided {
+            self.waiting.clear();
+            self.policies.push(policy);
+            return Ok(Taken::New);
+        }
+        if self.waiting.len() >= MAX_WAITING {
+            return Err(ChainError::TooManyWait(MAX_WAITING));
+        }
+        self.waiting.push(policy);
+        Ok(Taken::Waits)
+    }
+
+    /// Puts the waiting policy with this hash in force. Whoever calls this has seen `beacons.need` fresh Clears of the
+    /// policy in force name it, or is a beacon or witness that has held it for [`RECOVERY_WAIT_S`].
+    pub fn recover(&mut self, hash: &Sha256) -> Result<Taken, ChainError> {
+        if self.policy_by_hash(hash).is_some() {
+            return Ok(Taken::Known);
+        }
+        let at = self.waiting.iter().position(|held| held.hash == *hash);
+        let policy = self.waiting.swap_remove(at.ok_or(ChainError::UnknownPolicy(*hash))?);
+        self.place_policy(policy, true)
     }
 
     /// Takes the next resume.
@@ -356,9 +322,23 @@ impl Chain {
         }
         let judged_under = governing.body.number;
         let of_this_key = self.active_halts().filter(|other| other.key == key).count();
-        let taken = matches!(halt.scope, Scope::Organization(_)) || of_this_key < MAX_HALTS_OF_A_KEY;
+        let taken = is_of_all(&halt) || of_this_key < MAX_HALTS_OF_A_KEY;
         let signed = signed.clone();
-        self.halts.insert(hash, HeldHalt { hash, body: halt, signed, by, key, judged_under, taken });
+        self.keep_halt(HeldHalt { hash, body: halt, signed, by, key, judged_under, taken })
+    }
+
+    /// A key that calls halts without end, or again what was lifted, fills nobody's disk.
+    fn keep_halt(&mut self, halt: HeldHalt) -> Result<Taken, ChainError> {
+        if self.is_lifted(&halt) {
+            return Ok(Taken::Lifted);
+        }
+        let alike =
+            |other: &&HeldHalt| other.key == halt.key && is_of_all(&other.body) == is_of_all(&halt.body);
+        let kept = self.halts.values().filter(alike).filter(|other| !self.is_lifted(other)).count();
+        if kept >= MAX_KNOWN_HALTS_OF_A_KEY {
+            return Err(ChainError::TooManyHalts { kept, most: MAX_KNOWN_HALTS_OF_A_KEY });
+        }
+        self.halts.insert(halt.hash, halt);
         Ok(Taken::New)
     }
 
@@ -456,7 +436,8 @@ impl Chain {
         named.map_or(halt.judged_under, |policy| policy.body.number)
     }
 
-    fn same_org(&self, found: Option<OrgId>) -> Result<(), ChainError> {
+    /// Whether a statement is this organization's.
+    pub(crate) fn same_org(&self, found: Option<OrgId>) -> Result<(), ChainError> {
         if found == Some(self.org) {
             return Ok(());
         }
@@ -506,6 +487,10 @@ fn check_inclusion(
             Ok(verify_logged(proof, leaf.as_bytes(), log_keys(log, witnesses))?.index())
         }
     }
+}
+
+fn is_of_all(halt: &Halt) -> bool {
+    matches!(halt.scope, Scope::Organization(_))
 }
 
 /// Who of `policy` may halt and signed.

@@ -9,6 +9,8 @@ use crate::checkpoint::Proof;
 use crate::clear::AnsweredClear;
 use crate::envelope::{EnvelopeError, Logged, Signed};
 use crate::ids::Sha256;
+use crate::ledger::LedgerError;
+use crate::sshwire::{Reader, Writer};
 use crate::statement::Kind;
 
 /// A job on its way to one device. As a folder it is the evidence bundle.
@@ -22,6 +24,53 @@ pub struct Delivery {
     pub clears: Vec<AnsweredClear>,
     /// Where the device stands in the job's list of targets; none for targets by label.
     pub target: Option<TargetProof>,
+    /// What sets its later waves free.
+    pub advances: Vec<Logged>,
+}
+
+impl Delivery {
+    /// What it takes to judge the job again later: all but the news, which have been taken, and the Clears, which age.
+    pub fn to_keep(&self) -> Self {
+        let Self { job, target, advances, .. } = self;
+        let (job, target, advances) = (job.clone(), target.clone(), advances.clone());
+        Self { job, news: Vec::new(), clears: Vec::new(), target, advances }
+    }
+
+    /// Writes down what [`Delivery::to_keep`] keeps.
+    pub(crate) fn encode(&self, to: &mut Writer) {
+        to.string(self.job.to_string().as_bytes());
+        let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        to.byte(u8::from(self.target.is_some()));
+        if let Some(TargetProof { index, path }) = &self.target {
+            to.u64(*index).u32(count(path.len()));
+            for hash in path {
+                to.raw(&hash.0);
+            }
+        }
+        to.u32(count(self.advances.len()));
+        for advance in &self.advances {
+            to.string(advance.to_string().as_bytes());
+        }
+    }
+
+    /// Reads what [`Delivery::encode`] wrote.
+    pub(crate) fn decode(from: &mut Reader<'_>) -> Result<Self, LedgerError> {
+        let job = Logged::from_text(from.text()?)?;
+        let target = match from.byte()? {
+            0 => None,
+            1 => {
+                let (index, length) = (from.u64()?, from.u32()?);
+                let path = (0..length).map(|_| from.array().map(Sha256)).collect::<Result<_, _>>()?;
+                Some(TargetProof { index, path })
+            }
+            other => return Err(LedgerError::Form(other)),
+        };
+        let mut advances = Vec::new();
+        for _ in 0..from.u32()? {
+            advances.push(Logged::from_text(from.text()?)?);
+        }
+        Ok(Self { job, news: Vec::new(), clears: Vec::new(), target, advances })
+    }
 }
 
 /// The place of a device's id in the tree of a job's targets.
@@ -42,6 +91,8 @@ pub enum News {
     Resume(Logged),
     /// A halt: obeyed on sight, so it needs no proof.
     Halt(Signed),
+    /// Another enrollment of the device it is brought to, or its end. Speaks to that device alone, so no chain takes it.
+    Enroll(Logged),
 }
 
 /// Why an envelope is no news.
@@ -51,7 +102,7 @@ pub enum NewsError {
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
     /// A kind that changes nothing a device holds.
-    #[error("a {0} is neither policy, resume nor halt")]
+    #[error("a {0} is neither policy, resume, halt nor enrollment")]
     Kind(Kind),
 }
 
@@ -63,6 +114,7 @@ impl News {
                 Kind::Policy => Ok(Self::Policy(logged)),
                 Kind::Resume => Ok(Self::Resume(logged)),
                 Kind::Halt => Ok(Self::Halt(logged.signed)),
+                Kind::Enroll => Ok(Self::Enroll(logged)),
                 other => Err(NewsError::Kind(other)),
             },
             Err(error) => match Signed::from_text(text)? {
@@ -78,6 +130,7 @@ impl News {
             Self::Policy(Logged { signed, proof }) => chain.take_policy(signed, Inclusion::Proved(proof)),
             Self::Resume(Logged { signed, proof }) => chain.take_resume(signed, proof),
             Self::Halt(signed) => chain.take_halt(signed),
+            Self::Enroll(_) => Err(ChainError::Kind { expected: Kind::Policy, found: Kind::Enroll }),
         }
     }
 
@@ -91,13 +144,15 @@ impl News {
         let policies = policies.filter_map(|held| logged(&held.signed, &held.proof)).map(Self::Policy);
         let resumes = chain.resumes().iter().filter_map(|held| logged(&held.signed, &held.proof));
         let halts = chain.halts().map(|halt| Self::Halt(halt.signed.clone()));
-        policies.chain(resumes.map(Self::Resume)).chain(halts).collect()
+        let waiting =
+            chain.waiting().iter().filter_map(|held| logged(&held.signed, &held.proof)).map(Self::Policy);
+        policies.chain(resumes.map(Self::Resume)).chain(halts).chain(waiting).collect()
     }
 
     /// The hash of the statement.
     pub fn hash(&self) -> Sha256 {
         match self {
-            Self::Policy(logged) | Self::Resume(logged) => logged.signed.hash(),
+            Self::Policy(logged) | Self::Resume(logged) | Self::Enroll(logged) => logged.signed.hash(),
             Self::Halt(signed) => signed.hash(),
         }
     }
@@ -106,7 +161,7 @@ impl News {
 impl fmt::Display for News {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Policy(logged) | Self::Resume(logged) => logged.fmt(f),
+            Self::Policy(logged) | Self::Resume(logged) | Self::Enroll(logged) => logged.fmt(f),
             Self::Halt(signed) => signed.fmt(f),
         }
     }

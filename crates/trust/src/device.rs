@@ -3,20 +3,22 @@
 //! The program around it is one loop: it carries inputs in and does what the outputs say, in their order. An output
 //! [`Output::Persist`] is on disk before any output after it has an effect.
 
+mod news;
+mod standing;
+
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::chain::Taken;
 use crate::checkpoint::Proof;
-use crate::clear::{AnsweredClear, Challenges, Freshness, NotFresh, check_clears, lifetime_ms};
+use crate::clear::{
+    AnsweredClear, Challenges, Freshness, NotFresh, check_clears, check_recovery, lifetime_ms,
+};
 use crate::delivery::{Delivery, News};
-use crate::envelope::leaf;
 use crate::ids::Sha256;
 use crate::join::Enrolled;
 use crate::ledger::{Ledger, LedgerError, Record, StepKey, StepState};
-use crate::merkle::{leaf_hash, verify_inclusion};
 use crate::note::{Note, NoteSigner};
 use crate::receipt::{Reason, Receipt, Verdict};
 use crate::statement::job::OnHalt;
@@ -127,6 +129,8 @@ pub struct Device {
     clock: Option<Freshness>,
     running: BTreeMap<StepKey, Running>,
     waiting: BTreeMap<Sha256, Waiting>,
+    /// When each job that repeats is looked at next.
+    next: BTreeMap<Sha256, Time>,
     asked: Option<Reading>,
     renewals: u64,
     connected: bool,
@@ -170,6 +174,7 @@ impl Device {
             clock: None,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            next: BTreeMap::new(),
             asked: None,
             renewals: 0,
             connected: false,
@@ -215,6 +220,7 @@ impl Device {
             Input::Ended(key, ending) => self.ended(key, &ending, moment.now, &mut out)?,
             Input::Acknowledged(shown) => self.acknowledged(&shown, &mut out)?,
         }
+        self.repeat(moment.now, &mut out)?;
         self.stop_what_may_not_go_on(moment.now, &mut out);
         self.tell_untold_refusals(moment.now, &mut out)?;
         self.give_up_waiting(moment.now, &mut out)?;
@@ -236,8 +242,9 @@ impl Device {
             out.push(Output::LeaveChallenge(moment.random));
         }
         // A server that is there may still keep halts to itself. So the beacons are asked themselves: while something runs that
-        // a halt would stop, while no server is there, at the start, and now and then.
-        if unprompted || !self.connected || !self.running.is_empty() {
+        // a halt would stop, while no server is there, while nothing says when standing work is due, and now and then.
+        let timeless = self.clock.is_none() && self.ledger.standing().next().is_some();
+        if unprompted || !self.connected || !self.running.is_empty() || timeless {
             out.push(Output::AskBeacons(moment.random));
         }
     }
@@ -259,15 +266,19 @@ impl Device {
 
     /// Judges a delivery: runs it, refuses it, or lets it wait if nothing but Clears is missing.
     fn consider(&mut self, brought: Waiting, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
-        let (job, target) = (&brought.delivery.job, brought.delivery.target.as_ref());
-        let hash = job.signed.hash();
-        match judge(&self.facts(now), job, target) {
+        let hash = brought.delivery.job.signed.hash();
+        match judge(&self.facts(now), &brought.delivery) {
             Ok(job) => self.accept(job, brought.delivery, now, out),
             Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.waiting.len() < MAX_WAITING => {
                 self.waiting.insert(hash, brought);
                 Ok(())
             }
-            Err(refusal) => self.refuse(Some(hash), &refusal, now, out),
+            Err(refusal) => {
+                if self.ledger.stands(&hash) && is_over(&refusal) {
+                    self.persist(alloc::vec![Record::Over(hash)], out)?;
+                }
+                self.refuse(Some(hash), &refusal, now, out)
+            }
         }
     }
 
@@ -283,7 +294,10 @@ impl Device {
         let receipt = self.sign(said, now)?;
         let (state, not_after) = (StepState::Started, job.job().not_after);
         let record = Record::Step { key, state, not_after, receipt: Some(receipt.clone()) };
-        self.persist(alloc::vec![record], out)?;
+        let delivery = delivery.to_keep();
+        let stands = job.job().repeat > 0 && !self.ledger.stands(&key.job);
+        let standing = stands.then(|| Record::Standing(Box::new(delivery.clone())));
+        self.persist(standing.into_iter().chain([record]).collect(), out)?;
         out.push(Output::SendReceipt(receipt));
         out.push(Output::Run(Box::new(job.clone())));
         self.running.insert(key, Running { job, delivery, killed: false });
@@ -330,15 +344,6 @@ impl Device {
         }
     }
 
-    fn take_news(&mut self, news: &[News], out: &mut Vec<Output>) -> Result<(), LedgerError> {
-        let Some(chain) = self.ledger.chain().filter(|_| !news.is_empty()) else { return Ok(()) };
-        let mut chain = chain.clone();
-        // What is not taken is not kept either: the next delivery brings it again if it was good.
-        let taken = news.iter().filter(|news| matches!(news.offer(&mut chain), Ok(Taken::New)));
-        let records: Vec<Record> = taken.cloned().map(Record::News).collect();
-        self.persist(records, out)
-    }
-
     fn clears(
         &mut self,
         answers: &[AnsweredClear],
@@ -362,6 +367,11 @@ impl Device {
         now: Reading,
         out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
+        let Some(chain) = self.ledger.chain() else { return Ok(()) };
+        if let Some(policy) = check_recovery(chain, &self.challenges, answers, now) {
+            // In force from here on: its own beacons' Clears are what counts next, and these may be among them.
+            self.persist(alloc::vec![Record::Recovered(policy)], out)?;
+        }
         let Some(chain) = self.ledger.chain() else { return Ok(()) };
         let fresh = check_clears(chain, &self.challenges, answers, now);
         let held = self.freshness.as_ref().ok().filter(|held| held.still_good(chain, now).is_ok());
@@ -423,21 +433,6 @@ impl Device {
         self.persist(alloc::vec![record], out)?;
         out.push(Output::SendReceipt(receipt));
         Ok(())
-    }
-
-    fn acknowledged(&mut self, shown: &Acknowledged, out: &mut Vec<Output>) -> Result<(), LedgerError> {
-        let (Some(chain), Some(note)) = (self.ledger.chain(), self.ledger.receipt(shown.number)) else {
-            return Ok(());
-        };
-        let Acknowledged { number, index, size, path, root, proof } = shown;
-        let in_batch = verify_inclusion(leaf_hash(note.text().as_bytes()), *index, *size, path, *root);
-        let entry = leaf(&chain.org(), "receipts", root, &Sha256::of(b""));
-        if in_batch.is_err() || chain.logged(&entry, proof).is_err() {
-            return Ok(());
-        }
-        // Receipts are chained: one that is in the log names all before it, but only the oldest lets go of itself.
-        let oldest = self.ledger.spool().next().map(Note::text) == Some(note.text());
-        if oldest { self.persist(alloc::vec![Record::Acknowledged(*number)], out) } else { Ok(()) }
     }
 
     fn stop_what_may_not_go_on(&mut self, now: Reading, out: &mut Vec<Output>) {
@@ -555,6 +550,11 @@ impl Device {
         }
         Ok(())
     }
+}
+
+/// Whether a job that repeats will never run again.
+fn is_over(refusal: &Refusal) -> bool {
+    matches!(refusal, Refusal::Expired { .. } | Refusal::Cut(_) | Refusal::Retired(_))
 }
 
 /// No Clears at all, of those that the policy asks for.

@@ -11,11 +11,12 @@ use crate::chain::{Chain, ChainError, Place, need, read};
 use crate::checkpoint::Proof;
 use crate::envelope::{Logged, leaf};
 use crate::ids::{DeviceId, Name, OrgId, Sha256};
-use crate::lines::{LineReader, LinesError};
+use crate::lines::{LineReader, LinesError, or_none};
 use crate::note::{KeyKind, Note, VerifierKey, VerifierKeyError};
 use crate::signers::signers;
 use crate::statement::Kind;
-use crate::statement::enroll::{Enroll, What};
+use crate::statement::enroll::{Device, Enroll, What};
+use crate::statement::policy::Rule;
 use crate::time::Time;
 use crate::words::Line;
 
@@ -83,6 +84,8 @@ pub struct Enrolled {
     pub enroll: Sha256,
     /// The leaf by which the device is enrolled: of the statement, or of the join.
     pub place: Place,
+    /// Which enrollment of this device it is: 0 for one that joined a batch.
+    pub seq: u64,
 }
 
 /// Why a device is not enrolled by what is shown.
@@ -127,6 +130,38 @@ pub enum EnrollError {
     /// A label called `site`: the site has a field of its own.
     #[error("a label is called `site`")]
     SiteLabel,
+    /// It is another device's.
+    #[error("it is for {found}, this device is {mine}")]
+    OtherDevice {
+        /// Mine.
+        mine: DeviceId,
+        /// Its.
+        found: DeviceId,
+    },
+    /// It does not follow the enrollment that is held.
+    #[error("enrollment {seq} follows {}, held is enrollment {held_seq}, {held}", or_none(previous))]
+    NotNext {
+        /// Its number.
+        seq: u64,
+        /// What it follows.
+        previous: Option<Sha256>,
+        /// The number of the one that is held.
+        held_seq: u64,
+        /// The one that is held.
+        held: Sha256,
+    },
+    /// It changes a label that a rule reads, and too few signed it to run something under that rule.
+    #[error(
+        "it changes the label {label}, which rule {rule} of policy {policy} reads: not signed by as many as that rule asks for"
+    )]
+    Relabels {
+        /// The label.
+        label: Name,
+        /// Which row, counted from 1.
+        rule: usize,
+        /// The policy's number.
+        policy: u64,
+    },
 }
 
 /// Checks an enrollment: quorum under the policy in force at its leaf. Returns it with that leaf's place.
@@ -153,7 +188,53 @@ pub fn enrolled_directly(chain: &Chain, enroll: &Logged) -> Result<Enrolled, Enr
     named_by_its_key(&device.key)?;
     let labels = with_site(device.labels, device.site)?;
     let id = DeviceId::of_key(device.key.raw());
-    Ok(Enrolled { device: id, key: device.key, labels, enroll: enroll.signed.hash(), place })
+    Ok(Enrolled { device: id, key: device.key, labels, enroll: enroll.signed.hash(), place, seq: device.seq })
+}
+
+/// The enrollment that follows the one held: of the same device, naming the one held, with a higher number, so that an older one is
+/// never taken again. Where it changes a label that rules read, the rules that fit before and after have their say.
+pub fn enrolled_anew(chain: &Chain, held: &Enrolled, enroll: &Logged) -> Result<Enrolled, EnrollError> {
+    let next = enrolled_directly(chain, enroll)?;
+    if next.device != held.device {
+        return Err(EnrollError::OtherDevice { mine: held.device, found: next.device });
+    }
+    let (body, _) = check_enroll(chain, enroll)?;
+    let What::Device(Device { previous, seq, .. }) = body.what else {
+        return Err(EnrollError::NotThat("one device"));
+    };
+    if seq <= held.seq || previous != Some(held.enroll) {
+        return Err(EnrollError::NotNext { seq, previous, held_seq: held.seq, held: held.enroll });
+    }
+    relabels(chain, &held.labels, &next.labels, enroll)?;
+    Ok(next)
+}
+
+/// Whether enough people signed to run something under each rule that reads a label which changes, before and after: else the
+/// role that enrolls could move a machine to where nobody has to approve.
+fn relabels(chain: &Chain, before: &Labels, after: &Labels, enroll: &Logged) -> Result<(), EnrollError> {
+    let leaf = enroll.signed.leaf(&chain.org()).map_err(ChainError::from)?;
+    let (governing, _, _) = chain.governing(&leaf, &enroll.proof)?;
+    let policy = &governing.body;
+    let signed_by = signers(policy, Kind::Enroll, &enroll.signed).independent();
+    let fits =
+        |rule: &Rule, labels: &Labels| rule.labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+    for (rule, row) in (1..).zip(&policy.rules).filter(|(_, row)| fits(row, before) || fits(row, after)) {
+        let changed = row.labels.keys().find(|key| before.get(*key) != after.get(*key));
+        if let Some(label) = changed.filter(|_| !signed_by.could_run(policy, row)) {
+            return Err(EnrollError::Relabels { label: label.clone(), rule, policy: policy.number });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a statement retires the device that is held. It does so for ever: whoever comes back needs a new key.
+pub fn retired(chain: &Chain, held: &Enrolled, enroll: &Logged) -> Result<Sha256, EnrollError> {
+    let (body, _) = check_enroll(chain, enroll)?;
+    match body.what {
+        What::Retire(retire) if retire.device == held.device => Ok(enroll.signed.hash()),
+        What::Retire(retire) => Err(EnrollError::OtherDevice { mine: held.device, found: retire.device }),
+        _ => Err(EnrollError::NotThat("a device that leaves")),
+    }
 }
 
 /// The device that joined a batch. Whether it is among the first `count` only a reader of the whole log can say.
@@ -183,7 +264,7 @@ pub fn enrolled_by_join(
     }
     let labels = with_site(batch.labels, batch.site)?;
     let id = DeviceId::of_key(wish.device.raw());
-    Ok(Enrolled { device: id, key: wish.device, labels, enroll: expected, place })
+    Ok(Enrolled { device: id, key: wish.device, labels, enroll: expected, place, seq: 0 })
 }
 
 fn named_by_its_key(key: &VerifierKey) -> Result<(), EnrollError> {

@@ -3,16 +3,17 @@
 //! The device's state is what replaying its records gives. A record is on disk before the effect it speaks of, so a
 //! power cut at any moment leaves a state from which nothing runs twice and nothing ran without a receipt.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::chain::{Chain, ChainError, Inclusion, Taken};
 use crate::checkpoint::Proof;
-use crate::delivery::{News, NewsError};
+use crate::delivery::{Delivery, News, NewsError};
 use crate::envelope::{EnvelopeError, Logged};
 use crate::ids::{OrgId, Sha256};
-use crate::join::{EnrollError, Enrolled, enrolled_by_join, enrolled_directly};
+use crate::join::{EnrollError, Enrolled, enrolled_anew, enrolled_by_join, enrolled_directly, retired};
 use crate::lines::LinesError;
 use crate::note::Note;
 use crate::receipt::Receipt;
@@ -38,6 +39,14 @@ pub enum Record {
         /// And this join with its proof, if the statement is a batch.
         join: Option<(Note, Proof)>,
     },
+    /// The device has left the organization, by this statement.
+    Retired(Logged),
+    /// The recovery set's policy with this hash is in force: enough beacons' Clears named it.
+    Recovered(Sha256),
+    /// A job that repeats was accepted and is kept, to be judged again at each occurrence.
+    Standing(Box<Delivery>),
+    /// A job that repeats is over.
+    Over(Sha256),
     /// It has certainly been this late.
     Floor(Time),
     /// A step was accepted or came to its end, or is only remembered so that it never runs again.
@@ -128,6 +137,8 @@ pub struct Ledger {
     enrolled: Option<Enrolled>,
     /// What made these two, in the order in which it was taken in: what counts may depend on what was known by then.
     decisions: Vec<Record>,
+    retired: Option<Sha256>,
+    standing: BTreeMap<Sha256, Box<Delivery>>,
     floor: Time,
     steps: BTreeMap<StepKey, (StepState, Time)>,
     receipts: BTreeMap<u64, Note>,
@@ -144,21 +155,40 @@ impl Ledger {
                 self.decisions.push(record.clone());
             }
             Record::News(news) => {
-                if news.offer(self.chain.as_mut().ok_or(LedgerError::NoBeginning)?)? == Taken::New {
+                let taken = news.offer(self.chain.as_mut().ok_or(LedgerError::NoBeginning)?)?;
+                if matches!(taken, Taken::New | Taken::Waits) {
                     self.decisions.push(record.clone());
                 }
             }
             Record::Enrolled { enroll, join } => {
                 let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
-                self.enrolled = Some(match join {
-                    Some((note, proof)) => enrolled_by_join(chain, enroll, note, proof)?,
-                    None => enrolled_directly(chain, enroll)?,
+                self.enrolled = Some(match (join, &self.enrolled) {
+                    (Some((note, proof)), _) => enrolled_by_join(chain, enroll, note, proof)?,
+                    (None, None) => enrolled_directly(chain, enroll)?,
+                    (None, Some(held)) => enrolled_anew(chain, held, enroll)?,
                 });
                 self.decisions.retain(|earlier| !matches!(earlier, Record::Enrolled { .. }));
                 self.decisions.push(record.clone());
             }
+            Record::Retired(enroll) => {
+                let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
+                let held = self.enrolled.as_ref().ok_or(LedgerError::NoBeginning)?;
+                self.retired = Some(retired(chain, held, enroll)?);
+                self.decisions.push(record.clone());
+            }
+            Record::Recovered(policy) => {
+                self.chain.as_mut().ok_or(LedgerError::NoBeginning)?.recover(policy)?;
+                self.decisions.push(record.clone());
+            }
+            Record::Standing(delivery) => {
+                self.standing.insert(delivery.job.signed.hash(), delivery.clone());
+            }
+            Record::Over(job) => {
+                self.standing.remove(job);
+            }
             Record::Floor(time) => self.floor = self.floor.max(*time),
             Record::Step { key, state, not_after, receipt } => {
+                self.forget_earlier_occurrences(key);
                 self.steps.insert(*key, (*state, *not_after));
                 receipt.as_ref().map_or(Ok(()), |note| self.keep_receipt(note))?;
             }
@@ -170,6 +200,15 @@ impl Ledger {
             Record::Head { number, hash } => self.head = Some((*number, *hash)),
         }
         Ok(())
+    }
+
+    /// Of a job that repeats the last occurrence says enough: none before it runs any more.
+    fn forget_earlier_occurrences(&mut self, key: &StepKey) {
+        let (from, until) = (StepKey { occurrence: 0, step: 0, ..*key }, StepKey { step: 0, ..*key });
+        let earlier: Vec<StepKey> = self.steps.range(from..until).map(|(key, _)| *key).collect();
+        for key in earlier {
+            self.steps.remove(&key);
+        }
     }
 
     fn keep_receipt(&mut self, note: &Note) -> Result<(), LedgerError> {
@@ -198,6 +237,37 @@ impl Ledger {
     /// How a step stands, if it was ever accepted.
     pub fn step(&self, key: &StepKey) -> Option<StepState> {
         self.steps.get(key).map(|(state, _)| *state)
+    }
+
+    fn steps_of(&self, job: &Sha256) -> impl DoubleEndedIterator<Item = (&StepKey, &StepState)> {
+        let first = StepKey { job: *job, occurrence: 0, step: 0 };
+        let last = StepKey { job: *job, occurrence: u64::MAX, step: u64::MAX };
+        self.steps.range(first..=last).map(|(key, (state, _))| (key, state))
+    }
+
+    /// The last occurrence of a job of which a step was accepted.
+    pub fn last_occurrence(&self, job: &Sha256) -> Option<u64> {
+        self.steps_of(job).next_back().map(|(key, _)| key.occurrence)
+    }
+
+    /// Whether a step of a job was accepted and nothing is known of its end.
+    pub fn runs(&self, job: &Sha256) -> bool {
+        self.steps_of(job).any(|(_, state)| *state == StepState::Started)
+    }
+
+    /// Jobs that repeat, as they were delivered.
+    pub fn standing(&self) -> impl Iterator<Item = (&Sha256, &Delivery)> {
+        self.standing.iter().map(|(job, delivery)| (job, &**delivery))
+    }
+
+    /// Whether a job that repeats is kept.
+    pub fn stands(&self, job: &Sha256) -> bool {
+        self.standing.contains_key(job)
+    }
+
+    /// The statement by which the device has left, if it has.
+    pub fn retired(&self) -> Option<Sha256> {
+        self.retired
     }
 
     /// Steps that were accepted and of whose end nothing is known.
@@ -229,6 +299,7 @@ impl Ledger {
     /// The fewest records that give this ledger again, without what may be forgotten: a rewrite of the file.
     pub fn rewritten(&self) -> Vec<Record> {
         let mut records = self.decisions.clone();
+        records.extend(self.standing.values().cloned().map(Record::Standing));
         records.push(Record::Floor(self.floor));
         let remembered = self.steps.iter().filter(|(_, (state, not_after))| {
             *state == StepState::Started || self.floor <= not_after.plus(REMEMBER_S)
@@ -272,6 +343,13 @@ impl Record {
             Self::Receipt(note) => to.byte(7).string(note.to_string().as_bytes()),
             Self::Acknowledged(through) => to.byte(8).u64(*through),
             Self::Head { number, hash } => to.byte(9).u64(*number).raw(&hash.0),
+            Self::Retired(enroll) => to.byte(10).string(enroll.to_string().as_bytes()),
+            Self::Recovered(policy) => to.byte(11).raw(&policy.0),
+            Self::Standing(delivery) => {
+                delivery.encode(to.byte(12));
+                &mut to
+            }
+            Self::Over(job) => to.byte(13).raw(&job.0),
         };
         to.take()
     }
@@ -306,6 +384,10 @@ impl Record {
             7 => Self::Receipt(note(from.text()?)?),
             8 => Self::Acknowledged(from.u64()?),
             9 => Self::Head { number: from.u64()?, hash: Sha256(from.array()?) },
+            10 => Self::Retired(Logged::from_text(from.text()?)?),
+            11 => Self::Recovered(Sha256(from.array()?)),
+            12 => Self::Standing(Box::new(Delivery::decode(&mut from)?)),
+            13 => Self::Over(Sha256(from.array()?)),
             other => return Err(LedgerError::Form(other)),
         };
         from.finish()?;

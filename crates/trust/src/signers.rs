@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 
 use crate::envelope::Signed;
 use crate::ids::Name;
+use crate::key::PublicKey;
 use crate::sshsig::PasskeyRules;
 use crate::statement::Kind;
-use crate::statement::policy::{Policy, Property, Quorum};
+use crate::statement::policy::{Policy, Property, Quorum, Rule};
 
 /// The people whose signatures under a statement are good, each once, however many keys they used.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +38,17 @@ pub fn signers(policy: &Policy, kind: Kind, signed: &Signed) -> Signers {
         people.entry(person.clone()).or_default().push(shown);
     }
     Signers(people)
+}
+
+/// How many of `keys`, which belong to nobody in particular (a recovery set, a vendor), signed.
+pub fn keys_signed(policy: &Policy, keys: &BTreeSet<PublicKey>, kind: Kind, signed: &Signed) -> usize {
+    let (namespace, rules) = (kind.namespace(), passkey_rules(policy));
+    let verifies = |key: &&PublicKey| {
+        let mut by_it = signed.signatures().iter().filter(|signature| signature.key_blob() == key.blob());
+        by_it
+            .any(|signature| signature.verify(key, &namespace, signed.statement().as_bytes(), &rules).is_ok())
+    };
+    keys.iter().filter(verifies).count()
 }
 
 /// Where `policy` lets passkey signatures come from.
@@ -104,6 +116,17 @@ impl Signers {
     /// How many of `people` signed.
     pub fn count(&self, people: &BTreeSet<&Name>) -> usize {
         self.0.keys().filter(|person| people.contains(person)).count()
+    }
+
+    /// Whether one of them could have asked for something under `rule` and enough others approved it.
+    pub fn could_run(&self, policy: &Policy, rule: &Rule) -> bool {
+        let shown = self.clone().showing(&rule.properties);
+        let requesters = policy.people_of(&rule.requesters);
+        shown.people().filter(|person| requesters.contains(person)).any(|requester| {
+            let mut approvers = policy.people_of(&rule.approvers);
+            approvers.remove(requester);
+            shown.count(&approvers) >= usize::from(rule.approvals)
+        })
     }
 
     /// How many people of the quorum's role signed with an independent key, if they are too few.

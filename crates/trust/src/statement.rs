@@ -2,6 +2,7 @@
 //!
 //! Source: docs/spec/3-statements.md.
 
+pub mod advance;
 pub mod enroll;
 pub mod halt;
 pub mod job;
@@ -14,12 +15,14 @@ use crate::ids::Sha256;
 use crate::text::{self, Text, TextError, keyword};
 
 keyword! {
-    /// The type of a statement. `advance`, `runbook` and `release` will stand here when they are built.
+    /// The type of a statement. `runbook` and `release` will stand here when they are built.
     pub enum Kind {
         /// Who may do what: [`policy::Policy`].
         Policy = "policy",
         /// Something to run: [`job::Job`].
         Job = "job",
+        /// The next wave may start: [`advance::Advance`].
+        Advance = "advance",
         /// Stop: [`halt::Halt`].
         Halt = "halt",
         /// Start again: [`resume::Resume`].
@@ -40,7 +43,7 @@ impl Kind {
         match self {
             Self::Policy => 256 * 1024,
             Self::Halt => 2 * 1024,
-            Self::Job | Self::Resume | Self::Enroll => 64 * 1024,
+            Self::Job | Self::Advance | Self::Resume | Self::Enroll => 64 * 1024,
         }
     }
 }

@@ -4,15 +4,15 @@
 //! the order of docs/spec/6-acceptance.md, and each has one way to refuse.
 
 mod refusal;
+mod wave;
 
 use alloc::collections::BTreeSet;
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use crate::chain::{Chain, HeldHalt, Place, read};
-use crate::checkpoint::Witnessed;
+use crate::chain::{Chain, Held, HeldHalt, Place, read};
 use crate::clear::{Freshness, NotFresh};
-use crate::delivery::TargetProof;
+use crate::delivery::{Delivery, TargetProof};
 use crate::envelope::{Logged, Signed};
 use crate::ids::{Name, Sha256};
 use crate::join::{Enrolled, Labels};
@@ -25,10 +25,15 @@ use crate::statement::job::{Job, Run, Step, Targets};
 use crate::statement::policy::{Hours, Policy, Rule, WEEK_MINUTES};
 use crate::time::{Reading, Time, Window};
 
+use wave::{Turn, my_wave};
+
 pub use refusal::Refusal;
+pub use wave::{AdvanceFault, needs_people};
 
 /// How many receipts may wait for acknowledgement before no new job is taken.
 pub const MAX_SPOOL: usize = 4_096;
+/// How many jobs that repeat a device keeps.
+pub const MAX_STANDING: usize = 64;
 
 /// A step that this device has agreed to run. Only [`judge`] makes one.
 #[derive(Clone, Debug)]
@@ -82,14 +87,11 @@ pub struct Facts<'a> {
     pub local: Local<'a>,
 }
 
-/// Decides whether this device runs the next step of `logged`.
-pub fn judge(
-    facts: &Facts<'_>,
-    logged: &Logged,
-    target: Option<&TargetProof>,
-) -> Result<VerifiedJob, Refusal> {
+/// Decides whether this device runs the next step of the job that was delivered. Its news and Clears have been taken.
+pub fn judge(facts: &Facts<'_>, delivery: &Delivery) -> Result<VerifiedJob, Refusal> {
+    let Delivery { job: logged, target, advances, .. } = delivery;
     let chain = facts.ledger.chain().ok_or(Refusal::NotEnrolled)?;
-    let me = facts.me.ok_or(Refusal::NotEnrolled)?;
+    let me = enrolled(facts)?;
     let job = read_job(chain, logged)?;
     let hash = logged.signed.hash();
     let (freshness, window) = fresh(facts, chain)?;
@@ -100,17 +102,19 @@ pub fn judge(
     allowed_by_rules(chain, &me.labels, &halts, &job, &signed_by)?;
     let leaf = logged.signed.leaf(&chain.org()).map_err(|error| Refusal::Statement(error.into()))?;
     let witnessed = chain.logged(&leaf, &logged.proof).map_err(Refusal::Log)?;
-    let (key, step) = next_step(facts.ledger, hash, &job)?;
-    is_target(chain, me, &job, target)?;
-    my_wave(chain, me, &hash, &job, &witnessed, window)?;
-    within_budget(facts, chain)?;
+    let (key, step) = next_step(facts.ledger, hash, &job, window.lo)?;
+    is_target(chain, me, &job, target.as_ref())?;
+    let begins = job.not_before.max(witnessed.time());
+    let turn = Turn { chain, me, halts: &halts, hash: &hash, job: &job, begins };
+    my_wave(&turn, advances, window.lo)?;
+    within_budget(facts, chain, &key, &job)?;
     Ok(VerifiedJob { job, key, step, signed: logged.signed.clone(), signed_by })
 }
 
 /// Whether a step that runs may go on: the same rule, as far as it can change while something runs.
 pub fn may_go_on(facts: &Facts<'_>, running: &VerifiedJob) -> Result<(), Refusal> {
     let chain = facts.ledger.chain().ok_or(Refusal::NotEnrolled)?;
-    let me = facts.me.ok_or(Refusal::NotEnrolled)?;
+    let me = enrolled(facts)?;
     let VerifiedJob { job, key, signed, signed_by, .. } = running;
     // A newer policy may have dropped a signer, or the key by which somebody signed.
     let recounted = match signed_by.newest == chain.policy().hash {
@@ -129,6 +133,14 @@ pub fn may_go_on(facts: &Facts<'_>, running: &VerifiedJob) -> Result<(), Refusal
         }
     }
     allowed_by_rules(chain, &me.labels, &halts, job, signed_by)
+}
+
+/// Before all else: whether the device is the organization's.
+fn enrolled<'a>(facts: &Facts<'a>) -> Result<&'a Enrolled, Refusal> {
+    match facts.ledger.retired() {
+        Some(enroll) => Err(Refusal::Retired(enroll)),
+        None => facts.me.ok_or(Refusal::NotEnrolled),
+    }
 }
 
 /// Steps 0 and 1: somebody known signed it, then it is read, then it is ours.
@@ -163,11 +175,20 @@ struct SignedBy {
 impl SignedBy {
     fn count(chain: &Chain, job: &Job, signed: &Signed) -> Result<Self, Refusal> {
         let policy = chain.policy_by_hash(&job.policy).ok_or(Refusal::UnknownPolicy(job.policy))?;
+        Ok(Self::under(chain, policy, Kind::Job, signed))
+    }
+
+    fn under(chain: &Chain, policy: &Held<Policy>, kind: Kind, signed: &Signed) -> Self {
         let newest = chain.policy();
-        let named = signers(&policy.body, Kind::Job, signed);
+        let named = signers(&policy.body, kind, signed);
         let current =
-            if policy.hash == newest.hash { named.clone() } else { signers(&newest.body, Kind::Job, signed) };
-        Ok(Self { named, current, newest: newest.hash })
+            if policy.hash == newest.hash { named.clone() } else { signers(&newest.body, kind, signed) };
+        Self { named, current, newest: newest.hash }
+    }
+
+    /// Whoever signed. A cut takes what somebody signed, whether or not the signature is needed or counts.
+    fn everybody(&self) -> Signers {
+        self.named.clone().and(&self.current)
     }
 }
 
@@ -183,8 +204,7 @@ fn may_run(
     if let Some(halt) = halts.iter().find(|halt| covers(halt, version, hash, job)) {
         return Err(halted(halt));
     }
-    // A cut takes what somebody signed, whether or not the signature is needed or counts.
-    match chain.cut_by(hash, job.resume, &signed_by.named.clone().and(&signed_by.current)) {
+    match chain.cut_by(hash, job.resume, &signed_by.everybody()) {
         Ok(None) => Ok(()),
         Ok(Some(resume)) => Err(Refusal::Cut(resume)),
         Err(unknown) => Err(Refusal::UnknownResume(unknown)),
@@ -336,9 +356,19 @@ fn rule_met(
     Ok(())
 }
 
-/// Step 8: the first step that was never accepted, if the one before it ended well.
-fn next_step(ledger: &Ledger, job: Sha256, body: &Job) -> Result<(StepKey, Step), Refusal> {
-    let key = |step| StepKey { job, occurrence: 0, step };
+/// Step 8: the first step of the occurrence that is due which was never accepted, if the one before it ended well. Occurrences
+/// that were missed are skipped, and none begins while an earlier one runs.
+fn next_step(ledger: &Ledger, job: Sha256, body: &Job, lo: Time) -> Result<(StepKey, Step), Refusal> {
+    let occurrence = body.occurrence(lo);
+    if let Some(last) = ledger.last_occurrence(&job).filter(|last| *last != occurrence) {
+        if last > occurrence {
+            return Err(Refusal::Passed { occurrence, last });
+        }
+        if ledger.runs(&job) {
+            return Err(Refusal::EarlierRuns { occurrence, last });
+        }
+    }
+    let key = |step| StepKey { job, occurrence, step };
     for (step, work) in (0..).zip(&body.steps) {
         match ledger.step(&key(step)) {
             None => return Ok((key(step), work.clone())),
@@ -375,36 +405,8 @@ fn is_target(chain: &Chain, me: &Enrolled, job: &Job, target: Option<&TargetProo
     }
 }
 
-/// Step 10: time shows only that people could have looked; above the policy's limit a person must have.
-fn my_wave(
-    chain: &Chain,
-    me: &Enrolled,
-    hash: &Sha256,
-    job: &Job,
-    witnessed: &Witnessed,
-    window: Window,
-) -> Result<(), Refusal> {
-    if job.waves.is_empty() {
-        return Ok(());
-    }
-    let index = Job::wave_of(hash, &job.waves, &me.device);
-    let soak = job.waves.get(index).map(|wave| wave.soak).unwrap_or_default();
-    let starts = job.not_before.max(witnessed.time()).plus(soak);
-    if window.lo < starts {
-        return Err(Refusal::WaveNotYet { wave: index + 1, starts, lo: window.lo });
-    }
-    let needs_advance = match &job.targets {
-        Targets::Labels(_) => true,
-        Targets::List(list) => list.count > chain.policy().body.limits.auto_waves_max,
-    };
-    if index > 0 && needs_advance {
-        return Err(Refusal::WaveNeedsAdvance { wave: index + 1 });
-    }
-    Ok(())
-}
-
 /// Step 11.
-fn within_budget(facts: &Facts<'_>, chain: &Chain) -> Result<(), Refusal> {
+fn within_budget(facts: &Facts<'_>, chain: &Chain, key: &StepKey, job: &Job) -> Result<(), Refusal> {
     let (running, most) = (facts.local.running, usize::from(chain.policy().body.limits.concurrent.get()));
     if running >= most {
         return Err(Refusal::Busy { running, most });
@@ -416,5 +418,9 @@ fn within_budget(facts: &Facts<'_>, chain: &Chain) -> Result<(), Refusal> {
     if facts.local.disk_full {
         return Err(Refusal::DiskFull);
     }
-    Ok(())
+    let stands = job.repeat > 0 && !facts.ledger.stands(&key.job);
+    match facts.ledger.standing().count() {
+        held if stands && held >= MAX_STANDING => Err(Refusal::StandingFull { held, most: MAX_STANDING }),
+        _ => Ok(()),
+    }
 }

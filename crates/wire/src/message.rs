@@ -162,6 +162,9 @@ pub struct Delivery {
     /// The device's place among the targets.
     #[prost(message, optional, tag = "4")]
     pub target: Option<Target>,
+    /// Envelopes of the job's advances with their proofs.
+    #[prost(string, repeated, tag = "5")]
+    pub advances: Vec<String>,
 }
 
 /// A Clear and the place of the device's challenge in what it answers.
@@ -285,6 +288,7 @@ impl From<&delivery::Delivery> for Delivery {
             news: delivery.news.iter().map(ToString::to_string).collect(),
             clears: delivery.clears.iter().map(clear).collect(),
             target: delivery.target.as_ref().map(target),
+            advances: delivery.advances.iter().map(ToString::to_string).collect(),
         }
     }
 }
@@ -297,8 +301,13 @@ impl TryFrom<Delivery> for delivery::Delivery {
             news: message.news.iter().map(|text| read_news(text)).collect::<Result<_, _>>()?,
             clears: message.clears.iter().map(AnsweredClear::try_from).collect::<Result<_, _>>()?,
             target: message.target.as_ref().map(TargetProof::try_from).transpose()?,
+            advances: message.advances.iter().map(|text| read_advance(text)).collect::<Result<_, _>>()?,
         })
     }
+}
+
+fn read_advance(text: &str) -> Result<Logged, ContentError> {
+    Logged::from_text(text).map_err(|error| bad("an advance")(&error))
 }
 
 /// Reads an envelope of a policy, resume or halt.

@@ -90,11 +90,12 @@ fn take(org: OrgId, chain: &mut Option<Chain>, item: &str) -> anyhow::Result<Opt
         News::Policy(logged) => format!("the policy {}", short(&logged.signed.hash())),
         News::Resume(logged) => format!("the resume {}", short(&logged.signed.hash())),
         News::Halt(signed) => format!("the halt {}", short(&signed.hash())),
+        News::Enroll(logged) => format!("the enrollment {}", short(&logged.signed.hash())),
     };
     match (chain.as_mut(), &news) {
         (Some(chain), news) => match news.offer(chain).with_context(|| what.clone())? {
-            Taken::New => Ok(Some(what)),
-            Taken::Known => Ok(None),
+            Taken::New | Taken::Waits => Ok(Some(what)),
+            Taken::Known | Taken::Lifted => Ok(None),
         },
         (None, News::Policy(genesis)) => {
             *chain = Some(

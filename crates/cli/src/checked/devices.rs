@@ -318,7 +318,7 @@ mod tests {
     fn device(number: u8, statement: u8, index: u64) -> Device {
         let key = device_key([number; 32]).unwrap();
         let (device, place) = (DeviceId::of_key(key.raw()), Place { log: 0, index });
-        Device { device, key, labels: BTreeMap::new(), enroll: Sha256([statement; 32]), place }
+        Device { device, key, labels: BTreeMap::new(), enroll: Sha256([statement; 32]), place, seq: 0 }
     }
 
     fn direct(statement: u8, index: u64, seq: u64, previous: Option<u8>) -> (Device, Option<enroll::Device>) {

@@ -329,7 +329,7 @@ mod tests {
     fn enrolled_at(place: Place) -> Device {
         let key = device_key([7; 32]).unwrap();
         let labels = [("kind".parse().unwrap(), "register".parse().unwrap())].into();
-        Device { device: DeviceId::of_key(key.raw()), key, labels, enroll: Sha256([1; 32]), place }
+        Device { device: DeviceId::of_key(key.raw()), key, labels, enroll: Sha256([1; 32]), place, seq: 0 }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! A mistake here makes a device refuse or a job wait; it can make nothing run.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,13 +10,17 @@ use countersign_trust::chain::Chain;
 use countersign_trust::checkpoint::Proof;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::join::Labels;
 use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
 use countersign_trust::statement;
+use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::job::{Job, Targets};
 use countersign_trust::time::Time;
+use countersign_trust::verify::needs_people;
 use countersign_wire::message::Target;
 
 use crate::app::{App, Org};
+use crate::intake;
 use crate::log::{self, AppendError};
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
@@ -37,6 +41,12 @@ pub struct Plan {
     begins: Time,
     /// The tree of its targets and their places; none for targets by label.
     targets: Option<(Tree, HashMap<DeviceId, u64>)>,
+    /// Devices' labels: which wave takes a device may depend on them.
+    labels: HashMap<DeviceId, Labels>,
+    /// Its advances, as they go out.
+    pub advances: Vec<String>,
+    /// Waves that an advance sets free, counted from 1.
+    advanced: BTreeSet<u64>,
     waves_wait_for_people: bool,
 }
 
@@ -91,18 +101,49 @@ impl Plan {
             let proof = tokio::time::timeout(LOG_TIME, log::prove(org, logged.proof.index));
             logged.proof = proof.await.map_err(|_| PlanError::LogTime)??;
         }
-        let chain = org.chain();
-        let witnessed = chain.logged(&leaf, &logged.proof).map_err(|error| unreadable(&error))?;
+        let (witnessed, waves_wait_for_people) = {
+            let chain = org.chain();
+            let witnessed = chain.logged(&leaf, &logged.proof).map_err(|error| unreadable(&error))?;
+            (witnessed, needs_people(&chain.policy().body, &job))
+        };
         let begins = job.not_before.max(witnessed.time());
         let targets = match &job.targets {
             Targets::List(_) => Some(target_tree(row.devices())),
             Targets::Labels(_) => None,
         };
-        let waves_wait_for_people = match &job.targets {
-            Targets::Labels(_) => true,
-            Targets::List(list) => list.count > chain.policy().body.limits.auto_waves_max,
+        let envelope = logged.to_string();
+        let mut plan = Self {
+            hash,
+            envelope,
+            job,
+            begins,
+            targets,
+            labels: HashMap::new(),
+            advances: Vec::new(),
+            advanced: BTreeSet::new(),
+            waves_wait_for_people,
         };
-        Ok(Self { hash, envelope: logged.to_string(), job, begins, targets, waves_wait_for_people })
+        plan.load_waves(app, org).await?;
+        Ok(plan)
+    }
+
+    /// What only a job in waves needs.
+    async fn load_waves(&mut self, app: &App, org: &Org) -> Result<(), StoreError> {
+        if self.job.waves.is_empty() {
+            return Ok(());
+        }
+        let devices = intake::devices(&app.db, org).await?;
+        self.labels = devices.into_iter().map(|device| (device.id, device.labels)).collect();
+        for row in store::statement::standing(&app.db, &org.id.to_string(), "advance").await? {
+            let Some(text) = row.logged() else { continue };
+            let Ok(logged) = Logged::from_text(&text) else { continue };
+            let Ok(advance) = statement::read::<Advance>(logged.signed.statement()) else { continue };
+            if advance.job == self.hash {
+                self.advanced.insert(advance.wave);
+                self.advances.push(text);
+            }
+        }
+        Ok(())
     }
 
     /// When it is due on `device`, given that it is `now`.
@@ -113,8 +154,11 @@ impl Plan {
         if self.job.waves.is_empty() {
             return Due::At(self.job.not_before);
         }
-        let wave = Job::wave_of(&self.hash, &self.job.waves, device);
-        if wave > 0 && self.waves_wait_for_people {
+        let nothing = Labels::new();
+        let labels = self.labels.get(device).unwrap_or(&nothing);
+        let wave = self.job.wave_of(&self.hash, device, labels);
+        let advanced = u64::try_from(wave + 1).is_ok_and(|number| self.advanced.contains(&number));
+        if wave > 0 && self.waves_wait_for_people && !advanced {
             return Due::WhenPromoted;
         }
         let soak = self.job.waves.get(wave).map(|wave| wave.soak).unwrap_or_default();

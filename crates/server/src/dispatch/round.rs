@@ -207,6 +207,7 @@ fn send(
         news: news.iter().map(ToString::to_string).collect(),
         clears,
         target: plan.target(&connection.device)?,
+        advances: plan.advances.clone(),
     };
     connection.send(&frame(from_server::What::Delivery(delivery)));
     app.events.publish(&org.id, &plan.hash, JobEvent::Sent { device: connection.device.to_string() });

@@ -7,7 +7,7 @@ use countersign_trust::clear::Clear;
 use countersign_trust::delivery::News;
 use countersign_trust::device::Input;
 use countersign_trust::statement::halt::Scope;
-use countersign_trust::statement::job::{TargetLabels, Targets, Wave};
+use countersign_trust::statement::job::{TargetLabels, Targets, Wave, Who};
 use countersign_wire::http::{DeliveryEvidence, JobEvent};
 use countersign_wire::message::{Challenge, from_agent, from_server};
 
@@ -113,7 +113,7 @@ async fn the_second_wave_goes_out_after_its_soak() {
     let tills = world.tills(["till-1", "till-2", "till-3", "till-4", "till-5", "till-6"]).await;
     let ids = tills.each_ref().map(Agent::id);
     let mut job = world.job(&ids);
-    job.waves = vec![Wave { share: 5_000, soak: 0 }, Wave { share: 10_000, soak: 3 }];
+    job.waves = vec![Wave { who: Who::Share(5_000), soak: 0 }, Wave { who: Who::Share(10_000), soak: 3 }];
     let start = Instant::now();
     let job = world.order(&job, &ids).await;
     for till in &tills {

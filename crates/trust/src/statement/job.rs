@@ -36,7 +36,7 @@ record! {
         waves: Vec<Wave>,
         /// What a halt does to it while it runs.
         on_halt: OnHalt,
-        /// Seconds between occurrences; 0 means once.
+        /// Seconds between occurrences, at least 10; 0 means once.
         repeat: u64,
     }
 }
@@ -163,14 +163,27 @@ record! {
 }
 
 record! {
-    /// A wave: up to which share of the devices, and how long after the first.
+    /// A wave: whose turn it is, and how long after the job's start.
     pub struct Wave {
-        /// Cumulative share in hundredths of a percent; the last is 10,000.
-        share: u64,
+        /// Of those whom no earlier wave took.
+        who: Who,
         /// Seconds after the job's start.
         soak: u64,
     }
 }
+
+alternative! {
+    /// Whose turn it is.
+    pub enum Who {
+        /// A cumulative share in hundredths of a percent, drawn from the job's hash; the last wave's is 10,000.
+        Share(u64) = "share",
+        /// Devices that carry all of these labels.
+        Labels(BTreeMap<Name, Name>) = "labels",
+    }
+}
+
+/// All devices: the share of the last wave.
+pub const ALL: u64 = 10_000;
 
 keyword! {
     /// What a halt does to a step while it runs.
@@ -207,16 +220,25 @@ pub enum JobError {
     /// A step without a timeout.
     #[error("step {0} has no timeout")]
     Timeout(usize),
-    /// Waves whose shares do not climb to 10,000, or whose soak times fall.
-    #[error("wave {0} does not follow the one before: shares climb to 10000, soak times do not fall")]
+    /// Waves whose shares do not climb to 10,000, that are of nobody in particular, or whose soak times fall.
+    #[error(
+        "wave {0} does not follow the ones before: shares climb to 10000, labels are named, soak times do not fall"
+    )]
     Waves(usize),
-    /// Something this version cannot do, so it must not be taken for done.
-    #[error("{0} is not supported by this version")]
-    Unsupported(&'static str),
+    /// It repeats too often.
+    #[error("it repeats every {repeat} s, {least} s is the least")]
+    Repeat {
+        /// Its interval.
+        repeat: u64,
+        /// The shortest there is.
+        least: u64,
+    },
 }
 
 /// How many steps a job may have.
 pub const MAX_STEPS: usize = 16;
+/// The shortest interval at which a job may repeat, in seconds.
+pub const LEAST_REPEAT_S: u64 = 10;
 
 impl Job {
     /// Checks what no signature can make good. `life_most` is the policy's limit in seconds.
@@ -237,23 +259,31 @@ impl Job {
                 return Err(JobError::Timeout(index + 1));
             }
         }
-        if self.repeat != 0 {
-            return Err(JobError::Unsupported("a job that repeats"));
+        if (1..LEAST_REPEAT_S).contains(&self.repeat) {
+            return Err(JobError::Repeat { repeat: self.repeat, least: LEAST_REPEAT_S });
         }
         self.check_waves()
     }
 
     fn check_waves(&self) -> Result<(), JobError> {
-        let mut last = Wave { share: 0, soak: 0 };
-        for (index, wave) in self.waves.iter().enumerate() {
+        let (mut taken, mut soaked) = (0, 0);
+        for (index, Wave { who, soak }) in self.waves.iter().enumerate() {
+            let follows = match who {
+                Who::Share(share) => core::mem::replace(&mut taken, *share) < *share && *share <= ALL,
+                Who::Labels(labels) => !labels.is_empty(),
+            };
             let is_last = index + 1 == self.waves.len();
-            let climbs = wave.share > last.share && wave.soak >= last.soak;
-            if !climbs || is_last != (wave.share == 10_000) {
+            if !follows || *soak < soaked || is_last != (*who == Who::Share(ALL)) {
                 return Err(JobError::Waves(index + 1));
             }
-            last = wave.clone();
+            soaked = *soak;
         }
         Ok(())
+    }
+
+    /// Which occurrence is due at `lo`, counted from 0.
+    pub fn occurrence(&self, lo: Time) -> u64 {
+        lo.0.saturating_sub(self.not_before.0).checked_div(self.repeat).unwrap_or(0)
     }
 
     /// The kinds its steps are of.
@@ -261,14 +291,23 @@ impl Job {
         self.steps.iter().map(Step::kind).collect()
     }
 
-    /// In which wave a device's turn comes, counted from 0.
+    /// When an occurrence begins.
+    pub fn begins(&self, occurrence: u64) -> Time {
+        self.not_before.plus(occurrence.saturating_mul(self.repeat))
+    }
+
+    /// In which wave the turn of a device with these labels comes, counted from 0. `hash` is the job's.
     ///
     /// Source: docs/spec/6-acceptance.md, "Waves".
-    pub fn wave_of(hash: &Sha256, waves: &[Wave], device: &DeviceId) -> usize {
+    pub fn wave_of(&self, hash: &Sha256, device: &DeviceId, labels: &BTreeMap<Name, Name>) -> usize {
         let text = alloc::format!("countersign-wave/v1\n{hash}\n{device}\n");
         let digest = Sha256::of(text.as_bytes()).0;
         let b = digest.iter().take(8).fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
-        let place = (b * 10_000) >> 64;
-        waves.iter().position(|wave| place < u128::from(wave.share)).unwrap_or(0)
+        let place = (b * u128::from(ALL)) >> 64;
+        let takes = |wave: &Wave| match &wave.who {
+            Who::Share(share) => place < u128::from(*share),
+            Who::Labels(wanted) => wanted.iter().all(|(key, value)| labels.get(key) == Some(value)),
+        };
+        self.waves.iter().position(takes).unwrap_or(0)
     }
 }

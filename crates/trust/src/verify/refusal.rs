@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::MAX_SPOOL;
+use super::{AdvanceFault, MAX_SPOOL};
 use crate::chain::ChainError;
 use crate::clear::{ClearFault, NotFresh};
 use crate::ids::{DeviceId, Name, OrgId, Sha256};
@@ -30,6 +30,9 @@ pub enum Refusal {
     /// The device is in no enrollment.
     #[error("this device is not enrolled")]
     NotEnrolled,
+    /// The device has left the organization, for ever.
+    #[error("this device was retired by {0}: it needs a new key and a new enrollment")]
+    Retired(Sha256),
     /// Step 3: too few fresh Clears.
     #[error(transparent)]
     NotFresh(#[from] NotFresh),
@@ -152,6 +155,22 @@ pub enum Refusal {
         /// Which step, counted from 1.
         step: u64,
     },
+    /// Step 8: of a job that repeats, a later occurrence was accepted before.
+    #[error("occurrence {occurrence} has passed, {last} was accepted before")]
+    Passed {
+        /// The one that would be due, counted from 0.
+        occurrence: u64,
+        /// The last one that was accepted.
+        last: u64,
+    },
+    /// Step 8: of a job that repeats, an earlier occurrence is still running.
+    #[error("occurrence {occurrence} has to wait, {last} is still running")]
+    EarlierRuns {
+        /// The one that is due, counted from 0.
+        occurrence: u64,
+        /// The one that runs.
+        last: u64,
+    },
     /// Step 9.
     #[error("{device} is not among its {count} targets")]
     NotATarget {
@@ -186,6 +205,22 @@ pub enum Refusal {
     WaveNeedsAdvance {
         /// Which wave, counted from 1.
         wave: usize,
+    },
+    /// Step 10.
+    #[error("wave {wave} waits for an advance that holds: {fault}")]
+    Advance {
+        /// Which wave, counted from 1.
+        wave: usize,
+        /// What is wrong with the one that came.
+        fault: AdvanceFault,
+    },
+    /// Step 11.
+    #[error("{held} jobs that repeat are held, {most} is the most")]
+    StandingFull {
+        /// Held now.
+        held: usize,
+        /// The limit.
+        most: usize,
     },
     /// Step 11.
     #[error("{running} steps are running, the policy allows {most}")]

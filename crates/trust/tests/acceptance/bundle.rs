@@ -3,10 +3,11 @@
 //! The folder's layout is described in `crates/trust/vectors/README.md`.
 
 use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
-use countersign_trust::clear::{AnsweredClear, Challenges, check_clears};
-use countersign_trust::delivery::{News, TargetProof};
+use countersign_trust::clear::{AnsweredClear, Challenges, check_clears, check_recovery};
+use countersign_trust::delivery::{Delivery, News, TargetProof};
 use countersign_trust::envelope::{EnvelopeError, Logged};
 use countersign_trust::ids::{OrgId, Sha256};
+use countersign_trust::join::{EnrollError, enrolled_anew, retired};
 use countersign_trust::ledger::{Ledger, Record, StepKey, StepState};
 use countersign_trust::receipt::{Reason, Receipt, Verdict};
 use countersign_trust::time::{Reading, Time};
@@ -27,6 +28,10 @@ pub struct Bundle {
     /// What the device drew since it started, if anything.
     pub challenge: Option<[u8; 32]>,
     pub target: Option<TargetProof>,
+    /// Envelopes of the job's advances.
+    pub advances: Vec<String>,
+    /// Envelopes of enrollments that came after the first, in the order in which they were offered.
+    pub anew: Vec<String>,
     pub now: Now,
 }
 
@@ -42,8 +47,8 @@ pub struct Now {
     /// Receipts that wait for acknowledgement.
     pub receipts: u64,
     pub disk_full: bool,
-    /// Steps of this job, counted from 0, that were accepted before.
-    pub steps: Vec<(u64, StepState)>,
+    /// Steps of this job that were accepted before: occurrence and step, counted from 0.
+    pub steps: Vec<(u64, u64, StepState)>,
 }
 
 /// What a device does with a bundle.
@@ -51,6 +56,8 @@ pub struct Now {
 pub struct Outcome {
     /// Of each envelope of the chain.
     pub chain: Vec<Result<Taken, ChainError>>,
+    /// Of each later enrollment.
+    pub anew: Vec<Result<(), EnrollError>>,
     /// Of the job.
     pub job: Result<(), Refused>,
 }
@@ -92,8 +99,9 @@ impl Bundle {
     pub fn judge(&self) -> Outcome {
         let mut ledger = Ledger::default();
         let chain = self.take_chain(&mut ledger);
+        let anew = self.take_enrollments(&mut ledger);
         let job = self.judge_job(ledger);
-        Outcome { chain, job }
+        Outcome { chain, anew, job }
     }
 
     fn take_chain(&self, ledger: &mut Ledger) -> Vec<Result<Taken, ChainError>> {
@@ -105,7 +113,7 @@ impl Bundle {
         for text in &self.chain[1..] {
             let news = News::from_text(text).unwrap();
             let outcome = news.offer(&mut chain);
-            if outcome == Ok(Taken::New) {
+            if matches!(outcome, Ok(Taken::New | Taken::Waits)) {
                 remember(ledger, Record::News(news));
             }
             outcomes.push(outcome);
@@ -113,28 +121,38 @@ impl Bundle {
         outcomes
     }
 
+    fn take_enrollments(&self, ledger: &mut Ledger) -> Vec<Result<(), EnrollError>> {
+        let Some([enroll, join, proof]) = &self.enrolled else { return Vec::new() };
+        if ledger.chain().is_none() {
+            return Vec::new();
+        }
+        let join = Some((join.parse().unwrap(), proof.parse().unwrap()));
+        remember(ledger, Record::Enrolled { enroll: Logged::from_text(enroll).unwrap(), join });
+        self.anew.iter().map(|text| take_anew(ledger, Logged::from_text(text).unwrap())).collect()
+    }
+
     fn judge_job(&self, mut ledger: Ledger) -> Result<(), Refused> {
         let job = Logged::from_text(&self.job).map_err(Refused::Unreadable)?;
-        if let Some([enroll, join, proof]) = &self.enrolled {
-            let join = Some((join.parse().unwrap(), proof.parse().unwrap()));
-            remember(&mut ledger, Record::Enrolled { enroll: Logged::from_text(enroll).unwrap(), join });
-        }
         remember(&mut ledger, Record::Floor(self.now.floor));
-        for (step, state) in &self.now.steps {
-            let key = StepKey { job: job.signed.hash(), occurrence: 0, step: *step };
+        for (occurrence, step, state) in &self.now.steps {
+            let key = StepKey { job: job.signed.hash(), occurrence: *occurrence, step: *step };
             remember(
                 &mut ledger,
                 Record::Step { key, state: *state, not_after: Time(u64::MAX), receipt: None },
             );
         }
         (1..=self.now.receipts).for_each(|number| remember(&mut ledger, spooled(self.org, number)));
-        self.ask(&ledger, &job).map_err(Refused::Because)
+        self.ask(&mut ledger, job).map_err(Refused::Because)
     }
 
-    fn ask(&self, ledger: &Ledger, job: &Logged) -> Result<(), Refusal> {
+    fn ask(&self, ledger: &mut Ledger, job: Logged) -> Result<(), Refusal> {
         let mut challenges = Challenges::default();
         if let Some(challenge) = self.challenge {
             challenges.draw(challenge, self.now.drawn);
+        }
+        let chain = ledger.chain().ok_or(Refusal::NotEnrolled)?;
+        if let Some(policy) = check_recovery(chain, &challenges, &self.clears, self.now.arrived) {
+            remember(ledger, Record::Recovered(policy));
         }
         let chain = ledger.chain().ok_or(Refusal::NotEnrolled)?;
         let freshness = check_clears(chain, &challenges, &self.clears, self.now.arrived);
@@ -142,8 +160,22 @@ impl Bundle {
         let local = Local { version, running: *running, disk_full: *disk_full };
         let me = ledger.enrolled();
         let facts = Facts { ledger, me, freshness: freshness.as_ref(), now: *now, local };
-        judge(&facts, job, self.target.as_ref()).map(|_| ())
+        let advances = self.advances.iter().map(|text| Logged::from_text(text).unwrap()).collect();
+        let target = self.target.clone();
+        judge(&facts, &Delivery { job, news: Vec::new(), clears: Vec::new(), target, advances }).map(|_| ())
     }
+}
+
+/// An enrollment that came after the first: of the same device, or its end.
+fn take_anew(ledger: &mut Ledger, enroll: Logged) -> Result<(), EnrollError> {
+    let (chain, held) = (ledger.chain().unwrap(), ledger.enrolled().unwrap());
+    if retired(chain, held, &enroll).is_ok() {
+        remember(ledger, Record::Retired(enroll));
+        return Ok(());
+    }
+    enrolled_anew(chain, held, &enroll)?;
+    remember(ledger, Record::Enrolled { enroll, join: None });
+    Ok(())
 }
 
 /// Writes a record down, reads it back, and takes it in.

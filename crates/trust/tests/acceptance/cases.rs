@@ -1,12 +1,16 @@
 //! The table of all bundles: each is a row here, a test in `refusals.rs` and a folder of vectors.
 
 mod accepted;
+mod advances;
+mod anew;
 mod clears;
 mod halts;
 mod jobs;
 mod local;
 mod logs;
 mod policies;
+mod recovery;
+mod repeats;
 mod resumes;
 mod signatures;
 mod time;
@@ -21,6 +25,10 @@ pub fn all() -> Vec<Case> {
         jobs::cases(),
         clears::cases(),
         time::cases(),
+        advances::cases(),
+        repeats::cases(),
+        recovery::cases(),
+        anew::cases(),
         halts::cases(),
         policies::cases(),
         resumes::cases(),

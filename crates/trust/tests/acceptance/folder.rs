@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use countersign_trust::clear::AnsweredClear;
 use countersign_trust::delivery::TargetProof;
 use countersign_trust::ids::Sha256;
+use countersign_trust::join::EnrollError;
 use countersign_trust::ledger::StepState;
 use countersign_trust::time::{Reading, Time};
 
@@ -44,6 +45,15 @@ pub fn to_files(bundle: &Bundle, outcome: &Outcome) -> Files {
     if let Some(TargetProof { index, path }) = &bundle.target {
         put("target".into(), format!("index {index}\n{}", hashes(path)));
     }
+    for (number, text) in (1..).zip(&bundle.advances) {
+        put(format!("advances/{number}.txt"), text.clone());
+    }
+    for (number, text) in (1..).zip(&bundle.anew) {
+        put(format!("anew/{number}.txt"), text.clone());
+    }
+    if !bundle.anew.is_empty() {
+        put("anew/expected".into(), anew_text(outcome));
+    }
     put("now".into(), now_text(&bundle.now));
     put("expected".into(), expected_text(outcome));
     put("chain/expected".into(), chain_text(outcome));
@@ -66,8 +76,8 @@ fn now_text(now: &Now) -> String {
     line("running", &now.running);
     line("receipts", &now.receipts);
     line("disk", &if now.disk_full { "full" } else { "room" });
-    for (step, state) in &now.steps {
-        line("step", &format!("{step} {}", state_word(*state)));
+    for (occurrence, step, state) in &now.steps {
+        line("step", &format!("{occurrence} {step} {}", state_word(*state)));
     }
     lines
 }
@@ -94,10 +104,19 @@ fn chain_text(outcome: &Outcome) -> String {
     outcome.chain.iter().enumerate().map(|(number, taken)| format!("{number:03} {}\n", line(taken))).collect()
 }
 
+fn anew_text(outcome: &Outcome) -> String {
+    let line = |taken: &Result<(), _>| match taken {
+        Ok(()) => "taken".to_owned(),
+        Err(EnrollError::Chain(error)) => format!("refused {} {error}", variant(error)),
+        Err(error) => format!("refused {} {error}", variant(error)),
+    };
+    (1..).zip(&outcome.anew).map(|(number, taken)| format!("{number} {}\n", line(taken))).collect()
+}
+
 /// Reads a folder into memory.
 pub fn read(folder: &Path) -> Files {
     let mut files = Files::new();
-    for part in ["", "chain", "clears"] {
+    for part in ["", "chain", "clears", "advances", "anew"] {
         let Ok(entries) = std::fs::read_dir(folder.join(part)) else { continue };
         for path in entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()) {
             let name = path.strip_prefix(folder).unwrap().to_str().unwrap().replace('\\', "/");
@@ -138,6 +157,8 @@ pub fn from_files(files: &Files) -> Bundle {
                 answered(&note, &place)
             })
             .collect(),
+        advances: numbered(files, "advances"),
+        anew: numbered(files, "anew"),
         challenge: line("challenge").map(|hex| word::<Sha256>(&hex).0),
         target: file("target").map(|text| {
             let (index, path) = text.strip_prefix("index ").unwrap().split_once('\n').unwrap();
@@ -145,6 +166,10 @@ pub fn from_files(files: &Files) -> Bundle {
         }),
         now: read_now(&file("now").unwrap()),
     }
+}
+
+fn numbered(files: &Files, folder: &str) -> Vec<String> {
+    (1..).map_while(|number| files.get(&format!("{folder}/{number}.txt")).cloned()).collect()
 }
 
 fn answered(note: &str, place: &str) -> AnsweredClear {
@@ -170,8 +195,8 @@ fn read_now(text: &str) -> Now {
         wall_ms: word(value(&format!("{moment}_wall_ms"))),
     };
     let steps = values.iter().filter(|(key, _)| *key == "step").map(|(_, value)| {
-        let (step, state) = value.split_once(' ').unwrap();
-        (word(step), STATES.iter().find(|(_, name)| *name == state).unwrap().0)
+        let [occurrence, step, state] = value.splitn(3, ' ').collect::<Vec<_>>().try_into().unwrap();
+        (word(occurrence), word(step), STATES.iter().find(|(_, name)| *name == state).unwrap().0)
     });
     Now {
         drawn: reading("drawn"),

@@ -22,4 +22,5 @@ mod refusals;
 mod remembering;
 mod running;
 mod scene;
+mod standing;
 mod vectors;

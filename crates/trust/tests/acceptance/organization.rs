@@ -431,7 +431,13 @@ impl Organization {
     /// Everything the device of this name needs for a job signed by these, except Clears.
     pub fn deliver(&mut self, job: &Job, keys: &[&str], device: &str) -> Delivery {
         let target = matches!(job.targets, Targets::List(_)).then(|| target_proof(device));
-        Delivery { job: self.log(sign(job, keys)), news: self.news.clone(), clears: Vec::new(), target }
+        Delivery {
+            job: self.log(sign(job, keys)),
+            news: self.news.clone(),
+            clears: Vec::new(),
+            target,
+            advances: Vec::new(),
+        }
     }
 
     /// What a device has on its disk once it is enrolled and knows all that is decided.

@@ -27,10 +27,17 @@ fn a_good_delivery_bent_in_one_place_gives_exactly_this() {
                 wrong.push(format!("{}, chain {index}:\n  {taken:?}\n  expected {expected:?}", case.name));
             }
         }
+        for (index, taken) in outcome.anew.iter().enumerate() {
+            if taken.as_ref().err() != expected.anew.get(&index) {
+                let expected = expected.anew.get(&index);
+                wrong.push(format!("{}, anew {index}:\n  {taken:?}\n  expected {expected:?}", case.name));
+            }
+        }
         assert!(
             outcome.chain.iter().all(|taken| *taken != Ok(Taken::Known))
                 || case.name.contains("again")
                 || case.name.contains("rolled")
+                || case.name.contains("twice")
         );
     }
     assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n"));
@@ -73,6 +80,10 @@ fn every_refusal_has_a_row() {
         "EnrolledLater",
         "WaveNotYet",
         "WaveNeedsAdvance",
+        "Advance",
+        "Passed",
+        "EarlierRuns",
+        "Retired",
         "Busy",
         "SpoolFull",
         "DiskFull",

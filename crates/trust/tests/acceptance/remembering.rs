@@ -152,11 +152,58 @@ fn a_chain_shown_to_others_in_order_gives_them_the_same() {
     .unwrap();
     for news in News::since(&org.chain, 1) {
         let text = news.to_string();
-        assert_eq!(News::from_text(&text).unwrap().offer(&mut other), Ok(Taken::New));
+        // What is lifted already is of no use to somebody new.
+        let expected = if news.hash() == halt.hash() { Taken::Lifted } else { Taken::New };
+        assert_eq!(News::from_text(&text).unwrap().offer(&mut other), Ok(expected));
     }
     let active = |chain: &countersign_trust::chain::Chain| -> Vec<Sha256> {
         chain.active_halts().map(|halt| halt.hash).collect()
     };
     assert_eq!(active(&other), active(&org.chain));
     assert_eq!((other.policy().hash, other.resume()), (org.chain.policy().hash, org.chain.resume()));
+}
+
+#[test]
+fn a_stolen_halt_key_fills_no_disk() {
+    use countersign_trust::chain::{ChainError, MAX_KNOWN_HALTS_OF_A_KEY};
+    use countersign_trust::statement::halt::Scope;
+    let mut life = Life::new();
+    let call = |life: &mut Life, scope| {
+        let halt = life.org.halt_of(scope);
+        let id = Sha256::of(&life.now.boot_ms.to_be_bytes()).0;
+        let mut halt = halt;
+        halt.id = countersign_trust::ids::StatementId(id[..16].try_into().unwrap());
+        life.now.boot_ms += 1;
+        life.tell(News::Halt(sign(&halt, &["server"])));
+    };
+    for _ in 0..200 {
+        call(&mut life, Scope::Job(Sha256([1; 32])));
+    }
+    let kept = |life: &Life| life.device.ledger().chain().unwrap().halts().count();
+    assert_eq!(kept(&life), MAX_KNOWN_HALTS_OF_A_KEY);
+    let other = life.org.halt_of(Scope::Job(Sha256([2; 32])));
+    let refused = life.device.ledger().chain().unwrap().clone().take_halt(&sign(&other, &["server"]));
+    let (kept_then, most) = (MAX_KNOWN_HALTS_OF_A_KEY, MAX_KNOWN_HALTS_OF_A_KEY);
+    assert_eq!(refused, Err(ChainError::TooManyHalts { kept: kept_then, most }));
+    call(&mut life, everything());
+    assert_eq!(kept(&life), MAX_KNOWN_HALTS_OF_A_KEY + 1, "one of the whole organization is still taken");
+    let active = life
+        .device
+        .ledger()
+        .chain()
+        .unwrap()
+        .active_halts()
+        .filter(|halt| matches!(halt.body.scope, Scope::Organization(_)));
+    assert_eq!(active.count(), 1);
+    // A quorum lifts all of that key's, seen or not; what it called and sends again is not kept.
+    let keys = Lifts::Keys([ssh_key("server").public_key().clone()].into());
+    let resume = life.org.resume(keys, Cuts::All(Nothing), |_| ());
+    life.tell(resume);
+    let disk = life.disk.len();
+    for _ in 0..50 {
+        call(&mut life, everything());
+    }
+    assert_eq!(life.disk.len(), disk);
+    life.run(|_| ());
+    replays(&life);
 }

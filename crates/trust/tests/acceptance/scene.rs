@@ -6,6 +6,7 @@ use countersign_trust::chain::ChainError;
 use countersign_trust::clear::{AnsweredClear, Clear};
 use countersign_trust::envelope::{EnvelopeError, Signed};
 use countersign_trust::ids::Sha256;
+use countersign_trust::join::{EnrollError, Labels};
 use countersign_trust::statement::Kind;
 use countersign_trust::statement::halt::Scope;
 use countersign_trust::statement::job::Job;
@@ -17,7 +18,7 @@ use countersign_trust::verify::Refusal;
 
 use crate::bundle::{Bundle, Now, Refused};
 use crate::organization::{
-    CHALLENGE, Enrollment, Organization, TILLS, VERSION, answer, at, sign, sign_text, target_proof,
+    CHALLENGE, Enrollment, Organization, TILLS, VERSION, answer, at, labels, sign, sign_text, target_proof,
 };
 
 /// An organization, a device of it, and a job that has not been signed yet.
@@ -61,6 +62,8 @@ impl Scene {
             clears: self.org.three_clears(CHALLENGE),
             challenge: Some(CHALLENGE),
             target: Some(target_proof(TILLS[0])),
+            advances: Vec::new(),
+            anew: Vec::new(),
             now: Now {
                 drawn: at(0),
                 arrived: at(2_000),
@@ -95,6 +98,11 @@ impl Scene {
     /// The job's hash.
     pub fn hash(&self) -> Sha256 {
         countersign_trust::statement::write(&self.job).1
+    }
+
+    /// The labels of the device in question.
+    pub fn labels(&self) -> Labels {
+        labels(&[("class", "till"), ("region", "south"), ("site", "Smygehamn 12")])
     }
 
     /// What a beacon says if it bends what an honest one says.
@@ -144,27 +152,35 @@ pub struct Expected {
     pub job: Result<(), Refused>,
     /// Envelopes of the chain that are not taken, by their index.
     pub chain: BTreeMap<usize, ChainError>,
+    /// Later enrollments that are not taken, by their index.
+    pub anew: BTreeMap<usize, EnrollError>,
 }
 
 /// The device runs it.
 pub fn accepted() -> Expected {
-    Expected { job: Ok(()), chain: BTreeMap::new() }
+    Expected { job: Ok(()), chain: BTreeMap::new(), anew: BTreeMap::new() }
 }
 
 /// The device refuses it.
 pub fn refused(refusal: Refusal) -> Expected {
-    Expected { job: Err(Refused::Because(refusal)), chain: BTreeMap::new() }
+    Expected { job: Err(Refused::Because(refusal)), ..accepted() }
 }
 
 /// There is nothing to judge.
 pub fn unreadable(error: EnvelopeError) -> Expected {
-    Expected { job: Err(Refused::Unreadable(error)), chain: BTreeMap::new() }
+    Expected { job: Err(Refused::Unreadable(error)), ..accepted() }
 }
 
 impl Expected {
     /// And an envelope of the chain is not taken.
     pub fn without(mut self, index: usize, error: ChainError) -> Self {
         self.chain.insert(index, error);
+        self
+    }
+
+    /// And a later enrollment is not taken.
+    pub fn enrolling(mut self, index: usize, error: EnrollError) -> Self {
+        self.anew.insert(index, error);
         self
     }
 }

@@ -4,6 +4,7 @@ use countersign_trust::chain::Place;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::Sha256;
 use countersign_trust::signers::signers;
+use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::{Enroll, What};
 use countersign_trust::statement::halt::Halt;
 use countersign_trust::statement::job::{Job, Targets};
@@ -29,6 +30,7 @@ pub fn look(context: &Context, session: &Session, signed: &Signed, targets: &[St
         Kind::Policy => show_change(context, session, &statement::read::<Policy>(signed.statement())?)?,
         Kind::Enroll => enroll(context, session, signed)?,
         Kind::Resume => resume(context, session, signed)?,
+        Kind::Advance => drop(statement::read::<Advance>(signed.statement())?),
         Kind::Halt => drop(statement::read::<Halt>(signed.statement())?),
     }
     context.ui.note("The exact text:");

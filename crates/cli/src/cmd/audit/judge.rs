@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_trust::chain::Chain;
 use countersign_trust::clear::{AnsweredClear, Challenges, Clear, check_clears};
-use countersign_trust::delivery::{News, TargetProof};
+use countersign_trust::delivery::{Delivery, News, TargetProof};
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::Sha256;
 use countersign_trust::join::Enrolled;
@@ -66,6 +66,7 @@ pub fn news_then(chain: &Chain, sent: Option<&Sent>) -> Vec<News> {
         News::Policy(_) => policies.contains(&news.hash()),
         News::Resume(_) => resumes.contains(&news.hash()),
         News::Halt(_) => halts.contains(&news.hash()),
+        News::Enroll(_) => false,
     };
     News::since(chain, 0).into_iter().filter(was_there).collect()
 }
@@ -96,5 +97,7 @@ pub fn again(
     let local = Local { version: env!("CARGO_PKG_VERSION"), running: 0, disk_full: false };
     let facts = Facts { ledger: &ledger, me: Some(me), freshness: freshness.as_ref(), now: sent.at, local };
     let job = Logged::from_text(job).map_err(|error| error.to_string())?;
-    judge(&facts, &job, target).map(|_| ()).map_err(|refusal| refusal.to_string())
+    let target = target.cloned();
+    let delivery = Delivery { job, news: Vec::new(), clears: Vec::new(), target, advances: Vec::new() };
+    judge(&facts, &delivery).map(|_| ()).map_err(|refusal| refusal.to_string())
 }

@@ -8,7 +8,7 @@ use countersign_trust::ids::StatementId;
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::statement;
 use countersign_trust::statement::job::{
-    Job, Lines, OnHalt, Program, Run, Script, Step, TargetList, Targets, Wave,
+    Job, Lines, OnHalt, Program, Run, Script, Step, TargetList, Targets, Wave, Who,
 };
 use countersign_trust::words::{Line, Variable, WordsError};
 
@@ -79,7 +79,7 @@ pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Dev
         why: args.why.parse().map_err(usage("--why"))?,
         steps: vec![Step::Script(script(args, policy.body.limits.output)?)],
         targets: Targets::List(target_list(devices)),
-        waves: args.waves.iter().map(|(share, soak)| Wave { share: *share, soak: *soak }).collect(),
+        waves: args.waves.iter().map(|(share, soak)| Wave { who: Who::Share(*share), soak: *soak }).collect(),
         on_halt,
         repeat: 0,
     };
@@ -95,7 +95,7 @@ pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Dev
 
 fn first_wave(job: &Job, devices: &[&Device]) -> usize {
     let (_, hash) = statement::write(job);
-    devices.iter().filter(|device| Job::wave_of(&hash, &job.waves, &device.device) == 0).count()
+    devices.iter().filter(|device| job.wave_of(&hash, &device.device, &device.labels) == 0).count()
 }
 
 fn script(args: &RunArgs, most_output: u64) -> anyhow::Result<Script> {

@@ -142,7 +142,7 @@ fn waves(job: &Job, hash: &Sha256, devices: &[&Device]) -> String {
     for (index, wave) in job.waves.iter().enumerate() {
         let mine: Vec<String> = devices
             .iter()
-            .filter(|device| Job::wave_of(hash, &job.waves, &device.device) == index)
+            .filter(|device| job.wave_of(hash, &device.device, &device.labels) == index)
             .map(|device| short(&device.device))
             .collect();
         let which = if index == 0 { format!(": {}", mine.join(", ")) } else { String::new() };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign_trust::ledger::StepState;
-use countersign_trust::statement::job::{Program, Run, Script, Step, TargetLabels, Targets, Wave};
+use countersign_trust::statement::job::{Program, Run, Script, Step, TargetLabels, Targets, Wave, Who};
 use countersign_trust::statement::policy::{Hours, Property};
 
 use crate::keys;
@@ -125,7 +125,7 @@ pub fn cases() -> Vec<Case> {
             bend: |scene| {
                 scene.job.steps.push(script(&["echo done"]));
                 let mut bundle = scene.bundle();
-                bundle.now.steps = vec![(0, StepState::EndedWell)];
+                bundle.now.steps = vec![(0, 0, StepState::EndedWell)];
                 bundle
             },
             expected: |_| accepted(),
@@ -160,10 +160,12 @@ pub fn cases() -> Vec<Case> {
             name: "accepted-first-wave",
             says: "the device is in the first of two waves, which has begun",
             bend: |scene| {
-                scene.job.waves = vec![Wave { share: 9_999, soak: 0 }, Wave { share: 10_000, soak: 600 }];
+                scene.job.waves = vec![
+                    Wave { who: Who::Share(9_999), soak: 0 },
+                    Wave { who: Who::Share(10_000), soak: 600 },
+                ];
                 let me = device_id(crate::organization::TILLS[0]);
-                let wave =
-                    countersign_trust::statement::job::Job::wave_of(&scene.hash(), &scene.job.waves, &me);
+                let wave = scene.job.wave_of(&scene.hash(), &me, &scene.labels());
                 assert_eq!(wave, 0);
                 scene.bundle()
             },

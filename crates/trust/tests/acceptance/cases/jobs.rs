@@ -2,7 +2,7 @@
 
 use countersign_trust::chain::ChainError;
 use countersign_trust::ids::OrgId;
-use countersign_trust::statement::job::{JobError, Step, Wave};
+use countersign_trust::statement::job::{JobError, Step, Wave, Who};
 use countersign_trust::statement::{Kind, StatementError};
 use countersign_trust::text::TextError;
 use countersign_trust::time::Time;
@@ -176,7 +176,8 @@ fn shapes() -> Vec<Case> {
             name: "job-waves-do-not-end-at-all",
             says: "the last wave's share is not 10,000",
             bend: |scene| {
-                scene.job.waves = vec![Wave { share: 1_000, soak: 0 }, Wave { share: 9_000, soak: 60 }];
+                scene.job.waves =
+                    vec![Wave { who: Who::Share(1_000), soak: 0 }, Wave { who: Who::Share(9_000), soak: 60 }];
                 scene.bundle()
             },
             expected: |_| misshapen(JobError::Waves(2)),
@@ -185,19 +186,22 @@ fn shapes() -> Vec<Case> {
             name: "job-waves-fall-back",
             says: "the second wave starts before the first",
             bend: |scene| {
-                scene.job.waves = vec![Wave { share: 1_000, soak: 60 }, Wave { share: 10_000, soak: 0 }];
+                scene.job.waves = vec![
+                    Wave { who: Who::Share(1_000), soak: 60 },
+                    Wave { who: Who::Share(10_000), soak: 0 },
+                ];
                 scene.bundle()
             },
             expected: |_| misshapen(JobError::Waves(2)),
         },
         Case {
-            name: "job-that-repeats",
-            says: "what this version cannot do must not be taken for done",
+            name: "job-repeats-too-often",
+            says: "every nine seconds",
             bend: |scene| {
-                scene.job.repeat = 3_600;
+                scene.job.repeat = 9;
                 scene.bundle()
             },
-            expected: |_| misshapen(JobError::Unsupported("a job that repeats")),
+            expected: |_| misshapen(JobError::Repeat { repeat: 9, least: 10 }),
         },
         Case {
             name: "job-by-nobody-known",

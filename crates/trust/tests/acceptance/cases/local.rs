@@ -26,7 +26,7 @@ fn once() -> Vec<Case> {
             says: "the job ended well before",
             bend: |scene| {
                 let mut bundle = scene.bundle();
-                bundle.now.steps = vec![(0, StepState::EndedWell)];
+                bundle.now.steps = vec![(0, 0, StepState::EndedWell)];
                 bundle
             },
             expected: |_| refused(Refusal::Again { step: 1 }),
@@ -36,7 +36,7 @@ fn once() -> Vec<Case> {
             says: "the step was accepted and has not ended",
             bend: |scene| {
                 let mut bundle = scene.bundle();
-                bundle.now.steps = vec![(0, StepState::Started)];
+                bundle.now.steps = vec![(0, 0, StepState::Started)];
                 bundle
             },
             expected: |_| refused(Refusal::Again { step: 1 }),
@@ -47,7 +47,7 @@ fn once() -> Vec<Case> {
             bend: |scene| {
                 scene.keys = vec!["anna", "bo", "cia"];
                 let mut bundle = scene.bundle();
-                bundle.now.steps = vec![(0, StepState::EndedWell)];
+                bundle.now.steps = vec![(0, 0, StepState::EndedWell)];
                 bundle
             },
             expected: |_| refused(Refusal::Again { step: 1 }),
@@ -58,7 +58,7 @@ fn once() -> Vec<Case> {
             bend: |scene| {
                 scene.job.steps.push(script(&["echo done"]));
                 let mut bundle = scene.bundle();
-                bundle.now.steps = vec![(0, StepState::Failed)];
+                bundle.now.steps = vec![(0, 0, StepState::Failed)];
                 bundle
             },
             expected: |_| refused(Refusal::EarlierFailed { step: 1 }),
@@ -69,7 +69,7 @@ fn once() -> Vec<Case> {
             bend: |scene| {
                 scene.job.steps.push(script(&["echo done"]));
                 let mut bundle = scene.bundle();
-                bundle.now.steps = vec![(0, StepState::EndedWell), (1, StepState::EndedWell)];
+                bundle.now.steps = vec![(0, 0, StepState::EndedWell), (0, 1, StepState::EndedWell)];
                 bundle
             },
             expected: |_| refused(Refusal::Again { step: 2 }),

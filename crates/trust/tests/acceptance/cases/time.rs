@@ -1,6 +1,6 @@
 //! When a job may run: a clock may refuse, never admit.
 
-use countersign_trust::statement::job::{Job, TargetList, Targets, Wave};
+use countersign_trust::statement::job::{TargetList, Targets, Wave, Who};
 use countersign_trust::statement::policy::Hours;
 use countersign_trust::time::Time;
 use countersign_trust::verify::Refusal;
@@ -14,12 +14,13 @@ const LO: Time = Time(NOON + 1);
 const HI: Time = Time(NOON + 3);
 
 /// Two waves, and a job whose hash puts this device into the wave asked for.
-fn in_wave(scene: &mut Scene, wave: usize, soak: [u64; 2]) {
-    scene.job.waves = vec![Wave { share: 5_000, soak: soak[0] }, Wave { share: 10_000, soak: soak[1] }];
+pub fn in_wave(scene: &mut Scene, wave: usize, soak: [u64; 2]) {
+    scene.job.waves =
+        vec![Wave { who: Who::Share(5_000), soak: soak[0] }, Wave { who: Who::Share(10_000), soak: soak[1] }];
     let me = device_id(TILLS[0]);
     for number in 0.. {
         scene.job.why = word(&format!("Try {number}."));
-        if Job::wave_of(&scene.hash(), &scene.job.waves, &me) == wave {
+        if scene.job.wave_of(&scene.hash(), &me, &scene.labels()) == wave {
             return;
         }
     }

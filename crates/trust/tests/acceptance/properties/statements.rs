@@ -12,7 +12,7 @@ use countersign_trust::note::VerifierKey;
 use countersign_trust::statement::enroll::{Batch, Device, Enroll, Retire, What};
 use countersign_trust::statement::halt::{Component, Halt, Scope};
 use countersign_trust::statement::job::{
-    Job, Lines, OnHalt, Program, Run, Script, Step, TargetLabels, TargetList, Targets, Wave,
+    Job, Lines, OnHalt, Program, Run, Script, Step, TargetLabels, TargetList, Targets, Wave, Who,
 };
 use countersign_trust::statement::policy::{
     Addresses, Beacons, Halters, Hours, Limits, Log, Passkeys, Person, PersonKey, Policy, Property, Quorum,
@@ -122,6 +122,10 @@ fn script() -> impl Strategy<Value = Step> {
     )
 }
 
+fn who() -> impl Strategy<Value = Who> {
+    prop_oneof![number().prop_map(Who::Share), labels().prop_map(Who::Labels)]
+}
+
 prop_compose! {
     fn job()(
         (org, id, requester, policy, resume) in (org(), id(), name(), hash(), prop::option::of(hash())),
@@ -131,7 +135,7 @@ prop_compose! {
             (labels(), number(), any::<bool>())
                 .prop_map(|(labels, as_of, joins)| Targets::Labels(TargetLabels { labels, as_of, joins })),
         ],
-        waves in few((number(), number()).prop_map(|(share, soak)| Wave { share, soak })),
+        waves in few((who(), number()).prop_map(|(who, soak)| Wave { who, soak })),
         kill in any::<bool>(),
         repeat in number(),
     ) -> Job {

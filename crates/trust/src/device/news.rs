@@ -1,0 +1,62 @@
+//! What a device learns, whoever brings it: policies, resumes, halts, its own next enrollment, and which receipts are in the log.
+
+use alloc::vec::Vec;
+
+use super::{Acknowledged, Device, Output};
+use crate::chain::{Chain, Taken};
+use crate::delivery::News;
+use crate::envelope::{Logged, leaf};
+use crate::ids::Sha256;
+use crate::join::{enrolled_anew, retired};
+use crate::ledger::{LedgerError, Record};
+use crate::merkle::{leaf_hash, verify_inclusion};
+use crate::note::Note;
+
+impl Device {
+    /// What is not taken is not kept either: the next delivery brings it again if it was good.
+    pub(super) fn take_news(&mut self, news: &[News], out: &mut Vec<Output>) -> Result<(), LedgerError> {
+        let Some(chain) = self.ledger.chain().filter(|_| !news.is_empty()) else { return Ok(()) };
+        let mut chain = chain.clone();
+        let mut records = Vec::new();
+        for news in news {
+            match news {
+                News::Enroll(enroll) => records.extend(self.enrollment(&chain, enroll)),
+                news => match news.offer(&mut chain) {
+                    Ok(Taken::New | Taken::Waits) => records.push(Record::News(news.clone())),
+                    Ok(Taken::Known | Taken::Lifted) | Err(_) => {}
+                },
+            }
+        }
+        self.persist(records, out)
+    }
+
+    /// What an enrollment brought while the device is at work changes, if it follows the one that is held.
+    fn enrollment(&self, chain: &Chain, enroll: &Logged) -> Option<Record> {
+        let held = self.me().filter(|_| self.ledger.retired().is_none())?;
+        if retired(chain, held, enroll).is_ok() {
+            return Some(Record::Retired(enroll.clone()));
+        }
+        let next = enrolled_anew(chain, held, enroll).is_ok();
+        next.then(|| Record::Enrolled { enroll: enroll.clone(), join: None })
+    }
+
+    /// A receipt stands in the log.
+    pub(super) fn acknowledged(
+        &mut self,
+        shown: &Acknowledged,
+        out: &mut Vec<Output>,
+    ) -> Result<(), LedgerError> {
+        let (Some(chain), Some(note)) = (self.ledger.chain(), self.ledger.receipt(shown.number)) else {
+            return Ok(());
+        };
+        let Acknowledged { number, index, size, path, root, proof } = shown;
+        let in_batch = verify_inclusion(leaf_hash(note.text().as_bytes()), *index, *size, path, *root);
+        let entry = leaf(&chain.org(), "receipts", root, &Sha256::of(b""));
+        if in_batch.is_err() || chain.logged(&entry, proof).is_err() {
+            return Ok(());
+        }
+        // Receipts are chained: one that is in the log names all before it, but only the oldest lets go of itself.
+        let oldest = self.ledger.spool().next().map(Note::text) == Some(note.text());
+        if oldest { self.persist(alloc::vec![Record::Acknowledged(*number)], out) } else { Ok(()) }
+    }
+}

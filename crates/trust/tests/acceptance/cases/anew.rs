@@ -1,0 +1,188 @@
+//! Enrolled anew: other labels, the end, and what an older enrollment is worth.
+
+use countersign_trust::chain::ChainError;
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::join::EnrollError;
+use countersign_trust::statement::enroll::{Device, Enroll, Retire, What};
+use countersign_trust::statement::policy::Policy;
+use countersign_trust::verify::Refusal;
+
+use crate::bundle::Bundle;
+use crate::organization::{TILLS, device_id, device_signer, labels, names, sign, word};
+use crate::scene::{Case, Expected, Scene, accepted, refused};
+
+/// The next enrollment of the device in question: in the north, where everything else is as it was.
+fn north(scene: &Scene) -> Device {
+    Device {
+        key: device_signer(TILLS[0]).verifier().clone(),
+        host_key: word(""),
+        site: word("Smygehamn 12"),
+        labels: labels(&[("class", "till"), ("region", "north")]),
+        seq: 1,
+        previous: Some(scene.enrolled.enroll.signed.hash()),
+    }
+}
+
+fn logged(scene: &mut Scene, what: What, keys: &[&str]) -> String {
+    let enroll = Enroll { org: scene.org.org, id: scene.org.id(), what };
+    scene.org.log(sign(&enroll, keys)).to_string()
+}
+
+/// The bundle with one more enrollment, changed so and signed by these.
+fn anew(scene: &mut Scene, keys: &[&str], edit: impl FnOnce(&mut Device)) -> Bundle {
+    let mut device = north(scene);
+    edit(&mut device);
+    let text = logged(scene, What::Device(device), keys);
+    let mut bundle = scene.bundle();
+    bundle.anew.push(text);
+    bundle
+}
+
+/// Scripts in the south take an approval, in the north none.
+fn only_south_approves(policy: &mut Policy) {
+    let mut north = policy.rules[0].clone();
+    policy.rules[0].labels = labels(&[("region", "south")]);
+    north.labels = labels(&[("region", "north")]);
+    north.approvals = 0;
+    policy.rules.push(north);
+}
+
+fn held(scene: &Scene) -> Sha256 {
+    scene.enrolled.enroll.signed.hash()
+}
+
+fn not_next(seq: u64, previous: Option<Sha256>, scene: &Scene) -> Expected {
+    accepted().enrolling(0, EnrollError::NotNext { seq, previous, held_seq: 0, held: held(scene) })
+}
+
+pub fn cases() -> Vec<Case> {
+    [good(), bent()].into_iter().flatten().collect()
+}
+
+fn good() -> Vec<Case> {
+    vec![
+        Case {
+            name: "anew-with-another-label",
+            says: "moved to the north, and the rule asks nothing of northern tills",
+            bend: |scene| {
+                scene.found(|policy| policy.rules[0].labels = labels(&[("class", "till")]));
+                anew(scene, &["anna", "bo"], |_| ())
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "anew-under-another-rule",
+            says: "moved to where no rule fits",
+            bend: |scene| {
+                scene.found(|policy| policy.rules[0].labels = labels(&[("region", "south")]));
+                anew(scene, &["anna", "bo"], |_| ())
+            },
+            expected: |_| refused(Refusal::NoRule { policy: 1, kind: "script" }),
+        },
+        Case {
+            name: "anew-retired",
+            says: "the device has left, for ever",
+            bend: |scene| {
+                let text =
+                    logged(scene, What::Retire(Retire { device: device_id(TILLS[0]) }), &["anna", "bo"]);
+                let mut bundle = scene.bundle();
+                bundle.anew.push(text);
+                bundle
+            },
+            expected: |scene| {
+                let mut again = Scene::good();
+                let text =
+                    logged(&mut again, What::Retire(Retire { device: device_id(TILLS[0]) }), &["anna", "bo"]);
+                let _ = scene;
+                let hash = countersign_trust::envelope::Logged::from_text(&text).unwrap().signed.hash();
+                refused(Refusal::Retired(hash))
+            },
+        },
+        Case {
+            name: "anew-relabelled-by-enough-for-both-rules",
+            says: "the label decides whether an approval is asked: signed by one who may ask and one who may approve",
+            bend: |scene| {
+                scene.found(only_south_approves);
+                anew(scene, &["anna", "bo"], |_| ())
+            },
+            expected: |_| accepted(),
+        },
+    ]
+}
+
+fn bent() -> Vec<Case> {
+    vec![
+        Case {
+            name: "anew-relabelled-to-where-nobody-approves",
+            says: "those who enroll would move it to where no approval is asked: they may not approve there where it stands",
+            bend: |scene| {
+                scene.found(|policy| {
+                    only_south_approves(policy);
+                    policy.roles.insert(word("clerk"), names(&["anna", "bo"]));
+                    policy.quorums.enroll.role = word("clerk");
+                    policy.roles.insert(word("chief"), names(&["cia"]));
+                    policy.rules[0].approvers = names(&["chief"]);
+                });
+                scene.keys = vec!["anna", "cia"];
+                anew(scene, &["anna", "bo"], |_| ())
+            },
+            expected: |_| {
+                let relabels = EnrollError::Relabels { label: word("region"), rule: 1, policy: 1 };
+                accepted().enrolling(0, relabels)
+            },
+        },
+        Case {
+            name: "anew-older",
+            says: "an enrollment that names nothing held: the server shows it an older one",
+            bend: |scene| anew(scene, &["anna", "bo"], |device| device.previous = None),
+            expected: |scene| not_next(1, None, scene),
+        },
+        Case {
+            name: "anew-not-higher",
+            says: "its number is that of the one held",
+            bend: |scene| anew(scene, &["anna", "bo"], |device| device.seq = 0),
+            expected: |scene| not_next(0, Some(held(scene)), scene),
+        },
+        Case {
+            name: "anew-twice",
+            says: "the second follows the first, and then the first is brought again",
+            bend: |scene| {
+                let first = north(scene);
+                let text = logged(scene, What::Device(first), &["anna", "bo"]);
+                let mut bundle = scene.bundle();
+                bundle.anew = vec![text.clone(), text];
+                bundle
+            },
+            expected: |scene| {
+                let mut again = Scene::good();
+                let first = north(&again);
+                let text = logged(&mut again, What::Device(first), &["anna", "bo"]);
+                let hash = countersign_trust::envelope::Logged::from_text(&text).unwrap().signed.hash();
+                let previous = Some(held(scene));
+                let error = EnrollError::NotNext { seq: 1, previous, held_seq: 1, held: hash };
+                accepted().enrolling(1, error)
+            },
+        },
+        Case {
+            name: "anew-another-device",
+            says: "another till's enrollment",
+            bend: |scene| {
+                anew(scene, &["anna", "bo"], |device| device.key = device_signer(TILLS[1]).verifier().clone())
+            },
+            expected: |_| {
+                let other = |name| -> DeviceId { device_id(name) };
+                let error = EnrollError::OtherDevice { mine: other(TILLS[0]), found: other(TILLS[1]) };
+                accepted().enrolling(0, error)
+            },
+        },
+        Case {
+            name: "anew-by-too-few",
+            says: "signed by one of the two it takes to enroll",
+            bend: |scene| anew(scene, &["anna"], |_| ()),
+            expected: |_| {
+                let error = ChainError::Quorum { got: 1, need: 2, role: word("owner"), policy: 1 };
+                accepted().enrolling(0, EnrollError::Chain(error))
+            },
+        },
+    ]
+}
