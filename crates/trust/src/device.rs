@@ -157,8 +157,25 @@ struct Waiting {
 struct Refusals {
     since: Option<Reading>,
     told: u64,
-    untold: u64,
-    last: Option<(Option<Sha256>, Reason)>,
+    /// By their codes, of which there are few: a flood of one kind hides no other, and takes no more memory.
+    untold: BTreeMap<&'static str, Untold>,
+}
+
+/// Refusals of one code that have no receipt of their own.
+#[derive(Debug)]
+struct Untold {
+    count: u64,
+    /// The last one's.
+    job: Option<Sha256>,
+    /// The last one's.
+    because: Reason,
+}
+
+impl Refusals {
+    fn leave_untold(&mut self, code: &'static str, job: Option<Sha256>, because: Reason) {
+        let count = self.untold.get(code).map_or(1, |untold| untold.count.saturating_add(1));
+        self.untold.insert(code, Untold { count, job, because });
+    }
 }
 
 impl Device {
@@ -319,29 +336,27 @@ impl Device {
         let since = *self.refusals.since.get_or_insert(now);
         let too_many = now.since(since).most_ms < REFUSAL_SPAN_MS && self.refusals.told >= MAX_REFUSALS;
         if too_many || self.ledger.spooled() >= MAX_SPOOL {
-            self.refusals.untold += 1;
-            self.refusals.last = Some((job, because));
+            self.refusals.leave_untold(refusal.code(), job, because);
             return Ok(());
         }
         self.refusals.told += 1;
         self.say(Said { verdict: Verdict::Refused, because, ..Said::of(job) }, now, out)
     }
 
-    /// At the end of a minute with too many refusals, one receipt stands for all that had none; with a full spool later.
+    /// At the end of a minute with too many refusals, one receipt of each code stands for all that had none; with a full
+    /// spool later.
     fn tell_untold_refusals(&mut self, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
-        let goes_on = self.refusals.since.is_none_or(|since| now.since(since).most_ms < REFUSAL_SPAN_MS);
-        if goes_on || self.ledger.spooled() >= MAX_SPOOL {
+        if self.refusals.since.is_none_or(|since| now.since(since).most_ms < REFUSAL_SPAN_MS) {
             return Ok(());
         }
-        let Refusals { untold, last, .. } = core::mem::take(&mut self.refusals);
-        match last {
-            Some((job, because)) => self.say(
-                Said { verdict: Verdict::Refused, because, count: untold, ..Said::of(job) },
-                now,
-                out,
-            ),
-            None => Ok(()),
+        while self.ledger.spooled() < MAX_SPOOL {
+            let Some((_, Untold { count, job, because })) = self.refusals.untold.pop_first() else {
+                self.refusals = Refusals::default();
+                break;
+            };
+            self.say(Said { verdict: Verdict::Refused, because, count, ..Said::of(job) }, now, out)?;
         }
+        Ok(())
     }
 
     fn clears(

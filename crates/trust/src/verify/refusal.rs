@@ -241,6 +241,47 @@ pub enum Refusal {
     DiskFull,
 }
 
+impl Refusal {
+    /// Which check said no, in one word that stays the same when sentences are worded anew.
+    ///
+    /// Source: docs/spec/7-receipts.md, "Codes".
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::UnknownSigners => "unknown_signers",
+            Self::Statement(_) => "statement",
+            Self::OtherOrganization { .. } => "other_organization",
+            Self::NotEnrolled => "not_enrolled",
+            Self::NotFresh(_) => "not_fresh",
+            Self::Aged(_) => "aged",
+            Self::Halted { .. } => "halted",
+            Self::Job(_) => "job",
+            Self::NotYet { .. } => "not_yet",
+            Self::Expired { .. } => "expired",
+            Self::OutsideHours { .. } => "outside_hours",
+            Self::Cut(_) => "cut",
+            Self::UnknownResume(_) => "unknown_resume",
+            Self::UnknownPolicy(_) => "unknown_policy",
+            Self::NoRule { .. } => "no_rule",
+            Self::NotSignedByRequester { .. } => "not_signed_by_requester",
+            Self::NotARequester { .. } => "not_a_requester",
+            Self::Approvals { .. } => "approvals",
+            Self::SameOrigin => "same_origin",
+            Self::TooFewWaves { .. } => "too_few_waves",
+            Self::Log(_) => "log",
+            Self::Again { .. } => "again",
+            Self::EarlierFailed { .. } => "earlier_failed",
+            Self::NotATarget { .. } => "not_a_target",
+            Self::NotLabelled(_) => "not_labelled",
+            Self::EnrolledLater { .. } => "enrolled_later",
+            Self::WaveNotYet { .. } => "wave_not_yet",
+            Self::WaveNeedsAdvance { .. } => "wave_needs_advance",
+            Self::Busy { .. } => "busy",
+            Self::SpoolFull { .. } => "spool_full",
+            Self::DiskFull => "disk_full",
+        }
+    }
+}
+
 fn list(names: &[Name]) -> String {
     names.iter().map(Name::as_str).collect::<Vec<_>>().join(" or ")
 }

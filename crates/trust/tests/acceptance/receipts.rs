@@ -116,6 +116,53 @@ fn a_flood_of_refusals_becomes_thirty_and_one_that_counts_the_rest() {
 }
 
 #[test]
+fn a_flood_of_one_reason_hides_no_other() {
+    let mut life = Life::new();
+    let ran = run_once(&mut life);
+    (0..40).for_each(|_| refuse(&mut life));
+    life.bring(&ran);
+    (0..3).for_each(|_| refuse(&mut life));
+    life.bring(&ran);
+    life.pass(60);
+    let counted: Vec<(u64, String)> = life.receipts().split_off(32).into_iter().map(told).collect();
+    let counts: Vec<u64> = counted.iter().map(|(count, _)| *count).collect();
+    assert_eq!(counts, [2, 13], "{counted:?}");
+    assert!(counted[0].1.contains("step 1 was accepted before"), "{counted:?}");
+    assert!(counted[1].1.contains("is not among its 0 targets"), "{counted:?}");
+}
+
+#[test]
+fn what_does_not_fit_into_the_spool_is_told_when_it_does() {
+    let mut life = Life::new();
+    let job = life.org.job();
+    life.fill_spool(MAX_SPOOL);
+    life.restart();
+    (0..7).for_each(|_| refuse(&mut life));
+    (0..5).for_each(|_| drop(life.bring(&job)));
+    for expected in [7, 5] {
+        let oldest = life.device.ledger().spool().next().unwrap().text().to_owned();
+        let number = oldest.parse::<countersign_trust::receipt::Receipt>().unwrap().number;
+        let oldest = life.acknowledge(number, &WITNESSES);
+        life.hear(Input::Acknowledged(Box::new(oldest)));
+        life.pass(60);
+        assert_eq!(life.receipts().last().unwrap().count, expected);
+    }
+}
+
+/// A job that ran.
+fn run_once(life: &mut Life) -> countersign_trust::statement::job::Job {
+    let job = life.org.job();
+    life.bring(&job);
+    let key = life.ran[0];
+    life.end(key, true);
+    job
+}
+
+fn told(receipt: countersign_trust::receipt::Receipt) -> (u64, String) {
+    (receipt.count, receipt.because.as_str().to_owned())
+}
+
+#[test]
 fn in_a_flood_what_is_accepted_and_ended_is_still_told() {
     let mut life = Life::new();
     (0..50).for_each(|_| refuse(&mut life));
@@ -133,11 +180,13 @@ fn with_a_full_spool_nothing_starts_and_refusals_wait_until_there_is_room() {
     let job = life.org.job();
     life.bring(&job);
     assert_eq!((life.ran.len(), life.device.ledger().spooled()), (0, MAX_SPOOL), "refused, and counted");
-    let oldest = life.acknowledge(1, &WITNESSES);
-    life.hear(Input::Acknowledged(Box::new(oldest)));
-    life.pass(60);
-    assert_eq!(life.device.ledger().spooled(), MAX_SPOOL);
-    assert!(life.last().1.contains("4096 receipts wait"), "{:?}", life.last());
+    for (number, because) in [(1, "is not among its 0 targets"), (2, "4096 receipts wait")] {
+        let oldest = life.acknowledge(number, &WITNESSES);
+        life.hear(Input::Acknowledged(Box::new(oldest)));
+        life.pass(60);
+        assert_eq!(life.device.ledger().spooled(), MAX_SPOOL);
+        assert!(life.last().1.contains(because), "{:?}", life.last());
+    }
 }
 
 #[test]
