@@ -4,6 +4,7 @@
 //! [`Output::Persist`] is on disk before any output after it has an effect.
 
 mod news;
+mod refusals;
 mod standing;
 
 use alloc::boxed::Box;
@@ -23,14 +24,11 @@ use crate::note::{Note, NoteSigner};
 use crate::receipt::{Reason, Receipt, Verdict};
 use crate::statement::job::OnHalt;
 use crate::time::{Reading, Time};
-use crate::verify::{Facts, Local, MAX_SPOOL, Refusal, VerifiedJob, judge, may_go_on};
+use crate::verify::{Facts, Local, Refusal, VerifiedJob, judge, may_go_on};
+use refusals::Refusals;
 
 /// How many deliveries may wait for Clears.
 const MAX_WAITING: usize = 16;
-/// How many refusals a minute get a receipt of their own.
-const MAX_REFUSALS: u64 = 30;
-/// That minute, in milliseconds.
-const REFUSAL_SPAN_MS: u64 = 60_000;
 /// Every so many challenges beacons are asked, whatever the server brings: every eighth is each 8 minutes at 180 s.
 const ASK_ANYWAY: u64 = 8;
 /// How often beacons are asked again while something waits for them, in milliseconds.
@@ -150,32 +148,6 @@ struct Running {
 struct Waiting {
     delivery: Delivery,
     since: Reading,
-}
-
-/// Refusals of the current minute.
-#[derive(Debug, Default)]
-struct Refusals {
-    since: Option<Reading>,
-    told: u64,
-    /// By their codes, of which there are few: a flood of one kind hides no other, and takes no more memory.
-    untold: BTreeMap<&'static str, Untold>,
-}
-
-/// Refusals of one code that have no receipt of their own.
-#[derive(Debug)]
-struct Untold {
-    count: u64,
-    /// The last one's.
-    job: Option<Sha256>,
-    /// The last one's.
-    because: Reason,
-}
-
-impl Refusals {
-    fn leave_untold(&mut self, code: &'static str, job: Option<Sha256>, because: Reason) {
-        let count = self.untold.get(code).map_or(1, |untold| untold.count.saturating_add(1));
-        self.untold.insert(code, Untold { count, job, because });
-    }
 }
 
 impl Device {
@@ -318,44 +290,6 @@ impl Device {
         out.push(Output::SendReceipt(receipt));
         out.push(Output::Run(Box::new(job.clone())));
         self.running.insert(key, Running { job, delivery, killed: false });
-        Ok(())
-    }
-
-    fn refuse(
-        &mut self,
-        job: Option<Sha256>,
-        refusal: &Refusal,
-        now: Reading,
-        out: &mut Vec<Output>,
-    ) -> Result<(), LedgerError> {
-        if self.me().is_none() {
-            // Nobody to sign a receipt as.
-            return Ok(());
-        }
-        let because = Reason::new(refusal);
-        let since = *self.refusals.since.get_or_insert(now);
-        let too_many = now.since(since).most_ms < REFUSAL_SPAN_MS && self.refusals.told >= MAX_REFUSALS;
-        if too_many || self.ledger.spooled() >= MAX_SPOOL {
-            self.refusals.leave_untold(refusal.code(), job, because);
-            return Ok(());
-        }
-        self.refusals.told += 1;
-        self.say(Said { verdict: Verdict::Refused, because, ..Said::of(job) }, now, out)
-    }
-
-    /// At the end of a minute with too many refusals, one receipt of each code stands for all that had none; with a full
-    /// spool later.
-    fn tell_untold_refusals(&mut self, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
-        if self.refusals.since.is_none_or(|since| now.since(since).most_ms < REFUSAL_SPAN_MS) {
-            return Ok(());
-        }
-        while self.ledger.spooled() < MAX_SPOOL {
-            let Some((_, Untold { count, job, because })) = self.refusals.untold.pop_first() else {
-                self.refusals = Refusals::default();
-                break;
-            };
-            self.say(Said { verdict: Verdict::Refused, because, count, ..Said::of(job) }, now, out)?;
-        }
         Ok(())
     }
 
