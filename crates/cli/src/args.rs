@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use countersign_trust::ids::Name;
+use countersign_trust::statement::job::{ALL, Wave, Who};
 
 use crate::cmd;
 
@@ -139,22 +140,31 @@ pub fn duration(text: &str) -> Result<u64, String> {
     number.checked_mul(unit).ok_or_else(wrong)
 }
 
-/// `share:soak`: a cumulative share in percent, with up to two decimals, and how long after the start.
-pub fn wave(text: &str) -> Result<(u64, u64), String> {
-    let wrong =
-        || format!("`{text}` is no wave; write `share:soak`, for example `5%:0s`, `25%:1h` and `100%:4h`");
-    let (share, soak) = text.split_once(':').ok_or_else(wrong)?;
+/// `who:soak`: a cumulative share in percent, with up to two decimals, or labels; and how long after the start.
+pub fn wave(text: &str) -> Result<Wave, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is no wave; write `share:soak` or `label=value:soak`, for example `region=south:0s`, `25%:1h` and `100%:4h`"
+        )
+    };
+    let (who, soak) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let who = match who.contains('=') {
+        true => Who::Labels(who.split(',').map(label).collect::<Result<_, _>>()?),
+        false => Who::Share(share(who).ok_or_else(wrong)?),
+    };
+    Ok(Wave { who, soak: duration(soak)? })
+}
+
+/// Hundredths of a percent.
+fn share(share: &str) -> Option<u64> {
     let share = share.strip_suffix('%').unwrap_or(share);
     let (whole, decimals) = share.split_once('.').unwrap_or((share, ""));
     if decimals.len() > 2 || whole.len() > 3 {
-        return Err(wrong());
+        return None;
     }
-    let hundredths: u64 = format!("{decimals:0<2}").parse().map_err(|_| wrong())?;
-    let whole: u64 = whole.parse().map_err(|_| wrong())?;
-    match whole * 100 + hundredths {
-        share @ 1..=10_000 => Ok((share, duration(soak)?)),
-        _ => Err(wrong()),
-    }
+    let hundredths: u64 = format!("{decimals:0<2}").parse().ok()?;
+    let whole: u64 = whole.parse().ok()?;
+    Some(whole * 100 + hundredths).filter(|share| (1..=ALL).contains(share))
 }
 
 #[cfg(test)]
@@ -187,9 +197,13 @@ mod tests {
             ("0.5%:60", (50, 60)),
             ("12.25:1m", (1_225, 60)),
         ] {
-            assert_eq!(wave(text), Ok(wave_), "{text}");
+            assert_eq!(wave(text), Ok(Wave { who: Who::Share(wave_.0), soak: wave_.1 }), "{text}");
         }
-        for bad in ["5%", "0:0", "101:0", "1.234:0", "x:0", "5:x", "5:"] {
+        let labels = [("kind", "till"), ("region", "south")]
+            .map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()));
+        let south = Wave { who: Who::Labels(labels.into()), soak: 0 };
+        assert_eq!(wave("region=south,kind=till:0s"), Ok(south));
+        for bad in ["5%", "0:0", "101:0", "1.234:0", "x:0", "5:x", "5:", "region=:0s"] {
             assert!(wave(bad).is_err(), "{bad}");
         }
     }

@@ -18,7 +18,7 @@ use countersign_trust::statement::policy::{Policy, Quorum};
 use countersign_trust::statement::resume::Resume;
 use countersign_trust::statement::{self, Kind, Statement, StatementError};
 use countersign_trust::time::Time;
-use countersign_trust::verify::{Refusal, rules_met};
+use countersign_trust::verify::{AdvanceFault, Refusal, rules_met};
 
 /// A device as the rules see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,9 @@ pub enum Unfit {
     /// It names a policy that is not held here.
     #[error("it names the policy {0}, which is not held here")]
     NoSuchPolicy(Sha256),
+    /// An advance of a job that is not logged here.
+    #[error("there is no job {0} in the log")]
+    NoSuchJob(Sha256),
     /// A resume says that it must be signed anew.
     #[error("the resume {0} cuts off what was signed before it: sign it anew")]
     Cut(Sha256),
@@ -192,11 +195,30 @@ fn enroll(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
     Ok(quorum(known.chain, Kind::Enroll, signed, |policy| &policy.quorums.enroll))
 }
 
+/// Whether the requester may look alone depends on the job, which `intake` knows: see [`alone`].
 fn advance(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
     let advance: Advance = read(signed)?;
     same_org(known.chain, &advance.org.to_string())?;
     known.chain.policy_by_hash(&advance.policy).ok_or(Unfit::NoSuchPolicy(advance.policy))?;
-    Ok(quorum(known.chain, Kind::Advance, signed, |policy| &policy.quorums.promote))
+    match known.chain.cut_by(
+        &signed.hash(),
+        advance.resume,
+        &signers(&known.chain.policy().body, Kind::Advance, signed),
+    ) {
+        Ok(None) => Ok(quorum(known.chain, Kind::Advance, signed, |policy| &policy.quorums.promote)),
+        Ok(Some(resume)) => Err(Unfit::Cut(resume)),
+        Err(unknown) => Err(Refusal::UnknownResume(unknown).into()),
+    }
+}
+
+/// What is missing of an advance of `job`: where approvals are asked, somebody besides its requester.
+pub fn alone(chain: &Chain, job: &Job, signed: &Signed) -> Option<String> {
+    let policy = &chain.policy().body;
+    let asked = policy.rules.iter().any(|rule| rule.approvals > 0);
+    let mut others = policy.people_of([&policy.quorums.promote.role]);
+    others.remove(&job.requester);
+    let lacking = asked && signers(policy, Kind::Advance, signed).independent().count(&others) == 0;
+    lacking.then(|| AdvanceFault::RequesterAlone(job.requester.clone()).to_string())
 }
 
 fn quorum(chain: &Chain, kind: Kind, signed: &Signed, of: fn(&Policy) -> &Quorum) -> Decision {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use countersign_trust::envelope::{EnvelopeError, Signed};
 use countersign_trust::ids::{DeviceId, Sha256};
-use countersign_trust::statement::Kind;
+use countersign_trust::statement::advance::Advance;
+use countersign_trust::statement::job::Job;
+use countersign_trust::statement::{self as statements, Kind};
 use countersign_wire::http::JobEvent;
 use tokio::task::JoinHandle;
 
@@ -117,8 +119,35 @@ async fn judge(
         return Ok(Decision::Enough);
     }
     let devices = devices(&app.db, org).await?;
+    let job = if kind == Kind::Advance { Some(advanced(app, org, signed).await?) } else { None };
     let chain = org.chain();
-    Ok(decide::decide(Known { chain: &chain, devices: &devices, now: app.now() }, kind, signed, targets)?)
+    let known = Known { chain: &chain, devices: &devices, now: app.now() };
+    let decision = decide::decide(known, kind, signed, targets)?;
+    let lacking = job.and_then(|job| decide::alone(&chain, &job, signed));
+    match (decision, lacking) {
+        (Decision::Enough, Some(missing)) => Ok(Decision::Waiting(missing)),
+        (decision, _) => Ok(decision),
+    }
+}
+
+/// The advances of a job, with what they say, in the order they came.
+pub async fn advances(db: &Db, org: &str, job: &Sha256) -> Result<Vec<(Advance, StatementRow)>, StoreError> {
+    let rows = statement::of_kind(db, org, &Kind::Advance.to_string()).await?;
+    let read = |row: StatementRow| {
+        let signed = Signed::from_text(&row.envelope).ok()?;
+        let advance: Advance = statements::read(signed.statement()).ok()?;
+        (advance.job == *job).then_some((advance, row))
+    };
+    Ok(rows.into_iter().filter_map(read).collect())
+}
+
+/// The job that an advance is of; it must be logged.
+async fn advanced(app: &App, org: &Org, signed: &Signed) -> Result<Job, IntakeError> {
+    let advance: Advance = statements::read(signed.statement()).map_err(Unfit::from)?;
+    let row = statement::get(&app.db, &org.id.to_string(), &advance.job.to_string()).await?;
+    let row = row.filter(|row| row.proof.is_some() && row.kind == Kind::Job.to_string());
+    let row = row.ok_or(Unfit::NoSuchJob(advance.job))?;
+    Ok(statements::read(Signed::from_text(&row.envelope)?.statement()).map_err(Unfit::from)?)
 }
 
 /// The organization's devices as the rules see them.

@@ -218,6 +218,8 @@ pub struct JobView {
     pub statement: StatementView,
     /// What became of it on each device.
     pub devices: Vec<JobDevice>,
+    /// What sets its later waves free.
+    pub advances: Vec<StatementView>,
 }
 
 /// A job on one device, as far as the server has heard.

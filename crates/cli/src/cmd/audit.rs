@@ -105,6 +105,9 @@ impl Bundle<'_> {
         if Logged::from_text(&self.read.view.envelope).is_err() {
             gaps.push("the job is not in the log yet".to_owned());
         }
+        for (number, advance) in (1..).zip(&self.read.advances) {
+            self.put(&format!("advances/{number}.txt"), advance)?;
+        }
         let target = self.target()?;
         let sent = self.delivery()?;
         if sent.is_none() {
@@ -120,10 +123,8 @@ impl Bundle<'_> {
         }
         let me = self.session.checked.devices.enrolled.get(self.id);
         let judged = match (me, &sent) {
-            (Some(me), Some(sent)) => {
-                judge::again(&news, me, sent, target.as_ref(), &self.read.view.envelope)
-                    .map_or_else(|why| format!("refused: {why}"), |()| "accepted".to_owned())
-            }
+            (Some(me), Some(sent)) => judge::again(&news, me, sent, target.as_ref(), self.read)
+                .map_or_else(|why| format!("refused: {why}"), |()| "accepted".to_owned()),
             _ => "cannot be judged".to_owned(),
         };
         Ok(Found { gaps, judged, told })

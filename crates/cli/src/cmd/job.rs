@@ -1,5 +1,6 @@
 //! `countersign job`: what became of jobs.
 
+pub mod advance;
 mod show;
 pub mod watch;
 
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use countersign_trust::chain::{Chain, Place};
-use countersign_trust::envelope::Signed;
+use countersign_trust::envelope::{Logged, Signed};
 use countersign_trust::ids::{DeviceId, Sha256, StatementId};
 use countersign_trust::signers::signers;
 use countersign_trust::statement::job::{Job, TargetLabels, Targets};
@@ -61,6 +62,8 @@ pub enum JobCommand {
         #[arg(long)]
         reason: String,
     },
+    /// Start the next wave, where the policy wants a person to have looked at the ones before.
+    Advance(advance::AdvanceArgs),
     /// Run the same again, as a new job, on the same devices.
     Rerun(RerunArgs),
 }
@@ -97,6 +100,7 @@ pub fn run(context: &Context, command: JobCommand) -> anyhow::Result<ExitCode> {
                 watch::Watch { hash: read.hash, steps: read.job.steps.len(), targets: read.targets, how };
             return watch::watch(context, &session, &watch);
         }
+        JobCommand::Advance(args) => advance::advance(context, &args)?,
         JobCommand::Rerun(args) => return rerun(context, &args),
     }
     Ok(ExitCode::SUCCESS)
@@ -114,6 +118,8 @@ pub struct ReadJob {
     pub targets: Vec<DeviceId>,
     /// What the server says of it.
     pub view: StatementView,
+    /// Envelopes of its advances that are in the log, as the server shows them.
+    pub advances: Vec<String>,
 }
 
 impl ReadJob {
@@ -126,7 +132,9 @@ impl ReadJob {
     pub fn fetch_with_devices(session: &Session, wish: &str) -> anyhow::Result<(Self, Vec<JobDevice>)> {
         let hash = find(session, wish)?;
         let view: JobView = session.server.get(&session.path(paths::JOB, &[("hash", &hash)]))?;
-        let read = Self::read(session, view.statement)?;
+        let mut read = Self::read(session, view.statement)?;
+        let envelopes = view.advances.into_iter().map(|advance| advance.envelope);
+        read.advances = envelopes.filter(|text| Logged::from_text(text).is_ok()).collect();
         // Another genuine job is not the one that was asked for.
         if !read.hash.to_string().starts_with(wish.strip_prefix("job-").unwrap_or(wish)) {
             let what = format!("the server shows the job {} under the name {}", read.hash, plain(wish));
@@ -155,7 +163,7 @@ impl ReadJob {
             return Err(Stop::Alarm(format!("the job is for {}", job.org)).into());
         }
         let targets = targets(session, &job, &view.targets)?;
-        Ok(Self { hash, job, signed, targets, view })
+        Ok(Self { hash, job, signed, targets, view, advances: Vec::new() })
     }
 
     /// The targets as verified enrollments; of those that are not, an error.
@@ -178,7 +186,6 @@ fn signed_by_nobody(chain: &Chain, signed: &Signed) -> bool {
 
 /// The statement and signatures of an envelope, with or without a proof.
 pub fn signed_part(envelope: &str) -> anyhow::Result<Signed> {
-    use countersign_trust::envelope::Logged;
     match Logged::from_text(envelope) {
         Ok(logged) => Ok(logged.signed),
         Err(_) => Signed::from_text(envelope).context("the server shows something that is no envelope"),

@@ -10,7 +10,7 @@ use clap::Args;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Name};
 use countersign_trust::signers::Signers;
-use countersign_trust::statement::job::Job;
+use countersign_trust::statement::job::{Job, Wave};
 use countersign_trust::statement::{self, Kind};
 use serde_json::json;
 
@@ -34,6 +34,8 @@ pub use describe::{describe, site};
 Examples:
   countersign run --on kind=register --why 'printers hang' -- /usr/bin/systemctl restart cups
   countersign run --all --why 'patch' --script patch.sh --wave 5%:0s --wave 100%:1h
+  countersign run --on kind=register --why 'patch' --script patch.sh --wave site=lund:0s --wave 100%:1d
+  countersign run --on kind=register --by-label --joins --every 1d --life 30d --why 'clean up' -- /usr/bin/journalctl --vacuum-time=7d
   countersign run --device dev-4f2a --why 'look' --preview -- /usr/bin/uptime")]
 pub struct RunArgs {
     /// Devices that carry this label; of several all must hold. The site is the label `site`.
@@ -81,9 +83,19 @@ pub struct RunArgs {
     /// Percent of one processor; 0 means no limit.
     #[arg(long, default_value_t = 0)]
     pub processor: u64,
-    /// A wave: a cumulative share and how long after the start; the last is 100%. Without waves all start at once.
-    #[arg(long = "wave", value_name = "SHARE:SOAK", value_parser = wave)]
-    pub waves: Vec<(u64, u64)>,
+    /// A wave: a cumulative share, or labels, and how long after the start; the last is 100%. Without waves all start at once.
+    #[arg(long = "wave", value_name = "SHARE|LABEL=VALUE:SOAK", value_parser = wave)]
+    pub waves: Vec<Wave>,
+    /// Again each time after so long, at least 10 seconds, as long as it lives. Each time needs fresh Clears.
+    #[arg(long = "every", value_name = "SPAN", value_parser = duration)]
+    pub every: Option<u64>,
+    /// For whatever carries the labels of --on when it is brought, instead of a list of devices: each wave after the first then
+    /// waits for a person.
+    #[arg(long, requires = "on")]
+    pub by_label: bool,
+    /// Also on devices that are enrolled later.
+    #[arg(long, requires = "by_label")]
+    pub joins: bool,
     /// For how long it may still start, on devices that come back.
     #[arg(long, default_value = "7d", value_parser = duration)]
     pub life: u64,

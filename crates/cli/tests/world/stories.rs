@@ -99,6 +99,54 @@ fn a_halt_stops_and_a_quorum_starts_again_without_what_was_cut() {
 }
 
 #[test]
+fn the_second_wave_waits_for_a_person_who_has_seen_the_first() {
+    let mut world = World::of_two();
+    let (lund, ystad) = (world.token_at("lund", 1), world.token_at("ystad", 2));
+    world.join(&lund, 1);
+    world.join(&ystad, 2);
+    let user = world.user();
+    let words = ["run", "--on", "kind=register", "--by-label", "--wave", "site=lund:0s", "--wave", "100%:0s"];
+    let more = ["--why", "a test", "--detach", "--json", "--user", &user, "--", "/bin/echo", "hello"];
+    let asked = world.anna(&[&words[..], &more].concat()).json();
+    let job = asked["job"].as_str().unwrap().to_owned();
+    let shown = world.bo(&["approve", &job]);
+    assert!(shown.err.contains("wave 1 (of those left, site=lund)"), "{}", shown.err);
+    shown.well();
+    let done = |world: &World, count: usize| {
+        let shown = world.anna(&["job", "show", &job, "--json"]).json();
+        let devices = shown["devices"].as_array().unwrap().clone();
+        devices.iter().filter(|device| device["because"] == "exit 0").count() == count
+    };
+    world.until("the first wave has ended", |world| done(world, 1));
+    let alone = world.anna(&["job", "advance", &job, "--why", "it works", "--json"]).json();
+    assert_eq!(alone["missing"], "1 of 2 signatures by people of role owner under policy 1");
+    let looked = world.bo(&["approve", alone["advance"].as_str().unwrap()]);
+    assert!(looked.err.contains("1 ended well, 0 failed, 0 not heard of"), "{}", looked.err);
+    looked.well();
+    world.until("the second wave has ended", |world| done(world, 3));
+    world.anna(&["job", "advance", &job, "--why", "again"]).fails(2);
+    world.until("the advance is in the evidence", |world| {
+        let evidence = world.anna(&["audit", &job, "--out", "evidence", "--json"]).json();
+        evidence["devices"].as_array().unwrap().iter().all(|device| device["judged_again"] == "accepted")
+    });
+}
+
+#[test]
+fn a_job_that_repeats_runs_again_by_itself() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let (user, marks) = (world.user(), world.path("marks"));
+    let script = world.path("mark.sh");
+    std::fs::write(&script, format!("date +%s%N >> {marks}\n")).unwrap();
+    let words = ["run", "--all", "--every", "10s", "--why", "a test", "--detach", "--json", "--user", &user];
+    let asked = world.anna(&[&words[..], &["--script", &script]].concat()).json();
+    world.bo(&["approve", asked["job"].as_str().unwrap()]).well();
+    let count = || std::fs::read_to_string(&marks).unwrap_or_default().lines().count();
+    world.until("it ran twice", |_| count() >= 2);
+}
+
+#[test]
 fn people_come_and_go_by_policy() {
     let world = World::of_two();
     world.make_key("cy");

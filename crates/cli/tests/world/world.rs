@@ -159,7 +159,7 @@ impl World {
     /// What `person` types, with the own key, and yes to every question.
     pub fn types(&self, person: &str, words: &[&str]) -> Said {
         let Output { status, stdout, stderr } =
-            self.command(person).args(words).arg("--yes").output().unwrap();
+            self.command(person).arg("--yes").args(words).output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Said { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
     }
@@ -181,7 +181,12 @@ impl World {
 
     /// A token that anna asks for and bo approves.
     pub fn token(&self, count: u64) -> String {
-        let (count, labels) = (count.to_string(), ["--site", "lund", "--label", "kind=register"]);
+        self.token_at("lund", count)
+    }
+
+    /// The same for another site.
+    pub fn token_at(&self, site: &str, count: u64) -> String {
+        let (count, labels) = (count.to_string(), ["--site", site, "--label", "kind=register"]);
         let words = [&["enroll", "token", "--json", "--count", &count][..], &labels].concat();
         let made = self.anna(&words).json();
         self.bo(&["approve", made["enroll"].as_str().unwrap()]).well();
@@ -213,11 +218,16 @@ impl World {
         }
     }
 
+    /// The user that runs this test, as whom jobs can run.
+    pub fn user(&self) -> String {
+        let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
+        user.trim().to_owned()
+    }
+
     /// A job that anna asks for and bo approves; its hash.
     pub fn job(&self, program: &[&str]) -> String {
-        let user = String::from_utf8(Command::new("id").arg("-un").output().unwrap().stdout).unwrap();
-        let start =
-            ["run", "--all", "--why", "a test", "--detach", "--json", "--yes", "--user", user.trim(), "--"];
+        let user = self.user();
+        let start = ["run", "--all", "--why", "a test", "--detach", "--json", "--yes", "--user", &user, "--"];
         let asked = self.command("anna").args(start).args(program).output().unwrap();
         assert!(asked.status.success(), "{}", String::from_utf8_lossy(&asked.stderr));
         let asked: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();

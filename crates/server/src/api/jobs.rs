@@ -14,6 +14,7 @@ use super::page::{Asked, At, PageQuery, cursor, page};
 use super::statements::{get, hash_of, missing, view};
 use super::{Bytes, org_of};
 use crate::app::App;
+use crate::intake;
 use crate::problem::ApiError;
 use crate::store::job_device::{self, JobDeviceRow};
 use crate::store::{counted, output, statement};
@@ -72,7 +73,10 @@ pub async fn one(
         return Err(ApiError::NotFound("job"));
     }
     let devices = job_device::of_job(&app.db, &org, &row.hash).await?;
-    Ok(Json(JobView { statement: view(row), devices: devices.into_iter().map(on_device).collect() }))
+    let devices = devices.into_iter().map(on_device).collect();
+    let advances = intake::advances(&app.db, &org, &hash).await?;
+    let advances = advances.into_iter().map(|(_, row)| view(row)).collect();
+    Ok(Json(JobView { statement: view(row), devices, advances }))
 }
 
 fn on_device(row: JobDeviceRow) -> JobDevice {

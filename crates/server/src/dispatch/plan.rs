@@ -13,7 +13,6 @@ use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::join::Labels;
 use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
 use countersign_trust::statement;
-use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::job::{Job, Targets};
 use countersign_trust::time::Time;
 use countersign_trust::verify::needs_people;
@@ -134,11 +133,8 @@ impl Plan {
         }
         let devices = intake::devices(&app.db, org).await?;
         self.labels = devices.into_iter().map(|device| (device.id, device.labels)).collect();
-        for row in store::statement::standing(&app.db, &org.id.to_string(), "advance").await? {
-            let Some(text) = row.logged() else { continue };
-            let Ok(logged) = Logged::from_text(&text) else { continue };
-            let Ok(advance) = statement::read::<Advance>(logged.signed.statement()) else { continue };
-            if advance.job == self.hash {
+        for (advance, row) in intake::advances(&app.db, &org.id.to_string(), &self.hash).await? {
+            if let Some(text) = row.logged() {
                 self.advanced.insert(advance.wave);
                 self.advances.push(text);
             }

@@ -16,6 +16,7 @@ use countersign_wire::http::{JobSummary, StatementView, paths};
 
 use crate::approval::{approval, signed_by};
 use crate::cmd::job::ReadJob;
+use crate::cmd::job::advance::{seen, words};
 use crate::cmd::policy::show_change;
 use crate::cmd::run::describe;
 use crate::context::{Context, Session};
@@ -30,7 +31,7 @@ pub fn look(context: &Context, session: &Session, signed: &Signed, targets: &[St
         Kind::Policy => show_change(context, session, &statement::read::<Policy>(signed.statement())?)?,
         Kind::Enroll => enroll(context, session, signed)?,
         Kind::Resume => resume(context, session, signed)?,
-        Kind::Advance => drop(statement::read::<Advance>(signed.statement())?),
+        Kind::Advance => advance(context, session, signed)?,
         Kind::Halt => drop(statement::read::<Halt>(signed.statement())?),
     }
     context.ui.note("The exact text:");
@@ -74,6 +75,23 @@ fn job(context: &Context, session: &Session, signed: &Signed, targets: &[String]
                 indent(&changed).trim_end()
             ));
         }
+    }
+    Ok(())
+}
+
+/// What the waves before have come to, as this program sees it, beside what its author saw.
+fn advance(context: &Context, session: &Session, signed: &Signed) -> anyhow::Result<()> {
+    let advance: Advance = statement::read(signed.statement())?;
+    let (read, said) = ReadJob::fetch_with_devices(session, &advance.job.to_string())?;
+    let wave = usize::try_from(advance.wave)?;
+    let seen = seen(session, &read, &said, wave);
+    context.ui.note(&format!("Wave {wave} of the job {} may start: {}", short(&read.hash), advance.why));
+    words(&read.job, wave, &seen).iter().for_each(|line| context.ui.note(line));
+    if seen.root != advance.root {
+        let Advance { well, failed, missing, .. } = advance;
+        context.ui.warn(&format!(
+            "its author saw other receipts: {well} well, {failed} failed, {missing} not heard of; look again"
+        ));
     }
     Ok(())
 }

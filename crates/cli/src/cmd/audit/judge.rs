@@ -16,6 +16,8 @@ use countersign_trust::time::Reading;
 use countersign_trust::verify::{Facts, Local, judge};
 use countersign_wire::http::DeliveryEvidence;
 
+use crate::cmd::job::ReadJob;
+
 /// The challenge and the Clears that a device was sent, read.
 #[derive(Debug)]
 pub struct Sent {
@@ -77,7 +79,7 @@ pub fn again(
     me: &Enrolled,
     sent: &Sent,
     target: Option<&TargetProof>,
-    job: &str,
+    read: &ReadJob,
 ) -> Result<(), String> {
     let mut ledger = Ledger::default();
     let mut items = news.iter();
@@ -96,8 +98,8 @@ pub fn again(
     let freshness = check_clears(chain, &challenges, &sent.clears, sent.at);
     let local = Local { version: env!("CARGO_PKG_VERSION"), running: 0, disk_full: false };
     let facts = Facts { ledger: &ledger, me: Some(me), freshness: freshness.as_ref(), now: sent.at, local };
-    let job = Logged::from_text(job).map_err(|error| error.to_string())?;
-    let target = target.cloned();
-    let delivery = Delivery { job, news: Vec::new(), clears: Vec::new(), target, advances: Vec::new() };
+    let job = Logged::from_text(&read.view.envelope).map_err(|error| error.to_string())?;
+    let advances = read.advances.iter().filter_map(|text| Logged::from_text(text).ok()).collect();
+    let delivery = Delivery { job, news: Vec::new(), clears: Vec::new(), target: target.cloned(), advances };
     judge(&facts, &delivery).map(|_| ()).map_err(|refusal| refusal.to_string())
 }

@@ -8,7 +8,7 @@ use countersign_trust::ids::StatementId;
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::statement;
 use countersign_trust::statement::job::{
-    Job, Lines, OnHalt, Program, Run, Script, Step, TargetList, Targets, Wave, Who,
+    Job, Lines, OnHalt, Program, Run, Script, Step, TargetLabels, TargetList, Targets,
 };
 use countersign_trust::words::{Line, Variable, WordsError};
 
@@ -78,10 +78,10 @@ pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Dev
         not_after: not_before.plus(args.life),
         why: args.why.parse().map_err(usage("--why"))?,
         steps: vec![Step::Script(script(args, policy.body.limits.output)?)],
-        targets: Targets::List(target_list(devices)),
-        waves: args.waves.iter().map(|(share, soak)| Wave { who: Who::Share(*share), soak: *soak }).collect(),
+        targets: targets(session, args, devices),
+        waves: args.waves.clone(),
         on_halt,
-        repeat: 0,
+        repeat: args.every.unwrap_or(0),
     };
     // Waves go by hash, so in a small fleet the first may be empty and try nothing: then another id is drawn.
     for _ in 0..MOST_IDS {
@@ -91,6 +91,14 @@ pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Dev
         job.id = StatementId(random()?);
     }
     Ok(job)
+}
+
+fn targets(session: &Session, args: &RunArgs, devices: &[&Device]) -> Targets {
+    if !args.by_label {
+        return Targets::List(target_list(devices));
+    }
+    let labels = args.on.iter().cloned().collect();
+    Targets::Labels(TargetLabels { labels, as_of: session.checked.log.size, joins: args.joins })
 }
 
 fn first_wave(job: &Job, devices: &[&Device]) -> usize {

@@ -2,7 +2,8 @@
 
 use countersign_trust::ids::{Name, Sha256};
 use countersign_trust::signers::Signers;
-use countersign_trust::statement::job::{Job, OnHalt, Run, Script, Step, Targets};
+use countersign_trust::statement::job::{Job, OnHalt, Run, Script, Step, Targets, Who};
+use countersign_trust::verify::needs_people;
 
 use crate::approval::approval;
 use crate::checked::Device;
@@ -43,6 +44,9 @@ pub fn describe(
     }
     text.push_str(&indent(&indent(&device_table(devices))));
     text.push_str(&indent(&waves(job, hash, devices)));
+    if job.waves.len() > 1 && needs_people(&session.checked.chain.policy().body, job) {
+        text.push_str(&indent("each wave after the first waits for `countersign job advance`"));
+    }
     let standing = approval(&session.checked.chain, job, signed, devices);
     text.push_str(&indent(&standing.rules.join("\n")));
     if standing.rules.is_empty() {
@@ -147,13 +151,20 @@ fn waves(job: &Job, hash: &Sha256, devices: &[&Device]) -> String {
             .collect();
         let which = if index == 0 { format!(": {}", mine.join(", ")) } else { String::new() };
         lines.push(format!(
-            "wave {} after {}, {}{which}",
+            "wave {}{} after {}, {}{which}",
             index + 1,
+            by_label(&wave.who),
             span(wave.soak),
             count(mine.len(), "device", "devices")
         ));
     }
     lines.join("\n")
+}
+
+fn by_label(who: &Who) -> String {
+    let Who::Labels(labels) = who else { return String::new() };
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    format!(" (of those left, {})", labels.join(" "))
 }
 
 /// Names in the job that are easily taken for others.
