@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use countersign_trust::chain::{Chain, ChainError, Held, Inclusion, MAX_HALTS_OF_A_KEY, Taken};
+use countersign_trust::chain::{
+    Chain, ChainError, Held, Inclusion, MAX_HALTS_OF_A_KEY, RECOVERY_WAIT_S, Taken,
+};
 use countersign_trust::clear::{Acknowledgement, Clear, MAX_HALTS};
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{Logged, Signed};
@@ -13,10 +15,6 @@ use countersign_trust::lines::LinesError;
 use countersign_trust::note::{Note, VerifierKey};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::time::Time;
-
-/// How many active halts of one halter are kept: beyond, each says only what 80 have said, and fills the disk. More than
-/// [`MAX_HALTS`], so that who is refused here has silenced the beacon already.
-pub const MAX_HALTS_OF_A_HALTER: usize = MAX_HALTS + MAX_HALTS_OF_A_KEY;
 
 /// Why a beacon signs nothing.
 #[derive(Debug, thiserror::Error)]
@@ -64,14 +62,6 @@ pub enum TakeError {
          {MAX_HALTS_OF_A_KEY} active halts already; a halt of scope organization is always taken"
     )]
     StopsNothing(Sha256),
-    /// A halt by somebody who has called enough.
-    #[error("{by} has {active} active halts already, which stop everything: this one is not kept")]
-    Enough {
-        /// Whose halts.
-        by: String,
-        /// How many are active.
-        active: usize,
-    },
 }
 
 /// Why a handover does not count.
@@ -115,6 +105,8 @@ pub struct Organization {
     me: VerifierKey,
     /// What other beacons have handed over, the newest of each.
     handed_over: BTreeMap<VerifierKey, Note>,
+    /// When each policy of the recovery set that waits was first held, by this beacon's clock.
+    waits_since: BTreeMap<Sha256, Time>,
 }
 
 /// The latest unbroken run of policies that name this beacon.
@@ -129,7 +121,7 @@ impl Organization {
     /// Begins with the genesis policy, for the beacon with the key `me`.
     pub fn begin(org: OrgId, genesis: &Logged, me: VerifierKey) -> Result<Self, ChainError> {
         let chain = Chain::begin(org, &genesis.signed, Inclusion::Proved(&genesis.proof))?;
-        Ok(Self { chain, me, handed_over: BTreeMap::new() })
+        Ok(Self { chain, me, handed_over: BTreeMap::new(), waits_since: BTreeMap::new() })
     }
 
     /// Policies, resumes and halts.
@@ -140,6 +132,35 @@ impl Organization {
     /// What others have handed over.
     pub fn handed_over(&self) -> impl Iterator<Item = &Note> {
         self.handed_over.values()
+    }
+
+    /// When each policy that waits was first held.
+    pub fn waits_since(&self) -> &BTreeMap<Sha256, Time> {
+        &self.waits_since
+    }
+
+    /// Remembers since when a policy waits, as it stands on disk.
+    pub fn remember_waiting(&mut self, policy: Sha256, since: Time) {
+        self.waits_since.insert(policy, since);
+    }
+
+    /// Notes what waits and was not noted before, as held since `now`; true if that changed anything.
+    pub fn note_waiting(&mut self, now: Time) -> bool {
+        let before = self.waits_since.clone();
+        let waiting = self.chain.waiting().iter().map(|held| held.hash);
+        self.waits_since = waiting.map(|hash| (hash, before.get(&hash).copied().unwrap_or(now))).collect();
+        self.waits_since != before
+    }
+
+    /// The policy that has waited its time, if one has: of several the one that was held first.
+    pub fn ripe(&self, now: Time) -> Option<Sha256> {
+        let ripe = self.waits_since.iter().filter(|(_, since)| since.plus(RECOVERY_WAIT_S) <= now);
+        ripe.min_by_key(|(_, since)| **since).map(|(hash, _)| *hash)
+    }
+
+    /// Puts a policy that has waited in force.
+    pub fn recover(&mut self, policy: &Sha256) -> Result<Taken, ChainError> {
+        self.chain.recover(policy)
     }
 
     /// Takes a policy, a resume or a halt.
@@ -159,17 +180,8 @@ impl Organization {
         let mut chain = self.chain.clone();
         chain.take_halt(signed)?;
         stops(&chain, &hash)?;
-        let by = chain.halt(&hash).map(|halt| halt.by.clone());
-        let active = self.chain.active_halts().filter(|halt| Some(&halt.by) == by.as_ref()).count();
-        match by {
-            Some(by) if active >= MAX_HALTS_OF_A_HALTER => {
-                Err(TakeError::Enough { by: by.to_string(), active })
-            }
-            _ => {
-                self.chain = chain;
-                Ok(Taken::New)
-            }
-        }
+        self.chain = chain;
+        Ok(Taken::New)
     }
 
     /// The word that `halt` is known here. It may be given once the halt is on disk.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use countersign_trust::chain::{ChainError, Taken};
+use countersign_trust::chain::{ChainError, RECOVERY_WAIT_S, Taken};
 use countersign_trust::delivery::{News, read_sequence, write_sequence};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{OrgId, Sha256};
@@ -23,6 +23,10 @@ use crate::disk::{DiskError, Folder};
 const ORGANIZATIONS: &str = "organizations";
 /// Beside the numbered files of an organization.
 const HANDOVER_FILE: &str = "handover";
+/// Likewise: a line for each policy of the recovery set that waits, its hash and since when.
+const WAITING_FILE: &str = "waiting";
+/// How the file begins that says which policy of the recovery set came into force.
+const RECOVERED: &str = "recovered ";
 
 /// Why a beacon does not start.
 #[derive(Debug, thiserror::Error)]
@@ -158,7 +162,7 @@ impl Beacon {
         let root = body.strip_suffix('\n').and_then(|root| root.parse().ok()).ok_or(Refusal::Root)?;
         let kept = self.find(org)?;
         let mut kept = locked(&kept);
-        self.write_down(&mut kept)?;
+        self.ripen(&mut kept, now)?;
         kept.organization.may_clear()?;
         self.sign_clear(&kept.organization, root, now)
     }
@@ -167,7 +171,7 @@ impl Beacon {
     pub fn for_handover(&self, org: OrgId, now: Time) -> Result<Note, Refusal> {
         let kept = self.find(org)?;
         let mut kept = locked(&kept);
-        self.write_down(&mut kept)?;
+        self.ripen(&mut kept, now)?;
         kept.organization.may_hand_over()?;
         self.sign_clear(&kept.organization, Sha256([0; 32]), now)
     }
@@ -195,23 +199,23 @@ impl Beacon {
     }
 
     /// Takes policies, resumes and halts; returns a line for each.
-    pub fn take_news(&self, org: OrgId, body: &str) -> Result<String, Refusal> {
+    pub fn take_news(&self, org: OrgId, body: &str, now: Time) -> Result<String, Refusal> {
         if !self.served.admits(&org) {
             return Err(Refusal::NotServed(org));
         }
         let items = read_sequence(body).filter(|items| !items.is_empty()).ok_or(Refusal::Sequence)?;
         let kept = match self.find(org) {
             Ok(kept) => kept,
-            Err(_) => return self.begin(org, &items),
+            Err(_) => return self.begin(org, &items, now),
         };
         let mut kept = locked(&kept);
         let lines = items.iter().map(|item| take(&mut kept, item)).collect();
-        self.write_down(&mut kept)?;
+        self.ripen(&mut kept, now)?;
         Ok(lines)
     }
 
     /// Takes an organization on.
-    fn begin(&self, org: OrgId, items: &[&str]) -> Result<String, Refusal> {
+    fn begin(&self, org: OrgId, items: &[&str], now: Time) -> Result<String, Refusal> {
         let (mut kept, mut lines) = begin(org, items.first().unwrap_or(&""), self.key().clone())?;
         for item in items.iter().skip(1) {
             lines += &take(&mut kept, item);
@@ -223,12 +227,12 @@ impl Beacon {
         if organizations.contains_key(&org) {
             // Another request came first: what this one brings is news then.
             drop(organizations);
-            return self.take_news(org, &write_sequence(items));
+            return self.take_news(org, &write_sequence(items), now);
         }
         let kept = organizations.entry(org).or_insert(Arc::new(Mutex::new(kept)));
         let kept = Arc::clone(kept);
         drop(organizations);
-        self.write_down(&mut locked(&kept))?;
+        self.ripen(&mut locked(&kept), now)?;
         Ok(lines)
     }
 
@@ -267,12 +271,20 @@ impl Beacon {
                 "reason": halt.body.reason.as_str(),
             })
         };
+        let waiting = |(policy, since): (&Sha256, &Time)| {
+            serde_json::json!({
+                "policy": policy.to_string(),
+                "since": since.0,
+                "in_force_from": since.plus(RECOVERY_WAIT_S).0,
+            })
+        };
         Ok(serde_json::json!({
             "organization": org.to_string(),
             "name": chain.policy().body.name.as_str(),
             "policy": { "number": chain.policy().body.number, "hash": chain.policy().hash.to_string() },
             "resume": or_none(&chain.resume()),
             "active_halts": chain.active_halts().map(halt).collect::<Vec<_>>(),
+            "waiting": kept.organization.waits_since().iter().map(waiting).collect::<Vec<_>>(),
             "silent": kept.organization.may_clear().err().map(|silence| silence.to_string()),
         }))
     }
@@ -280,6 +292,24 @@ impl Beacon {
     fn find(&self, org: OrgId) -> Result<Arc<Mutex<Kept>>, Refusal> {
         let organizations = self.organizations.read().unwrap_or_else(PoisonError::into_inner);
         organizations.get(&org).cloned().ok_or(Refusal::Unknown(org))
+    }
+
+    /// Puts a policy of the recovery set in force once it has waited its time, and writes down all that is not on disk yet.
+    fn ripen(&self, kept: &mut Kept, now: Time) -> Result<(), Refusal> {
+        let noted = kept.organization.note_waiting(now);
+        if let Some(policy) = kept.organization.ripe(now)
+            && kept.organization.recover(&policy).is_ok()
+        {
+            kept.unwritten.push_back(format!("{RECOVERED}{policy}\n"));
+        }
+        self.write_down(kept)?;
+        if noted {
+            let lines =
+                kept.organization.waits_since().iter().map(|(policy, since)| format!("{policy} {since}\n"));
+            let org = kept.organization.chain().org();
+            self.folder.write(&file(org, WAITING_FILE), &lines.collect::<String>())?;
+        }
+        Ok(())
     }
 
     /// Writes what is taken and not on disk yet, a file each, in the order in which it was taken.
@@ -321,9 +351,9 @@ fn take(kept: &mut Kept, text: &str) -> String {
     match kept.organization.take(&news) {
         Ok(Taken::Known) => format!("known {hash}\n"),
         Ok(Taken::Lifted) => format!("lifted {hash}\n"),
-        Ok(Taken::New | Taken::Waits) => {
+        Ok(taken @ (Taken::New | Taken::Waits)) => {
             kept.unwritten.push_back(news.to_string());
-            format!("taken {hash}\n")
+            format!("{} {hash}\n", if taken == Taken::New { "taken" } else { "waits" })
         }
         Err(error) => refused(Some(hash), &error),
     }
@@ -345,7 +375,8 @@ fn load(folder: &Folder, name: &str, me: &VerifierKey) -> Result<Option<Kept>, O
     let org = name.parse().map_err(|error| damaged(format!("{ORGANIZATIONS}/{name}"), format!("{error}")))?;
     let names = folder.names(&format!("{ORGANIZATIONS}/{name}"))?;
     let mut kept: Option<Kept> = None;
-    for (number, name) in (1..).zip(names.into_iter().filter(|name| name != HANDOVER_FILE)) {
+    let numbered = names.into_iter().filter(|name| name != HANDOVER_FILE && name != WAITING_FILE);
+    for (number, name) in (1..).zip(numbered) {
         let file = file(org, &name);
         if name != format!("{number:08}") {
             return Err(damaged(file, format!("expected number {number:08}")));
@@ -365,11 +396,16 @@ fn load(folder: &Folder, name: &str, me: &VerifierKey) -> Result<Option<Kept>, O
     }
     if let Some(kept) = &mut kept {
         load_handover(folder, kept).map_err(|reason| damaged(file(org, HANDOVER_FILE), reason))?;
+        load_waiting(folder, kept).map_err(|reason| damaged(file(org, WAITING_FILE), reason))?;
     }
     Ok(kept)
 }
 
 fn replay(kept: &mut Kept, text: &str) -> Result<(), String> {
+    if let Some(policy) = text.strip_prefix(RECOVERED) {
+        let policy = policy.trim_end().parse().map_err(|error| format!("{error}"))?;
+        return kept.organization.recover(&policy).map(|_| ()).map_err(|error| error.to_string());
+    }
     let news = News::from_text(text).map_err(|error| error.to_string())?;
     kept.organization.take(&news).map(|_| ()).map_err(|error| error.to_string())
 }
@@ -381,6 +417,19 @@ fn load_handover(folder: &Folder, kept: &mut Kept) -> Result<(), String> {
         let note = note.parse().map_err(|error: NoteError| error.to_string())?;
         // One for an earlier tenure no longer counts, and does no harm.
         let _ = kept.organization.hand_over(note);
+    }
+    Ok(())
+}
+
+/// Without the file, what waits has waited since the program came up: that errs on the side of those who object.
+fn load_waiting(folder: &Folder, kept: &mut Kept) -> Result<(), String> {
+    let file = file(kept.organization.chain().org(), WAITING_FILE);
+    let text = folder.read(&file).map_err(|error| error.to_string())?.unwrap_or_default();
+    for line in text.lines() {
+        let (policy, since) = line.split_once(' ').ok_or("a line that is not `<hash> <time>`")?;
+        let policy = policy.parse().map_err(|error| format!("{error}"))?;
+        let since = since.parse().map_err(|error| format!("{error}"))?;
+        kept.organization.remember_waiting(policy, Time(since));
     }
     Ok(())
 }

@@ -132,7 +132,7 @@ async fn halt(State(shared): State<Shared>, Path(org): Path<String>, body: Body)
 
 async fn take_news(State(shared): State<Shared>, Path(org): Path<String>, body: Body) -> Response {
     let body = read(body, MAX_NEWS_BYTES);
-    work(org, move |org| shared.beacon.take_news(org, &body?)).await
+    work(org, move |org| shared.beacon.take_news(org, &body?, (shared.now)())).await
 }
 
 #[derive(serde::Deserialize)]
@@ -205,9 +205,8 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::Halt(TakeError::Refused(ChainError::NotAHalter))
         | Refusal::Handover(HandoverError::UnknownBeacon { .. }) => StatusCode::FORBIDDEN,
         Refusal::Unknown(_) => StatusCode::NOT_FOUND,
-        Refusal::Halt(TakeError::StopsNothing(_) | TakeError::Enough { .. }) | Refusal::Handover(_) => {
-            StatusCode::CONFLICT
-        }
+        Refusal::Halt(TakeError::StopsNothing(_) | TakeError::Refused(ChainError::TooManyHalts { .. }))
+        | Refusal::Handover(_) => StatusCode::CONFLICT,
         Refusal::Silent(Silence::Dismissed { .. }) => StatusCode::GONE,
         Refusal::Genesis { .. } | Refusal::Halt(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Silent(_) | Refusal::Clock(_) | Refusal::Disk(_) => StatusCode::SERVICE_UNAVAILABLE,

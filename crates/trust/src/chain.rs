@@ -24,8 +24,9 @@ pub use error::ChainError;
 
 /// How many active halts of one key are taken; more are known, but do not stop anything.
 pub const MAX_HALTS_OF_A_KEY: usize = 16;
-/// How many active halts of one key are kept at all: of the organization, and as many of everything else.
-pub const MAX_KNOWN_HALTS_OF_A_KEY: usize = 64;
+/// How many active halts of one key are kept at all: of the organization, and as many of everything else. More than a Clear can
+/// name: who is refused here has silenced every beacon already.
+pub const MAX_KNOWN_HALTS_OF_A_KEY: usize = 80;
 /// How many policies of the recovery set may wait beside the chain.
 pub const MAX_WAITING: usize = 4;
 /// For how long an honest beacon holds a policy of the recovery set before its Clears name it, in seconds: 72 hours, in

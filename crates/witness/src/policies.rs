@@ -1,15 +1,51 @@
 //! Which organizations' policy chains this witness was shown, and what becomes of the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
-use countersign_trust::delivery::read_sequence;
+use countersign_trust::delivery::{read_sequence, write_sequence};
 use countersign_trust::envelope::{EnvelopeError, Logged, Signed};
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::VerifierKey;
 
 /// Every organization's chain, as far as this witness was shown it.
 pub type Chains = BTreeMap<OrgId, Chain>;
+
+/// How an item of a kept sequence begins that says which policy of the recovery set, before it, came into force.
+const RECOVERED: &str = "recovered ";
+
+/// The chain as a sequence that [`replay`] reads. A policy that was recovered did not have the quorum's signatures, so it is
+/// followed by a line that says so.
+pub fn to_keep(chain: &Chain, recovered: &BTreeSet<Sha256>) -> String {
+    let mut items = Vec::new();
+    for held in chain.policies() {
+        items.push(held.signed.to_string());
+        if recovered.contains(&held.hash) {
+            items.push(format!("{RECOVERED}{}\n", held.hash));
+        }
+    }
+    items.extend(chain.waiting().iter().map(|held| held.signed.to_string()));
+    write_sequence(&items)
+}
+
+/// Reads what [`to_keep`] wrote: the chain, and which of its policies were recovered.
+pub fn replay(org: OrgId, text: &str) -> Result<(Chain, BTreeSet<Sha256>), PoliciesError> {
+    let (mut chain, mut recovered) = (None, BTreeSet::new());
+    for (item, number) in read_sequence(text).ok_or(PoliciesError::Sequence)?.into_iter().zip(1..) {
+        match item.strip_prefix(RECOVERED).map(|hash| hash.trim_end().parse::<Sha256>()) {
+            Some(hash) => {
+                let hash = hash.map_err(|_| PoliciesError::Sequence)?;
+                let held: &mut Chain = chain.as_mut().ok_or(PoliciesError::Sequence)?;
+                held.recover(&hash).map_err(|error| PoliciesError::Refused { number, hash, error })?;
+                recovered.insert(hash);
+            }
+            None => {
+                take(&mut chain, org, item, number)?;
+            }
+        }
+    }
+    chain.map(|chain| (chain, recovered)).ok_or(PoliciesError::Sequence)
+}
 
 /// Why policies are not taken. Of one request either all are taken or none.
 #[derive(Debug, thiserror::Error)]
@@ -92,20 +128,29 @@ pub fn judge(held: Option<Chain>, org: OrgId, body: &str) -> Result<Extended, Po
     let mut chain = held;
     let mut taken = Vec::new();
     for (text, number) in texts.into_iter().zip(1..) {
-        let signed = &read(text).map_err(|error| PoliciesError::Envelope { number, error })?;
-        let hash = signed.hash();
-        let refused = |error| PoliciesError::Refused { number, hash, error };
-        let outcome = match &mut chain {
-            Some(chain) => chain.take_policy(signed, Inclusion::WaivedForWitness).map_err(refused)?,
-            None => {
-                let begun = Chain::begin(org, signed, Inclusion::WaivedForWitness).map_err(refused)?;
-                chain = Some(begun);
-                Taken::New
-            }
-        };
-        taken.push((hash, outcome));
+        taken.push(take(&mut chain, org, text, number)?);
     }
     chain.map(|chain| Extended { chain, taken }).ok_or(PoliciesError::Sequence)
+}
+
+/// Takes one envelope, the `number`th of its request, or begins the chain with it.
+fn take(
+    chain: &mut Option<Chain>,
+    org: OrgId,
+    text: &str,
+    number: usize,
+) -> Result<(Sha256, Taken), PoliciesError> {
+    let signed = &read(text).map_err(|error| PoliciesError::Envelope { number, error })?;
+    let hash = signed.hash();
+    let refused = |error| PoliciesError::Refused { number, hash, error };
+    let outcome = match chain {
+        Some(chain) => chain.take_policy(signed, Inclusion::WaivedForWitness).map_err(refused)?,
+        None => {
+            *chain = Some(Chain::begin(org, signed, Inclusion::WaivedForWitness).map_err(refused)?);
+            Taken::New
+        }
+    };
+    Ok((hash, outcome))
 }
 
 /// A new organization must ask for this witness; one that is known is believed also when it takes leave.

@@ -174,7 +174,7 @@ async fn policies(
         Ok(body) => body,
         Err(rejection) => return unread(&rejection, MAX_POLICIES_BYTES),
     };
-    let work = move || match shared.witness.take_policies(org, &body) {
+    let work = move || match shared.witness.take_policies(org, &body, (shared.now)()) {
         Ok(lines) => text(StatusCode::OK, "text/plain; charset=utf-8", lines),
         Err(TakeError::Refused(refusal)) => answer(status_of(&refusal), refusal),
         Err(error) => {

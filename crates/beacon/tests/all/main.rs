@@ -19,6 +19,7 @@ mod news;
 mod organization;
 #[path = "../../../witness/tests/all/program.rs"]
 mod program;
+mod recovery;
 mod stops;
 
 use std::net::SocketAddr;

@@ -13,6 +13,7 @@ mod lasting;
 mod organization;
 mod policies;
 mod program;
+mod recovery;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -115,6 +115,26 @@ pub fn signed(policy: &Policy) -> Signed {
     sign(policy, &[ANNA, BERT])
 }
 
+/// Numbers of the two keys of the recovery set in [`with_recovery`].
+pub const SAFE: [u8; 2] = [50, 51];
+
+/// The policy with a recovery set, whose keys lie in a safe.
+pub fn with_recovery(policy: Policy) -> Policy {
+    let keys = SAFE.map(|number| ssh(number).public_key().clone()).into();
+    Policy { recovery: Recovery { need: 2, keys }, ..policy }
+}
+
+/// The policy that follows when all keys are lost: new keys for Anna and Bert, signed by them and by the safe's.
+pub fn recovering(policy: &Policy) -> (Policy, Signed) {
+    let mut next = following(policy);
+    for (person, number) in [("anna", 60), ("bert", 61)] {
+        let keys = vec![PersonKey { key: ssh(number).public_key().clone(), same_origin: false }];
+        next.people.insert(name(person), Person { keys });
+    }
+    let signed = sign(&next, &[60, 61, SAFE[0], SAFE[1]]);
+    (next, signed)
+}
+
 /// A log with its witnesses, in memory.
 pub struct TestLog {
     pub signer: NoteSigner,
