@@ -3,6 +3,7 @@
 //! Source: OpenSSH PROTOCOL.sshsig. Stock `ssh-keygen -Y verify` takes everything that is taken here; the
 //! reverse does not hold, because [`SshSig::verify`] asks for more (see `sshsig/verify.rs`).
 
+mod assertion;
 mod error;
 mod signer;
 mod verify;
@@ -19,6 +20,7 @@ use ring::digest;
 use crate::key::{Algorithm, PublicKey, fingerprint};
 use crate::sshwire::{Reader, Writer};
 
+pub use assertion::{Assertion, AssertionError};
 pub use error::SigError;
 pub use signer::SshSigner;
 pub use verify::{PasskeyRules, SignatureFacts};

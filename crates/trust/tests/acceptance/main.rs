@@ -8,6 +8,8 @@
     reason = "a test that meets the unexpected should stop there"
 )]
 
+#[path = "../sshsig/authenticator.rs"]
+mod authenticator;
 mod bundle;
 mod cases;
 mod enrollment;
@@ -16,6 +18,7 @@ mod keys;
 mod killing;
 mod life;
 mod organization;
+mod passkeys;
 mod properties;
 mod receipts;
 mod refusals;

@@ -3,14 +3,18 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::as_conversions,
     reason = "a test that meets the unexpected should stop there"
 )]
 
+mod assertions;
+mod authenticator;
 mod keygen;
 mod second_opinion;
 mod security_keys;
 mod software_keys;
 mod token;
+mod wrapping;
 
 /// The namespace of the signatures in these tests.
 const NAMESPACE: &str = "job.v1@countersign";

@@ -19,7 +19,7 @@ const STRANGE_ORIGIN: &str = "https://evil.example";
 
 /// Whether `ssh-keygen -Y verify` takes the same signature.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum SshKeygen {
+pub enum SshKeygen {
     Takes,
     Refuses,
 }
