@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `device-key` | the 32 bytes from which the device's key is made; never replaced |
 //! | `ledger` | what the device must remember, see [`ledger`] |
+//! | `output/` | what runs wrote and no server has had, see [`output`] |
 //! | `inbox/` | halts that somebody brought by hand, see [`Folder::take_letters`] |
 //! | `lock` | held by the one agent that works here |
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub mod frames;
 pub mod ledger;
+pub mod output;
 
 use countersign_trust::ledger::LedgerError;
 use frames::FramesError;

@@ -3,6 +3,7 @@
 //! The device remembers in memory and on disk alike. When the disk cannot follow, or anything else shows that the two
 //! have parted, all that runs is stopped, everything in memory is dropped, and life begins anew from the disk.
 
+mod output;
 mod runs;
 
 use std::sync::Arc;
@@ -129,7 +130,7 @@ pub async fn live(
         file,
         device: Device::new(ledger, signer, VERSION.to_owned()),
         clock,
-        runs: Runs::new(os, linked, to.clone()),
+        runs: Runs::new(os, folder.output()?, linked, to.clone())?,
         servers,
         link,
         beacon_tls: tls::to_beacon()?,

@@ -124,6 +124,12 @@ impl Sender {
         let Ok(Ok(room)) = room else { return false };
         self.queue.send(Queued { what: from_agent::What::Output(output), _room: Some(room) }).is_ok()
     }
+
+    /// Waits until all output that was queued before has been written to the connection. False if it broke before.
+    pub async fn has_written_all(&self) -> bool {
+        let all = u32::try_from(ROOM).unwrap_or(u32::MAX);
+        self.room.clone().acquire_many_owned(all).await.is_ok() && !self.queue.is_closed()
+    }
 }
 
 /// Keeps a connection to one of `servers` up and tells of what comes, until nobody listens.

@@ -1,22 +1,23 @@
 //! What runs: started as the statement says, its output carried to the server, its end to the device.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use countersign_trust::device::{Ending, Input};
 use countersign_trust::ids::Sha256;
 use countersign_trust::ledger::StepKey;
 use countersign_trust::statement::job::{self, Run, Step};
 use countersign_trust::verify::VerifiedJob;
-use countersign_wire::message::StepOutput;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::Heard;
+use super::output::{Output, key_of, run_id};
+use crate::disk::DiskError;
+use crate::disk::output::OutputFolder;
 use crate::link::Sender;
 use crate::os::{Limits, OsConfig};
 use crate::run::script::{Body, Script, start};
-use crate::run::{self, Event, How, Kill, Running, Stream};
+use crate::run::{self, Event, How, Kill, Running};
 
 /// All runs. Dropping it kills them.
 #[derive(Debug)]
@@ -24,21 +25,41 @@ pub(super) struct Runs {
     os: OsConfig,
     link: watch::Receiver<Option<Sender>>,
     to: mpsc::Sender<Heard>,
+    output: OutputFolder,
     kills: BTreeMap<StepKey, Kill>,
     carriers: JoinSet<()>,
 }
 
 impl Runs {
-    pub(super) fn new(os: OsConfig, link: watch::Receiver<Option<Sender>>, to: mpsc::Sender<Heard>) -> Self {
-        Self { os, link, to, kills: BTreeMap::new(), carriers: JoinSet::new() }
+    /// Begins with no runs, and with what earlier lives left of output that no server has had.
+    pub(super) fn new(
+        os: OsConfig,
+        output: OutputFolder,
+        link: watch::Receiver<Option<Sender>>,
+        to: mpsc::Sender<Heard>,
+    ) -> Result<Self, DiskError> {
+        let mut carriers = JoinSet::new();
+        for (name, file) in output.left()? {
+            match key_of(&name) {
+                Some(key) => drop(carriers.spawn(Output::new(key, link.clone(), file).send_the_rest())),
+                None => tracing::warn!(disk.file = name, "lies among output and is none"),
+            }
+        }
+        Ok(Self { os, link, to, output, kills: BTreeMap::new(), carriers })
     }
 
-    /// Starts a step; `output` is the most bytes of output that the policy lets a step keep.
-    pub(super) fn start(&mut self, job: &VerifiedJob, output: u64) {
+    /// Starts a step; `most` is the most bytes of output that the policy lets a step keep.
+    pub(super) fn start(&mut self, job: &VerifiedJob, most: u64) {
         let (key, Step::Script(script)) = (job.key(), job.step());
-        let running = start(&translate(script, output), &run_id(&key), &self.os);
+        let name = run_id(&key);
+        let file = self.output.begin(&name);
+        // What was accepted runs: whoever misses the output can tell by the receipt.
+        let file =
+            file.inspect_err(|error| tracing::error!(job.hash = %key.job, %error, "loses a step's output"));
+        let output = file.ok().map(|file| Output::new(key, self.link.clone(), file));
+        let running = start(&translate(script, most.min(self.output.room())), &name, &self.os);
         self.kills.insert(key, running.kill.clone());
-        self.carriers.spawn(carry(key, running, self.link.clone(), self.to.clone()));
+        self.carriers.spawn(carry(key, running, output, self.to.clone()));
     }
 
     pub(super) fn kill(&self, key: &StepKey, why: impl Into<String>) {
@@ -60,11 +81,6 @@ impl Runs {
     pub(super) fn is_empty(&self) -> bool {
         self.kills.is_empty()
     }
-}
-
-/// The name of a run, by which it is found again if the agent dies.
-fn run_id(key: &StepKey) -> String {
-    format!("{}-{}-{}", key.job, key.occurrence, key.step)
 }
 
 fn translate(script: &job::Script, output: u64) -> Script {
@@ -96,21 +112,13 @@ fn translate(script: &job::Script, output: u64) -> Script {
 }
 
 /// Carries a run's events until its end, and what the server has not had of its output for as long as it takes.
-async fn carry(
-    key: StepKey,
-    mut running: Running,
-    link: watch::Receiver<Option<Sender>>,
-    to: mpsc::Sender<Heard>,
-) {
-    let mut output = Output { link, pieces: Vec::new(), sent: 0 };
-    let mut offset = 0;
+async fn carry(key: StepKey, mut running: Running, mut output: Option<Output>, to: mpsc::Sender<Heard>) {
     while let Some(event) = running.events.recv().await {
         match event {
             Event::Output { stream, bytes } => {
-                let piece = piece(key, offset, stream, bytes);
-                offset += u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX);
-                output.pieces.push(piece);
-                output.send().await;
+                if let Some(output) = &mut output {
+                    output.take(stream, bytes).await;
+                }
             }
             Event::Ended(ending) => {
                 // Nobody listens any more: then the ledger will say `interrupted`.
@@ -118,50 +126,9 @@ async fn carry(
             }
         }
     }
-    output.send_the_rest().await;
-}
-
-/// The output of a run, as much as its step keeps, until a server has had it.
-struct Output {
-    link: watch::Receiver<Option<Sender>>,
-    pieces: Vec<StepOutput>,
-    sent: usize,
-}
-
-/// How long a slow server is left alone before it is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
-
-impl Output {
-    /// Sends what has not been sent. A new connection gets all of it: what the last one took may not have arrived.
-    async fn send(&mut self) {
-        if self.link.has_changed().unwrap_or(false) {
-            self.sent = 0;
-        }
-        let Some(sender) = self.link.borrow_and_update().clone() else { return };
-        while let Some(piece) = self.pieces.get(self.sent) {
-            if !sender.send_output(piece.clone()).await {
-                return;
-            }
-            self.sent += 1;
-        }
+    if let Some(output) = output {
+        output.send_the_rest().await;
     }
-
-    /// Waits for a server that takes what is left.
-    async fn send_the_rest(mut self) {
-        self.send().await;
-        while self.sent < self.pieces.len() && self.link.has_changed().is_ok() {
-            tokio::time::sleep(AGAIN).await;
-            self.send().await;
-        }
-    }
-}
-
-fn piece(key: StepKey, offset: u64, stream: Stream, bytes: Vec<u8>) -> StepOutput {
-    let stream = match stream {
-        Stream::Stdout => 1,
-        Stream::Stderr => 2,
-    };
-    StepOutput { job: key.job.0.to_vec(), occurrence: key.occurrence, step: key.step, stream, offset, bytes }
 }
 
 /// In the words of docs/spec/7-receipts.md.

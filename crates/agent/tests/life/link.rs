@@ -160,3 +160,54 @@ async fn output_written_while_no_server_is_there_comes_when_one_is() {
     );
     agent.stop().await;
 }
+
+#[tokio::test]
+async fn output_that_waits_for_a_server_outlives_the_agent() {
+    let world = World::new().await;
+    let program = world.start_program();
+    let mut server = world.server.accept().await;
+    let (go, done) = (world.path("go"), world.path("done"));
+    let wait = format!("while [ ! -e {} ]; do sleep 0.01; done", go.display());
+    let job =
+        world.job(&[&wait, "head -c 50000 /dev/zero; echo end >&2", &format!("touch {}", done.display())]);
+    let challenge = server.challenge().await;
+    let delivery = world.delivery(&job, challenge);
+    server.deliver(&delivery).await;
+    assert_eq!(server.receipt().await.verdict, Verdict::Accepted);
+
+    drop(server);
+    std::fs::write(&go, "").unwrap();
+    until("the end is written down", || {
+        let ledger = world.ledger();
+        let ended = ledger.spool().any(|note| note.text().contains("verdict ended"));
+        (done.exists() && ended).then_some(())
+    })
+    .await;
+    drop(program);
+    let waits = || std::fs::read_dir(world.data.join("output")).unwrap().count();
+    assert_eq!(waits(), 1);
+
+    let agent = world.start();
+    let mut server = world.server.accept().await;
+    let output = |what: &from_agent::What| match what {
+        from_agent::What::Output(output) => Some(output.clone()),
+        _ => None,
+    };
+    let mut both: [Vec<u8>; 2] = [Vec::new(), Vec::new()];
+    let mut whole = Vec::new();
+    while whole.len() < 50_004 {
+        let piece = server.first(output).await;
+        assert_eq!(
+            (piece.job.as_slice(), piece.offset),
+            (&delivery.job.signed.hash().0[..], whole.len() as u64)
+        );
+        both[piece.stream as usize - 1].extend(&piece.bytes);
+        whole.extend(piece.bytes);
+    }
+    assert_eq!(both, [vec![0; 50_000], b"end\n".to_vec()]);
+    let ledger = world.ledger();
+    let hash = countersign_trust::ids::Sha256::of(&whole).to_string();
+    assert!(ledger.spool().any(|note| note.text().contains(&hash)), "the receipt has its hash");
+    until("what a server has had is gone", || (waits() == 0).then_some(())).await;
+    agent.stop().await;
+}
