@@ -4,7 +4,7 @@
 //! figure, `{"figure": "delivery_us", "value": 512.5}`, with the unit at the end of the name; it prints
 //! anything meant for people on stderr. Here it is run several times, and the median counts.
 
-use crate::shell::{cargo, line_by_line};
+use crate::shell::{cargo, line_by_line, run as shell_run};
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -21,6 +21,9 @@ pub struct Args {
     /// How often to run it.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     runs: u16,
+    /// The whole of it, where a run takes many minutes (agent: 20).
+    #[arg(long)]
+    long: bool,
 }
 
 /// A row of the table below.
@@ -29,22 +32,33 @@ struct Bench {
     about: &'static str,
     /// The folder under `crates/`; the example is `examples/bench_<name>.rs` there.
     folder: &'static str,
+    /// The folder under `crates/` whose programs it starts: they are built first.
+    programs: Option<&'static str>,
     /// Every figure it must print, each time.
     figures: &'static [&'static str],
 }
 
-const BENCHES: [Bench; 2] = [
+const BENCHES: [Bench; 3] = [
     Bench {
         name: "verify",
         about: "an agent checks one delivery",
         folder: "trust",
+        programs: None,
         figures: &["delivery_us", "delivery_bytes"],
     },
     Bench {
         name: "job",
         about: "from the last approval until the last of 12 machines has begun the job",
         folder: "drills",
+        programs: None,
         figures: &["last_start_ms"],
+    },
+    Bench {
+        name: "agent",
+        about: "memory of an agent after 100 jobs and 5 lost servers, and its program's size",
+        folder: "drills",
+        programs: Some("agent"),
+        figures: &["resident_mib", "binary_mib"],
     },
 ];
 
@@ -59,9 +73,14 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     if !exists(root, bench) {
         bail!("the bench {name} is not here yet\n{}", list(root));
     }
+    if let Some(folder) = bench.programs {
+        let package = format!("countersign-{folder}");
+        let build = ["build", "--release", "--locked", "--quiet", "--bins", "--package", &package];
+        shell_run(cargo(root).args(build))?;
+    }
     let mut samples = Samples::default();
     for _ in 0..args.runs {
-        run_once(root, bench, &mut samples)?;
+        run_once(root, bench, args.long, &mut samples)?;
     }
     let figures = samples.summary(bench)?;
     if args.json {
@@ -89,7 +108,7 @@ fn list(root: &Path) -> String {
     format!("benches:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-fn run_once(root: &Path, bench: &Bench, samples: &mut Samples) -> anyhow::Result<()> {
+fn run_once(root: &Path, bench: &Bench, long: bool, samples: &mut Samples) -> anyhow::Result<()> {
     let mut command = cargo(root);
     let package = format!("countersign-{}", bench.folder);
     command.args([
@@ -102,6 +121,9 @@ fn run_once(root: &Path, bench: &Bench, samples: &mut Samples) -> anyhow::Result
         "--example",
         &example(bench),
     ]);
+    if long {
+        command.args(["--", "--long"]);
+    }
     let mut read = Ok(());
     line_by_line(&mut command, |line| {
         if read.is_ok() {
@@ -187,6 +209,7 @@ mod tests {
         name: "speed",
         about: "a test's own row",
         folder: "none",
+        programs: None,
         figures: &["late_ms", "size_bytes"],
     };
 
@@ -240,7 +263,7 @@ mod tests {
     #[test]
     fn an_unknown_bench_is_refused_with_the_list() {
         let empty = tempfile::tempdir().unwrap();
-        let args = Args { name: Some("vibes".into()), json: false, runs: 1 };
+        let args = Args { name: Some("vibes".into()), json: false, runs: 1, long: false };
         let error = run(empty.path(), &args).unwrap_err().to_string();
         assert!(error.starts_with("no bench is called vibes\nbenches:\n  verify"), "{error}");
     }
@@ -248,7 +271,7 @@ mod tests {
     #[test]
     fn a_bench_whose_example_is_absent_is_refused_and_listed_as_absent() {
         let empty = tempfile::tempdir().unwrap();
-        let args = Args { name: Some("verify".into()), json: false, runs: 1 };
+        let args = Args { name: Some("verify".into()), json: false, runs: 1, long: false };
         let error = run(empty.path(), &args).unwrap_err().to_string();
         assert!(error.starts_with("the bench verify is not here yet\n"), "{error}");
         assert!(error.contains("(not here yet)"), "{error}");
