@@ -249,7 +249,11 @@ async fn hear<R: AsyncRead + Unpin>(
     }
 }
 
-fn input(what: from_server::What) -> Result<Option<Input>, LinkError> {
+/// What a message of the server means for the device; none if nothing.
+///
+/// # Errors
+/// It does not carry what it should, or the server takes leave: the connection is closed.
+pub fn input(what: from_server::What) -> Result<Option<Input>, LinkError> {
     Ok(match what {
         from_server::What::Delivery(delivery) => Some(Input::Delivered(Box::new(delivery.try_into()?))),
         from_server::What::News(news) => {

@@ -9,6 +9,7 @@
 //! | [`part`] | one part: in a thread, or as a process of its own |
 //! | [`http`] | requests to servers and beacons |
 //! | [`organization`] | people and their keys, from fixed seeds |
+//! | [`rehearsal`] | the same without sockets and without waiting: a virtual clock, and a hand on every wire |
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -21,4 +22,5 @@ pub mod http;
 #[path = "../../trust/tests/acceptance/organization.rs"]
 pub mod organization;
 pub mod part;
+pub mod rehearsal;
 pub mod world;
