@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | [`world`] | an organization with its parts, and what people do in it |
 //! | [`part`] | one part: in a thread, or as a process of its own |
+//! | [`catalogue`] | every attack by name, and how it is rehearsed |
 //! | [`http`] | requests to servers and beacons |
 //! | [`organization`] | people and their keys, from fixed seeds |
 //! | [`rehearsal`] | the same without sockets and without waiting: a virtual clock, and a hand on every wire |
@@ -18,6 +19,23 @@
     reason = "a drill that meets the unexpected should stop there"
 )]
 
+#[allow(
+    dead_code,
+    missing_docs,
+    clippy::as_conversions,
+    reason = "shared with the tests that make the vectors"
+)]
+#[path = "../../trust/tests/acceptance/bundle.rs"]
+mod bundle;
+pub mod catalogue;
+#[allow(
+    dead_code,
+    missing_docs,
+    clippy::as_conversions,
+    reason = "shared with the tests that make the vectors"
+)]
+#[path = "../../trust/tests/acceptance/folder.rs"]
+mod folder;
 pub mod http;
 #[path = "../../trust/tests/acceptance/organization.rs"]
 pub mod organization;

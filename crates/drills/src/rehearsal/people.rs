@@ -10,11 +10,12 @@ use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::statement::enroll::{Batch, Enroll, What};
 use countersign_trust::statement::halt::{Halt, Scope};
 use countersign_trust::statement::job::{Job, OnHalt, TargetList, Targets};
-use countersign_trust::statement::policy::Policy;
+use countersign_trust::statement::policy::{Log as LogEntry, Policy};
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use countersign_trust::time::Time;
 
 use super::World;
+use super::log::Log;
 use super::machine::Machine;
 use super::mailman::Posted;
 use super::wire::{Parcel, Who};
@@ -186,12 +187,31 @@ impl World {
 
     /// The next policy, signed by Anna and Bo, logged and taken; nobody else has it yet.
     pub fn decide(&mut self, edit: impl FnOnce(&mut Policy)) -> News {
+        self.decide_by(&["anna", "bo"], edit)
+    }
+
+    /// The same, signed by these.
+    pub fn decide_by(&mut self, keys: &[&str], edit: impl FnOnce(&mut Policy)) -> News {
         let mut next = self.next_policy();
         edit(&mut next);
-        let signed = sign(&next, &["anna", "bo"]);
+        let signed = sign(&next, keys);
         self.witnesses.iter_mut().for_each(|witness| witness.take_policies(self.org, &[&signed]));
         let news = News::Policy(self.logged(signed));
         self.take(news)
+    }
+
+    /// Goes on in a new log, by policy; returns the old log and the policy.
+    pub fn move_log(&mut self, origin: &str) -> (Log, News) {
+        let (old_size, old_root) = (self.mailman.log.tree.size(), Some(self.mailman.log.tree.root()));
+        self.move_log_from(origin, old_size, old_root)
+    }
+
+    /// The same where nobody has the old log any more: so much of it counts as people know.
+    pub fn move_log_from(&mut self, origin: &str, old_size: u64, old_root: Option<Sha256>) -> (Log, News) {
+        let old = std::mem::replace(&mut self.mailman.log, Log::empty(origin));
+        let key = note_key(origin).verifier().clone();
+        let news = self.decide(|policy| policy.log = LogEntry { key, old_size, old_root });
+        (old, news)
     }
 
     /// The resume that would follow the newest.

@@ -7,4 +7,5 @@
     reason = "a drill that meets the unexpected should stop there"
 )]
 
+mod attacks;
 mod world;

@@ -1,0 +1,107 @@
+//! What is not built yet, and whole incidents with real programs.
+
+use super::{Attack, How, Promise};
+
+/// Attacks on parts that have no code yet: there is nothing to attack, and nothing that would hold.
+pub fn not_built() -> Vec<Attack> {
+    let missing = |name, says, promise, why| Attack { name, says, promise, how: vec![How::Missing(why)] };
+    vec![
+        missing(
+            "blob-dribbled",
+            "The thief brings a large file a byte at a time, so that it is never whole and never refused.",
+            Promise::Timely,
+            "blobs are not built",
+        ),
+        missing(
+            "blob-swapped",
+            "The thief changes a large file between its check and its use.",
+            Promise::Signed,
+            "blobs are not built",
+        ),
+        missing(
+            "runbook-parameter-injection",
+            "Whoever may start a runbook gives a parameter that is itself a command.",
+            Promise::Signed,
+            "runbooks are not built",
+        ),
+        missing(
+            "session-for-two",
+            "The thief of the server listens to, or types into, a live session.",
+            Promise::Signed,
+            "sessions are not built",
+        ),
+        missing(
+            "host-key-swapped",
+            "The thief stands between an operator and a machine with a host key of its own.",
+            Promise::Signed,
+            "sessions are not built",
+        ),
+        missing(
+            "release-without-vendor",
+            "The thief offers a new version of the agent that the vendor has not signed.",
+            Promise::Signed,
+            "releases are not built",
+        ),
+        missing(
+            "release-older",
+            "The thief offers an old version of the agent, with an old hole in it.",
+            Promise::Forward,
+            "releases are not built",
+        ),
+    ]
+}
+
+/// Incidents that the list does not name.
+pub fn beyond_the_list() -> Vec<Attack> {
+    let real = |name, says, promise, tests| Attack { name, says, promise, how: vec![How::Real(tests)] };
+    vec![
+        real(
+            "stolen-server",
+            "The thief has the server's database, keys, certificate and port, and tries whatever it can think of.",
+            Promise::Signed,
+            &[("countersign-drills", "stolen_server::every_machine_refuses_whatever_the_thief_of_the_server_tries")],
+        ),
+        real(
+            "stolen-database",
+            "Somebody changes jobs in the database, before and after their approval.",
+            Promise::Signed,
+            &[
+                (
+                    "countersign-drills",
+                    "stolen_database::a_script_changed_while_it_waits_for_its_approval_can_be_approved_by_nobody",
+                ),
+                (
+                    "countersign-drills",
+                    "stolen_database::jobs_changed_after_their_approval_run_nowhere_and_their_untouched_twin_runs",
+                ),
+            ],
+        ),
+        real(
+            "silent-beacon",
+            "One of four beacons falls silent, then two.",
+            Promise::Halted,
+            &[(
+                "countersign-drills",
+                "silent_beacon::one_silent_beacon_holds_up_nobody_and_two_stop_everything_until_one_is_back",
+            )],
+        ),
+        real(
+            "halted",
+            "Somebody halts everything while the server is in the wrong hands and tells nobody.",
+            Promise::Halted,
+            &[("countersign-drills", "halted::a_halt_that_only_beacons_have_kills_what_runs_and_nothing_starts_any_more")],
+        ),
+        real(
+            "restarted-agent",
+            "An agent is killed in the middle of a job.",
+            Promise::Once,
+            &[("countersign-drills", "restarted_agent::a_job_that_was_cut_off_is_told_of_and_never_runs_again")],
+        ),
+        real(
+            "full-disk",
+            "The server's disk is full.",
+            Promise::Told,
+            &[("countersign-drills", "full_disk::a_full_disk_refuses_with_a_sentence_loses_nothing_and_goes_on")],
+        ),
+    ]
+}

@@ -1,0 +1,57 @@
+//! Every attack of the catalogue, each named. The list that it must hold is `attacks.txt`.
+
+use std::panic::catch_unwind;
+
+use countersign_drills::catalogue::{How, all, vectors};
+
+#[test]
+fn the_catalogue_holds_every_attack_of_the_list_in_its_order_and_each_name_once() {
+    let list = include_str!("../../attacks.txt");
+    let names: Vec<&str> = all().iter().map(|attack| attack.name).collect();
+    let listed: Vec<&str> = list.lines().collect();
+    assert_eq!(names[..listed.len()], listed[..]);
+    let mut once = names.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(once.len(), names.len());
+}
+
+#[test]
+fn every_attack_that_is_played_ends_as_promised_and_the_same_twice() {
+    let mut failed = Vec::new();
+    for attack in all() {
+        for how in attack.how {
+            let How::Virtual(play) = how else { continue };
+            match catch_unwind(play) {
+                Ok(story) => assert!(!story.lines.is_empty(), "{} tells nothing", attack.name),
+                Err(_) => failed.push(attack.name),
+            }
+        }
+    }
+    assert_eq!(failed, [""; 0]);
+}
+
+#[test]
+fn every_vector_that_is_named_comes_out_as_it_says() {
+    let mut judged = 0;
+    for attack in all() {
+        for how in attack.how {
+            let How::Vectors(names) = how else { continue };
+            for name in names {
+                let vector = vectors::judge(name);
+                assert_eq!(vector.outcome, vector.expected, "{}: {name}", attack.name);
+                judged += 1;
+            }
+        }
+    }
+    assert!(judged > 100, "{judged} vectors");
+}
+
+#[test]
+fn what_is_missing_is_named_in_the_readme() {
+    let readme = include_str!("../../../../README.md");
+    for attack in all() {
+        let missing = attack.how.iter().all(|how| matches!(how, How::Missing(_)));
+        assert!(!missing || readme.contains(attack.name), "README.md does not say that {} is missing", attack.name);
+    }
+}
