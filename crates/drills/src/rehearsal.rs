@@ -287,10 +287,10 @@ impl World {
         let receipt: Receipt = note.text().parse().unwrap();
         let machine = &mut self.machines[index];
         assert!(note.signed_by(&machine.key), "a receipt that is not signed by its machine");
-        if machine.sent.last().is_none_or(|last| last.number < receipt.number) {
+        if let Err(place) = machine.sent.binary_search_by_key(&receipt.number, |sent| sent.number) {
             let line = story::of_receipt(&receipt, &self.story);
             self.story.add(self.now_ms, &machine.name, line);
-            machine.sent.push(receipt);
+            machine.sent.insert(place, receipt);
         }
         self.to_server(index, from_agent::What::Receipt(ReceiptMessage { note: note.to_string() }));
     }

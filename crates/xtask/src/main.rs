@@ -2,6 +2,7 @@
 
 mod bench;
 mod demo;
+mod drill;
 mod install;
 mod shell;
 mod test;
@@ -26,6 +27,8 @@ enum Chore {
     Bench(bench::Args),
     /// Play the story: a hijacked server gives an order, and the devices refuse.
     Demo(demo::Args),
+    /// Rehearse an attack by its name, or list all attacks.
+    Drill(drill::Args),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +49,7 @@ fn start(chore: &Chore, root: &Path) -> anyhow::Result<()> {
         Chore::Install => install::run(root),
         Chore::Bench(args) => bench::run(root, args),
         Chore::Demo(args) => demo::run(root, args),
+        Chore::Drill(args) => drill::run(root, args),
     }
 }
 

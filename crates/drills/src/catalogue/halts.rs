@@ -104,7 +104,9 @@ fn secret() -> Story {
     let signed = sign(&job, &["anna", "bo"]);
     world.story.call(signed.hash(), "a job");
     let mut delivery = world.forged(signed.clone(), 0);
-    let lie = world.lie_for(0, 3, |clear| drop(clear.halts.insert(Sha256([9; 32]))));
+    let lie = world.lie_for(0, 3, |clear| {
+        clear.halts.insert(Sha256([9; 32]));
+    });
     world.tell("beacon-4", "names a halt that there is not");
     delivery.clears = [world.clears_for(0, &[0, 1]), vec![lie.clone()]].concat();
     world.bring(0, &delivery);

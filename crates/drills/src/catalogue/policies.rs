@@ -51,7 +51,9 @@ pub fn attacks() -> Vec<Attack> {
 /// Bo is no longer there.
 pub fn without_bo(policy: &mut Policy) {
     policy.people.remove(&word("bo"));
-    policy.roles.values_mut().for_each(|people| drop(people.remove(&word("bo"))));
+    for people in policy.roles.values_mut() {
+        people.remove(&word("bo"));
+    }
 }
 
 fn rolled_back() -> Story {
@@ -104,7 +106,9 @@ fn rival_policies() -> Story {
         refused(&world, machine, &signed.hash(), "2 of 3 Clears");
     }
     world.tell("Anna and Bo", "heal it: a policy number 3 that names both");
-    let healed = world.decide(|policy| drop(policy.previous.insert(rival_hash)));
+    let healed = world.decide(|policy| {
+        policy.previous.insert(rival_hash);
+    });
     world.tell_all(&healed);
     world.push_news(0, std::slice::from_ref(&healed));
     world.push_news(1, std::slice::from_ref(&healed));

@@ -145,7 +145,7 @@ fn pushed_forward() -> Story {
     world.bring(0, &held);
     world.pass(200);
     world.story.call(signed.hash(), "an hour's job");
-    refused(&world, 0, &signed.hash(), "0 of 3 Clears");
+    refused(&world, 0, &signed.hash(), "the Clears no longer hold: the challenge is 86");
     world.story
 }
 

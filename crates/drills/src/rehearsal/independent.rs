@@ -140,6 +140,11 @@ impl Beacon {
         self.real().news(org, after).unwrap_or_default()
     }
 
+    /// The number of the newest policy it holds; 0 if it does not know the organization.
+    pub fn policy_number(&self, org: OrgId) -> u64 {
+        self.real().state(org).ok().and_then(|state| state["policy"]["number"].as_u64()).unwrap_or_default()
+    }
+
     /// What it tells another beacon.
     pub fn for_handover(&self, org: OrgId, now_ms: u64) -> Option<Note> {
         self.real().for_handover(org, clock(now_ms, self.skew_s)).ok()

@@ -229,8 +229,13 @@ impl World {
 
     /// The next resume, signed by Anna and Bo, logged and taken; nobody else has it yet.
     pub fn resume(&mut self, lifts: Lifts, cuts: Cuts) -> News {
+        self.resume_by(&["anna", "bo"], lifts, cuts)
+    }
+
+    /// The same, signed by these.
+    pub fn resume_by(&mut self, keys: &[&str], lifts: Lifts, cuts: Cuts) -> News {
         let resume = self.next_resume(lifts, cuts);
-        let news = News::Resume(self.logged(sign(&resume, &["anna", "bo"])));
+        let news = News::Resume(self.logged(sign(&resume, keys)));
         self.take(news)
     }
 

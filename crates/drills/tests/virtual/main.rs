@@ -8,4 +8,6 @@
 )]
 
 mod attacks;
+mod laws;
+mod thief;
 mod world;

@@ -1,0 +1,92 @@
+//! Plays one attack of the catalogue and tells what happens, or lists them all.
+#![allow(clippy::panic, reason = "a drill that meets the unexpected should stop there")]
+
+use std::process::{Command, ExitCode};
+
+use countersign_drills::catalogue::{Attack, How, all, vectors};
+
+fn main() -> ExitCode {
+    let Some(name) = std::env::args().nth(1) else {
+        eprintln!("countersign-drill: name an attack, or say --list");
+        return ExitCode::FAILURE;
+    };
+    let attacks = all();
+    if name == "--list" {
+        attacks.iter().for_each(|attack| println!("{}", row(attack)));
+        println!("{}", count(&attacks));
+        return ExitCode::SUCCESS;
+    }
+    match attacks.iter().find(|attack| attack.name == name) {
+        Some(attack) => play(attack),
+        None => {
+            eprintln!("countersign-drill: no attack is called {name}; --list names them");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn ways(attack: &Attack) -> String {
+    attack.how.iter().map(How::word).collect::<Vec<_>>().join(", ")
+}
+
+fn row(attack: &Attack) -> String {
+    format!("{:50} {:24} {}: {}", attack.name, ways(attack), attack.promise, attack.says)
+}
+
+fn count(attacks: &[Attack]) -> String {
+    let with = |word: &str| attacks.iter().filter(|attack| attack.how.iter().any(|how| how.word() == word)).count();
+    format!(
+        "{} attacks: {} played in a virtual world, {} by vectors, {} with real parts, {} missing",
+        attacks.len(),
+        with("virtual"),
+        with("vectors"),
+        with("real"),
+        with("missing")
+    )
+}
+
+fn play(attack: &Attack) -> ExitCode {
+    println!("{}\n\n{}\nAttacked: {}.\n", attack.name, attack.says, attack.promise);
+    let mut held = true;
+    for how in &attack.how {
+        held &= match how {
+            How::Virtual(play) => {
+                println!("{}", play());
+                true
+            }
+            How::Vectors(names) => names.iter().map(|name| vector(name)).fold(true, |held, one| held && one),
+            How::Real(tests) => tests.iter().map(|(package, test)| real(package, test)).fold(true, |held, one| held && one),
+            How::Missing(why) => {
+                println!("Not rehearsed: {why}.");
+                false
+            }
+        };
+    }
+    if held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn vector(name: &str) -> bool {
+    let judged = vectors::judge(name);
+    let said: Vec<&str> = judged.outcome.lines().collect();
+    println!("vector {name}: {}\n    {}", judged.about, said.join(": "));
+    let holds = judged.outcome == judged.expected;
+    if !holds {
+        println!("    expected: {}", judged.expected.trim_end());
+    }
+    holds
+}
+
+/// Runs a test with real parts by name.
+fn real(package: &str, test: &str) -> bool {
+    println!("with real parts: {package} {test}");
+    let filter = format!("test(/{test}$/)");
+    let arguments = ["nextest", "run", "--locked", "--package", package, "--filterset", &filter];
+    let ended = Command::new("cargo").args(arguments).status();
+    match ended {
+        Ok(status) => status.success(),
+        Err(error) => {
+            println!("    cargo nextest cannot be started: {error}");
+            false
+        }
+    }
+}
