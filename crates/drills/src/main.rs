@@ -34,7 +34,8 @@ fn row(attack: &Attack) -> String {
 }
 
 fn count(attacks: &[Attack]) -> String {
-    let with = |word: &str| attacks.iter().filter(|attack| attack.how.iter().any(|how| how.word() == word)).count();
+    let with =
+        |word: &str| attacks.iter().filter(|attack| attack.how.iter().any(|how| how.word() == word)).count();
     format!(
         "{} attacks: {} played in a virtual world, {} by vectors, {} with real parts, {} missing",
         attacks.len(),
@@ -55,7 +56,9 @@ fn play(attack: &Attack) -> ExitCode {
                 true
             }
             How::Vectors(names) => names.iter().map(|name| vector(name)).fold(true, |held, one| held && one),
-            How::Real(tests) => tests.iter().map(|(package, test)| real(package, test)).fold(true, |held, one| held && one),
+            How::Real(tests) => {
+                tests.iter().map(|(package, test)| real(package, test)).fold(true, |held, one| held && one)
+            }
             How::Missing(why) => {
                 println!("Not rehearsed: {why}.");
                 false

@@ -270,10 +270,9 @@ impl World {
 
     fn act(&mut self, index: usize, effect: Output) {
         match effect {
-            Output::LeaveChallenge(random) => self.to_server(
-                index,
-                from_agent::What::Challenge(Challenge { random: random.to_vec() }),
-            ),
+            Output::LeaveChallenge(random) => {
+                self.to_server(index, from_agent::What::Challenge(Challenge { random: random.to_vec() }))
+            }
             Output::SendReceipt(note) => self.send_receipt(index, note),
             Output::AskBeacons(challenge) => self.ask_beacons(index, challenge),
             Output::Run(job) => self.begin(index, job.key(), job.job().clone()),
@@ -305,7 +304,11 @@ impl World {
         let (root, named) = self.machines[index].asks(challenge);
         for (number, beacon) in (0..).zip(&self.beacons) {
             if named.contains(beacon.key()) {
-                let question = Letter { from: Who::Machine(index), to: Who::Beacon(number), parcel: Parcel::Question(root) };
+                let question = Letter {
+                    from: Who::Machine(index),
+                    to: Who::Beacon(number),
+                    parcel: Parcel::Question(root),
+                };
                 for (delay_ms, letter) in (self.hand)(question) {
                     self.wires.put(self.now_ms + LATENCY_MS + delay_ms, letter);
                 }

@@ -20,7 +20,11 @@ pub fn first() -> Vec<Attack> {
             promise: Promise::Halted,
             how: vec![
                 How::Virtual(anothers),
-                How::Vectors(&["clears-for-anothers-challenge", "clears-path-of-a-neighbour", "clears-from-before-the-restart"]),
+                How::Vectors(&[
+                    "clears-for-anothers-challenge",
+                    "clears-path-of-a-neighbour",
+                    "clears-from-before-the-restart",
+                ]),
             ],
         },
         Attack {
@@ -29,7 +33,11 @@ pub fn first() -> Vec<Attack> {
             promise: Promise::Halted,
             how: vec![
                 How::Virtual(stale),
-                How::Vectors(&["clears-stale-on-arrival", "clears-aged-since", "clears-good-to-the-last-millisecond"]),
+                How::Vectors(&[
+                    "clears-stale-on-arrival",
+                    "clears-aged-since",
+                    "clears-good-to-the-last-millisecond",
+                ]),
             ],
         },
     ]
@@ -50,14 +58,21 @@ pub fn second() -> Vec<Attack> {
             promise: Promise::Timely,
             how: vec![
                 How::Virtual(lies_about_time),
-                How::Vectors(&["clears-times-too-far-apart", "clears-times-just-together", "clears-one-liar-of-four-about-time"]),
+                How::Vectors(&[
+                    "clears-times-too-far-apart",
+                    "clears-times-just-together",
+                    "clears-one-liar-of-four-about-time",
+                ]),
             ],
         },
         Attack {
             name: "lying-beacon-about-policy",
             says: "One beacon goes on naming the policy under which a dismissed person still counted.",
             promise: Promise::Forward,
-            how: vec![How::Virtual(lies_about_policy), How::Vectors(&["clears-of-another-policy", "clears-of-another-resume"])],
+            how: vec![
+                How::Virtual(lies_about_policy),
+                How::Vectors(&["clears-of-another-policy", "clears-of-another-resume"]),
+            ],
         },
         Attack {
             name: "lying-beacon-about-halts",
@@ -251,7 +266,8 @@ fn swapped() -> Story {
     let silence = world.beacons[4].silence.clone();
     assert!(silence.starts_with("handover incomplete: 0 of 3"), "{silence}");
     world.story.add(now_ms, "beacon-5", format!("signs nothing: {silence}"));
-    let told: Vec<_> = [0, 1, 2].iter().filter_map(|old| world.beacons[*old].for_handover(org, now_ms)).collect();
+    let told: Vec<_> =
+        [0, 1, 2].iter().filter_map(|old| world.beacons[*old].for_handover(org, now_ms)).collect();
     let refusal = world.beacons[4].hand_over(org, &told[0]).unwrap_err();
     assert!(refusal.contains("it names the halt"), "{refusal}");
     world.story.add(now_ms, "beacon-5", format!("does not count what beacon-1 hands over: {refusal}"));
@@ -275,7 +291,10 @@ fn restored() -> Story {
     world.halt_at(&halt, &[0, 1, 2]);
     world.pass(1);
     world.beacons[0].restore(kept.path());
-    world.tell("beacon-1", "is restored from before the halt, under its old key, against the rule; nothing in it can notice");
+    world.tell(
+        "beacon-1",
+        "is restored from before the halt, under its old key, against the rule; nothing in it can notice",
+    );
     world.pass(10);
     let clears = world.clears_for(0, &[0, 1, 2, 3]);
     let forgot: Clear = clears[0].clear.text().parse().unwrap();

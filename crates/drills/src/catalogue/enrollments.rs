@@ -20,13 +20,25 @@ pub fn attacks() -> Vec<Attack> {
             name: "labels-changed-by-the-server",
             says: "The thief enrolls a till anew as a test machine, with the server's key, to escape the rule for tills.",
             promise: Promise::Signed,
-            how: vec![How::Virtual(labels_changed), How::Vectors(&["target-another-label", "signatures-no-rule-for-the-device"])],
+            how: vec![
+                How::Virtual(labels_changed),
+                How::Vectors(&["target-another-label", "signatures-no-rule-for-the-device"]),
+            ],
         },
         Attack {
             name: "older-enroll-replayed",
             says: "The thief shows a machine an enrollment that a newer one has replaced, to give it its old labels back.",
             promise: Promise::Forward,
-            how: vec![How::Missing("a device takes no enrollment over the wire yet, so none can be replayed to it")],
+            how: vec![
+                How::Virtual(older),
+                How::Vectors(&[
+                    "anew-older",
+                    "anew-not-higher",
+                    "anew-another-device",
+                    "anew-by-too-few",
+                    "anew-retired",
+                ]),
+            ],
         },
         Attack {
             name: "token-used-too-often",
@@ -46,7 +58,11 @@ pub fn attacks() -> Vec<Attack> {
             promise: Promise::Signed,
             how: vec![
                 How::Virtual(late),
-                How::Vectors(&["target-enrolled-later", "target-enrolled-just-before", "accepted-enrolled-later-where-joins"]),
+                How::Vectors(&[
+                    "target-enrolled-later",
+                    "target-enrolled-just-before",
+                    "accepted-enrolled-later-where-joins",
+                ]),
             ],
         },
         Attack {
@@ -55,7 +71,12 @@ pub fn attacks() -> Vec<Attack> {
             promise: Promise::Signed,
             how: vec![
                 How::Virtual(outside),
-                How::Vectors(&["target-of-one-stranger", "target-place-of-another", "target-count-of-another-list", "target-without-proof"]),
+                How::Vectors(&[
+                    "target-of-one-stranger",
+                    "target-place-of-another",
+                    "target-count-of-another-list",
+                    "target-without-proof",
+                ]),
             ],
         },
     ]
@@ -89,6 +110,40 @@ fn labels_changed() -> Story {
     let job = bent(&mut world, |_| ());
     let hash = world.try_job(&job, &["anna", "bo", "cia"], 0);
     ran_once(&world, 0, &hash);
+    world.story
+}
+
+fn older() -> Story {
+    let mut world = stolen(1);
+    let labels_of = |world: &World| world.machines[0].device().ledger().enrolled().unwrap().labels.clone();
+    let first = world.enroll_anew(0, &[("class", "till"), ("region", "north")], &["anna", "bo"]);
+    world.tell("Anna and Bo", "move the till to the north");
+    world.push_news(0, std::slice::from_ref(&first));
+    world.pass(1);
+    let second = world.enroll_anew(0, &[("class", "till"), ("region", "west")], &["anna", "bo"]);
+    world.tell("Anna and Bo", "move it to the west");
+    world.push_news(0, std::slice::from_ref(&second));
+    world.pass(1);
+    let west = labels_of(&world);
+    assert_eq!(west.get(&word("region")), Some(&word("west")), "it does not take a newer enrollment");
+    world.tell("a thief", "shows the enrollment in the north again, also after a reboot");
+    world.push_news(0, std::slice::from_ref(&first));
+    world.pass(1);
+    world.switch_off(0);
+    world.switch_on(0);
+    world.push_news(0, &[first]);
+    world.pass(1);
+    assert_eq!(labels_of(&world), west, "it has its old labels back");
+    let north = TargetLabels {
+        labels: labels(&[("region", "north")]),
+        as_of: world.mailman.log.tree.size(),
+        joins: false,
+    };
+    let job = bent(&mut world, |job| job.targets = Targets::Labels(north));
+    let hash = world.try_job(&job, &["anna", "bo"], 0);
+    world.story.call(hash, "a job for the north");
+    refused(&world, 0, &hash, "does not carry the label region=north");
+    twin_runs(&mut world);
     world.story
 }
 

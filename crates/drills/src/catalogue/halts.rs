@@ -40,14 +40,21 @@ pub fn attacks() -> Vec<Attack> {
             promise: Promise::Halted,
             how: vec![
                 How::Virtual(flood),
-                How::Vectors(&["halt-the-sixteenth", "halt-the-seventeenth", "halt-the-seventeenth-of-everything"]),
+                How::Vectors(&[
+                    "halt-the-sixteenth",
+                    "halt-the-seventeenth",
+                    "halt-the-seventeenth-of-everything",
+                ]),
             ],
         },
         Attack {
             name: "halted-job-relogged-to-an-agent-that-saw-the-halt",
             says: "After the resume the thief logs the halted job again, with one more signature, for a machine that saw the halt.",
             promise: Promise::Forward,
-            how: vec![How::Virtual(relogged_seen), How::Vectors(&["cut-all", "cut-all-but-this", "cut-the-approver"])],
+            how: vec![
+                How::Virtual(relogged_seen),
+                How::Vectors(&["cut-all", "cut-all-but-this", "cut-the-approver"]),
+            ],
         },
         Attack {
             name: "halted-job-relogged-to-an-agent-that-did-not",

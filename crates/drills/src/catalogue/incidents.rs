@@ -55,11 +55,43 @@ pub fn not_built() -> Vec<Attack> {
 pub fn beyond_the_list() -> Vec<Attack> {
     let real = |name, says, promise, tests| Attack { name, says, promise, how: vec![How::Real(tests)] };
     vec![
+        Attack {
+            name: "occurrence-replayed",
+            says: "The thief brings a job that repeats twice in one interval, and sets the clock back to have an interval again.",
+            promise: Promise::Once,
+            how: vec![
+                How::Virtual(super::replays::occurrences),
+                How::Vectors(&[
+                    "repeat-same-occurrence-again",
+                    "repeat-with-clocks-set-back",
+                    "repeat-while-an-earlier-one-runs",
+                    "repeat-next-occurrence",
+                ]),
+            ],
+        },
+        Attack {
+            name: "recovery-by-the-thief",
+            says: "Somebody who found a key of the recovery set, or the whole set, signs a policy of his own.",
+            promise: Promise::Forward,
+            how: vec![How::Vectors(&[
+                "recovery-by-too-few-keys",
+                "recovery-waits",
+                "recovery-waits-and-new-keys-count-for-nothing",
+                "recovery-overtaken",
+                "recovery-after-another-policy",
+                "recovery-named-by-one-beacon-too-few",
+                "recovery-where-there-is-none",
+                "recovery-in-force",
+            ])],
+        },
         real(
             "stolen-server",
             "The thief has the server's database, keys, certificate and port, and tries whatever it can think of.",
             Promise::Signed,
-            &[("countersign-drills", "stolen_server::every_machine_refuses_whatever_the_thief_of_the_server_tries")],
+            &[(
+                "countersign-drills",
+                "stolen_server::every_machine_refuses_whatever_the_thief_of_the_server_tries",
+            )],
         ),
         real(
             "stolen-database",
@@ -89,19 +121,28 @@ pub fn beyond_the_list() -> Vec<Attack> {
             "halted",
             "Somebody halts everything while the server is in the wrong hands and tells nobody.",
             Promise::Halted,
-            &[("countersign-drills", "halted::a_halt_that_only_beacons_have_kills_what_runs_and_nothing_starts_any_more")],
+            &[(
+                "countersign-drills",
+                "halted::a_halt_that_only_beacons_have_kills_what_runs_and_nothing_starts_any_more",
+            )],
         ),
         real(
             "restarted-agent",
             "An agent is killed in the middle of a job.",
             Promise::Once,
-            &[("countersign-drills", "restarted_agent::a_job_that_was_cut_off_is_told_of_and_never_runs_again")],
+            &[(
+                "countersign-drills",
+                "restarted_agent::a_job_that_was_cut_off_is_told_of_and_never_runs_again",
+            )],
         ),
         real(
             "full-disk",
             "The server's disk is full.",
             Promise::Told,
-            &[("countersign-drills", "full_disk::a_full_disk_refuses_with_a_sentence_loses_nothing_and_goes_on")],
+            &[(
+                "countersign-drills",
+                "full_disk::a_full_disk_refuses_with_a_sentence_loses_nothing_and_goes_on",
+            )],
         ),
     ]
 }

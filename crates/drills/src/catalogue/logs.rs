@@ -22,7 +22,11 @@ pub fn first() -> Vec<Attack> {
             promise: Promise::Logged,
             how: vec![
                 How::Virtual(smaller_tree),
-                How::Vectors(&["log-path-of-a-smaller-tree", "log-index-beyond-the-checkpoint", "log-not-in-it"]),
+                How::Vectors(&[
+                    "log-path-of-a-smaller-tree",
+                    "log-index-beyond-the-checkpoint",
+                    "log-not-in-it",
+                ]),
             ],
         },
         Attack {
@@ -31,7 +35,11 @@ pub fn first() -> Vec<Attack> {
             promise: Promise::Logged,
             how: vec![
                 How::Virtual(another_origin),
-                How::Vectors(&["log-of-another-origin", "log-cosigned-elsewhere", "log-not-signed-by-its-key"]),
+                How::Vectors(&[
+                    "log-of-another-origin",
+                    "log-cosigned-elsewhere",
+                    "log-not-signed-by-its-key",
+                ]),
             ],
         },
         Attack {
@@ -40,14 +48,21 @@ pub fn first() -> Vec<Attack> {
             promise: Promise::Logged,
             how: vec![
                 How::Virtual(too_few),
-                How::Vectors(&["log-one-witness-too-few", "log-unknown-witness", "log-witness-signs-as-a-log"]),
+                How::Vectors(&[
+                    "log-one-witness-too-few",
+                    "log-unknown-witness",
+                    "log-witness-signs-as-a-log",
+                ]),
             ],
         },
         Attack {
             name: "the-same-twice",
             says: "One of two witnesses cosigns twice, to look like three.",
             promise: Promise::Logged,
-            how: vec![How::Virtual(same_twice), How::Vectors(&["log-one-witness-twice", "log-with-lines-of-strangers"])],
+            how: vec![
+                How::Virtual(same_twice),
+                How::Vectors(&["log-one-witness-twice", "log-with-lines-of-strangers"]),
+            ],
         },
         Attack {
             name: "two-faced-log-with-one-lying-witness",
@@ -136,7 +151,11 @@ fn another_origin() -> Story {
     let (signed, leaf) = by_two(&mut world);
     let mut hidden = world.mailman.log.copy();
     let index = hidden.append(&leaf);
-    let text = Checkpoint { origin: "log.example/thief".to_owned(), size: hidden.tree.size(), root: hidden.tree.root() };
+    let text = Checkpoint {
+        origin: "log.example/thief".to_owned(),
+        size: hidden.tree.size(),
+        root: hidden.tree.root(),
+    };
     for witness in ["witness-1", "witness-2", "witness-3"] {
         let line = witness_key(witness).cosign(&text.to_string(), world.now()).unwrap();
         hidden.checkpoint.add(line).unwrap();
@@ -186,7 +205,10 @@ fn two_faced() -> Story {
     let (shown, leaf) = by_two(&mut world);
     let (hidden, hidden_leaf) = by_two(&mut world);
     let mut second_face = world.mailman.log.copy();
-    world.tell("a thief", "shows witness-1 and witness-2 one history and witness-3 another; witness-4 lies to both");
+    world.tell(
+        "a thief",
+        "shows witness-1 and witness-2 one history and witness-3 another; witness-4 lies to both",
+    );
     let at = world.mailman.log.append(&leaf);
     let now_ms = world.now_ms;
     world.mailman.log.cosign(&mut world.witnesses[..2], now_ms);
@@ -215,7 +237,11 @@ fn truncated() -> Story {
     let now_ms = world.now_ms;
     old.cosign(&mut world.witnesses, now_ms);
     for witness in world.witnesses.iter().map(|witness| (witness.name.clone(), witness.refusal.clone())) {
-        world.story.add(now_ms, &witness.0, format!("does not cosign: it has seen {} leaves", witness.1.trim_end()));
+        world.story.add(
+            now_ms,
+            &witness.0,
+            format!("does not cosign: it has seen {} leaves", witness.1.trim_end()),
+        );
     }
     let hash = bring_with(&mut world, &signed, &old, index);
     refused(&world, 0, &hash, "cosigned by 0 of 4 witnesses");
@@ -266,7 +292,8 @@ fn wiped() -> Story {
     let log = world.mailman.log.copy();
     let hash = bring_with(&mut world, &next, &log, index);
     refused(&world, 0, &hash, "cosigned by 0 of 4 witnesses");
-    world.tell("Anna and Bo", "go on in a new log, by policy 2; what they kept says how far the old one went");
+    world
+        .tell("Anna and Bo", "go on in a new log, by policy 2; what they kept says how far the old one went");
     let (_, policy) = world.move_log_from("log.example/tills-2", size, Some(root));
     world.tell_all(&policy);
     world.push_news(0, &[policy]);
@@ -278,7 +305,10 @@ fn wiped() -> Story {
     ran_once(&world, 0, &first);
     let said = world.said(0, &first).unwrap().1;
     assert_eq!(said, "step 1 was accepted before");
-    assert!(world.machines[0].device().ledger().spooled() >= 3, "its receipts are still there for whoever wants them");
+    assert!(
+        world.machines[0].device().ledger().spooled() >= 3,
+        "its receipts are still there for whoever wants them"
+    );
     twin_runs(&mut world);
     world.story
 }

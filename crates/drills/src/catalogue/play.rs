@@ -7,8 +7,8 @@ use countersign_trust::statement::job::Job;
 use countersign_wire::message::{self, from_server};
 
 use crate::organization::sign;
-use crate::rehearsal::wire::{Letter, Parcel, Who};
 use crate::rehearsal::World;
+use crate::rehearsal::wire::{Letter, Parcel, Who};
 
 /// What attackers want to run.
 pub const EVIL: &str = "the ransom job";
@@ -52,7 +52,8 @@ pub fn refused(world: &World, machine: usize, job: &Sha256, because: &str) {
 pub fn cut_off(world: &World, machine: usize, job: &Sha256, because: &str) {
     assert_eq!(world.started(machine, job).len(), 0, "it ran:\n{}", world.story);
     assert_eq!(world.said(machine, job), None, "{}", world.story);
-    let (name, said) = (&world.machines[machine].name, "closes the connection: the server sent what cannot be read: ");
+    let (name, said) =
+        (&world.machines[machine].name, "closes the connection: the server sent what cannot be read: ");
     let mut lines = world.story.lines.iter().filter(|line| line.who == *name && line.what.starts_with(said));
     assert!(lines.any(|line| line.what.contains(because)), "expected `{because}`:\n{}", world.story);
 }

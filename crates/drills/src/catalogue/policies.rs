@@ -17,7 +17,10 @@ pub fn attacks() -> Vec<Attack> {
             name: "policy-rolled-back",
             says: "The thief shows machines the old policy again, which asked for fewer people.",
             promise: Promise::Forward,
-            how: vec![How::Virtual(rolled_back), How::Vectors(&["policy-rolled-back", "policy-asks-for-more-since"])],
+            how: vec![
+                How::Virtual(rolled_back),
+                How::Vectors(&["policy-rolled-back", "policy-asks-for-more-since"]),
+            ],
         },
         Attack {
             name: "rival-policies",

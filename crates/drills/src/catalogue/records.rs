@@ -25,7 +25,10 @@ pub fn first() -> Vec<Attack> {
             how: vec![
                 How::Virtual(hidden),
                 How::Vectors(&["budget-spool-full"]),
-                How::Real(&[("countersign-server", "receipts::without_enough_witnesses_a_device_keeps_its_receipts")]),
+                How::Real(&[(
+                    "countersign-server",
+                    "receipts::without_enough_witnesses_a_device_keeps_its_receipts",
+                )]),
             ],
         },
         Attack {
@@ -48,7 +51,10 @@ pub fn second() -> Vec<Attack> {
                 How::Virtual(huge),
                 How::Real(&[
                     ("countersign-server", "frames::what_is_no_frame_ends_the_connection_with_a_sentence"),
-                    ("countersign-server", "frames::an_agent_that_does_not_read_is_cut_off_and_the_others_are_not"),
+                    (
+                        "countersign-server",
+                        "frames::an_agent_that_does_not_read_is_cut_off_and_the_others_are_not",
+                    ),
                 ]),
             ],
         },
@@ -59,7 +65,10 @@ pub fn second() -> Vec<Attack> {
             how: vec![
                 How::Virtual(forged),
                 How::Real(&[
-                    ("countersign-server", "receipts::a_receipt_that_the_device_has_not_made_ends_the_connection_and_is_not_kept"),
+                    (
+                        "countersign-server",
+                        "receipts::a_receipt_that_the_device_has_not_made_ends_the_connection_and_is_not_kept",
+                    ),
                     ("countersign-server", "receipts::a_second_text_under_one_number_is_not_kept"),
                 ]),
             ],
@@ -90,7 +99,8 @@ fn hidden() -> Story {
     let root = leaf_hash(spool[0].text().as_bytes());
     let place = own.append(&leaf(&world.org, "receipts", &root, &Sha256::of(b"")));
     own.cosigned_by_liar("witness-4", world.now());
-    let shown = Acknowledged { number: 1, index: 0, size: 1, path: Vec::new(), root, proof: own.proof(place) };
+    let shown =
+        Acknowledged { number: 1, index: 0, size: 1, path: Vec::new(), root, proof: own.proof(place) };
     world.tell("a thief", "shows the first receipt in a log that only witness-4, who lies, has cosigned");
     bring_raw(&mut world, 0, from_server::What::Acknowledged(message::Acknowledged::from(&shown)));
     assert_eq!(world.machines[0].device().ledger().spooled(), 2, "it let go of a receipt");
@@ -121,7 +131,8 @@ fn flooded() -> Story {
     }
     world.pass(61);
     let receipts = &world.machines[0].sent;
-    let told: u64 = receipts.iter().filter(|said| said.verdict == Verdict::Refused).map(|said| said.count).sum();
+    let told: u64 =
+        receipts.iter().filter(|said| said.verdict == Verdict::Refused).map(|said| said.count).sum();
     assert_eq!((receipts.len(), told), (31, 500), "{}", world.story);
     let job = bent(&mut world, |_| ());
     let hash = world.try_job(&job, &["anna", "bo"], 0);
@@ -158,7 +169,10 @@ fn forged() -> Story {
     world.tell("till-01", "is in the wrong hands and says in till-02's name that it has run");
     let receipt = format!("countersign-receipt/v1\n{}\n{}\nnumber 1\n", world.org, world.machines[1].id);
     let note = device_signer("till-01").note(receipt).unwrap().to_string();
-    from_machine(&mut world, Parcel::of_agent(from_agent::What::Receipt(message::Receipt { note: note.clone() })));
+    from_machine(
+        &mut world,
+        Parcel::of_agent(from_agent::What::Receipt(message::Receipt { note: note.clone() })),
+    );
     let letter = Letter {
         from: Who::Machine(1),
         to: Who::Server,

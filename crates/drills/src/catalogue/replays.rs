@@ -17,14 +17,21 @@ pub fn first() -> Vec<Attack> {
             promise: Promise::Once,
             how: vec![
                 How::Virtual(replay),
-                How::Vectors(&["once-replayed", "once-replayed-while-it-runs", "once-replayed-with-more-signatures"]),
+                How::Vectors(&[
+                    "once-replayed",
+                    "once-replayed-while-it-runs",
+                    "once-replayed-with-more-signatures",
+                ]),
             ],
         },
         Attack {
             name: "replay-after-clocks-set-back-and-reboot",
             says: "The thief sets a machine's clock back, cuts its power, and brings a job that has run.",
             promise: Promise::Once,
-            how: vec![How::Virtual(after_reboot), How::Vectors(&["once-second-step-twice", "clears-from-before-the-restart"])],
+            how: vec![
+                How::Virtual(after_reboot),
+                How::Vectors(&["once-second-step-twice", "clears-from-before-the-restart"]),
+            ],
         },
     ]
 }
@@ -94,6 +101,34 @@ fn after_reboot() -> Story {
     world.story
 }
 
+/// Each occurrence of a job that repeats runs once, whatever is brought.
+pub fn occurrences() -> Story {
+    let mut world = stolen(1);
+    let mut job = bent(&mut world, |_| ());
+    (job.not_before, job.repeat) = (world.now(), 600);
+    let hash = world.try_job(&job, &["anna", "bo"], 0);
+    world.story.call(hash, "a job every ten minutes");
+    world.pass(5);
+    world.tell("a thief", "brings it again in the same ten minutes");
+    world.try_job(&job, &["anna", "bo"], 0);
+    world.pass(5);
+    assert_eq!(world.started(0, &hash).len(), 1, "{}", world.story);
+    world.pass(600);
+    assert_eq!(world.started(0, &hash).len(), 2, "{}", world.story);
+    world.switch_off(0);
+    world.machines[0].wall_ahead_ms = -1_200_000;
+    world.tell("a thief", "sets the clock twenty minutes back, and cuts the power");
+    world.switch_on(0);
+    world.pass(5);
+    world.try_job(&job, &["anna", "bo", "cia"], 0);
+    world.pass(30);
+    assert_eq!(world.started(0, &hash).len(), 2, "{}", world.story);
+    world.pass(700);
+    let occurrences: Vec<u64> = world.started(0, &hash).iter().map(|start| start.key.occurrence).collect();
+    assert_eq!(occurrences, [0, 1, 2], "{}", world.story);
+    world.story
+}
+
 fn power_cut() -> Story {
     let mut world = World::new(2);
     world.machines[0].power = Power::GoesAfterWriting;
@@ -112,7 +147,8 @@ fn power_cut() -> Story {
     ran_once(&world, 1, &hash);
     world.steal_server();
     let posted = world.mailman.delivery(&hash, &world.machines[0].id.clone());
-    let delivery = countersign_trust::delivery::Delivery { clears: world.clears_for(0, &[0, 1, 2]), ..posted };
+    let delivery =
+        countersign_trust::delivery::Delivery { clears: world.clears_for(0, &[0, 1, 2]), ..posted };
     world.tell("a thief", "brings it to till-01 once more");
     world.bring(0, &delivery);
     refused(&world, 0, &hash, "step 1 was accepted before and did not end well");

@@ -15,7 +15,11 @@ pub fn attacks() -> Vec<Attack> {
             promise: Promise::Signed,
             how: vec![
                 How::Virtual(two_keys),
-                How::Vectors(&["signatures-one-person-two-keys", "policy-one-person-two-keys", "accepted-spare-key"]),
+                How::Vectors(&[
+                    "signatures-one-person-two-keys",
+                    "policy-one-person-two-keys",
+                    "accepted-spare-key",
+                ]),
             ],
         },
         Attack {
@@ -33,7 +37,11 @@ pub fn attacks() -> Vec<Attack> {
             promise: Promise::Signed,
             how: vec![
                 How::Virtual(two_types),
-                How::Vectors(&["policy-key-of-person-and-machine", "policy-key-twice", "clears-by-a-witness-key"]),
+                How::Vectors(&[
+                    "policy-key-of-person-and-machine",
+                    "policy-key-twice",
+                    "clears-by-a-witness-key",
+                ]),
             ],
         },
         Attack {

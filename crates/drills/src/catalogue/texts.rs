@@ -18,7 +18,10 @@ pub fn first() -> Vec<Attack> {
             name: "unsigned",
             says: "The thief of the server brings a job that nobody of the organization signed, or that has no signature at all.",
             promise: Promise::Signed,
-            how: vec![How::Virtual(unsigned), How::Vectors(&["job-by-nobody-known", "signatures-of-strangers"])],
+            how: vec![
+                How::Virtual(unsigned),
+                How::Vectors(&["job-by-nobody-known", "signatures-of-strangers"]),
+            ],
         },
         Attack {
             name: "wrong-namespace",
@@ -85,7 +88,10 @@ pub fn third() -> Vec<Attack> {
             name: "bidirectional-text",
             says: "An author hides in a script a character that turns the text around on the approver's screen.",
             promise: Promise::Signed,
-            how: vec![How::Virtual(bidirectional), How::Vectors(&["job-with-bidirectional-text", "job-with-an-escape"])],
+            how: vec![
+                How::Virtual(bidirectional),
+                How::Vectors(&["job-with-bidirectional-text", "job-with-an-escape"]),
+            ],
         },
         Attack {
             name: "oversize",
@@ -137,7 +143,8 @@ fn rewritten(signature: &SshSig, rewrite: impl FnOnce(&mut Vec<u8>)) -> String {
     let mut blob = signature.blob().to_vec();
     rewrite(&mut blob);
     let base64 = STANDARD.encode(blob);
-    let lines: Vec<&str> = (0..base64.len()).step_by(70).map(|at| &base64[at..base64.len().min(at + 70)]).collect();
+    let lines: Vec<&str> =
+        (0..base64.len()).step_by(70).map(|at| &base64[at..base64.len().min(at + 70)]).collect();
     format!("-----BEGIN SSH SIGNATURE-----\n{}\n-----END SSH SIGNATURE-----\n", lines.join("\n"))
 }
 

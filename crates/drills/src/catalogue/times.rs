@@ -18,7 +18,11 @@ pub fn first() -> Vec<Attack> {
             promise: Promise::Timely,
             how: vec![
                 How::Virtual(expired),
-                How::Vectors(&["time-expired-this-second", "time-about-to-expire", "time-expired-before-the-floor"]),
+                How::Vectors(&[
+                    "time-expired-this-second",
+                    "time-about-to-expire",
+                    "time-expired-before-the-floor",
+                ]),
             ],
         },
         Attack {
@@ -160,7 +164,10 @@ fn pushed_back() -> Story {
     let early = world.clears_for(0, &[0, 1, 2]);
     world.pass(360);
     world.machines[0].wall_ahead_ms = -600_000;
-    world.tell("a thief", "sets the wall clock ten minutes back and brings the job with six minutes old Clears");
+    world.tell(
+        "a thief",
+        "sets the wall clock ten minutes back and brings the job with six minutes old Clears",
+    );
     let delivery = countersign_trust::delivery::Delivery {
         clears: early,
         ..world.good_delivery(logged.clone(), Some(&job), 0)

@@ -29,7 +29,8 @@ pub fn place() -> PathBuf {
 /// There is none, or it cannot be read.
 pub fn judge(name: &str) -> Judged {
     let files = folder::read(&place().join(name));
-    let text = |file: &str| files.get(file).unwrap_or_else(|| panic!("vector {name} has no file {file}")).clone();
+    let text =
+        |file: &str| files.get(file).unwrap_or_else(|| panic!("vector {name} has no file {file}")).clone();
     let outcome = match folder::from_files(&files).judge().job {
         Ok(()) => "accepted\n".to_owned(),
         Err(refused) => format!("refused\n{}\n{}\n", Refused::sentence(&refused), refused.code()),

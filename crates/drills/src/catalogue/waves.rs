@@ -1,7 +1,8 @@
 //! Attacks by when a device's turn comes.
 
 use countersign_trust::envelope::Logged;
-use countersign_trust::statement::job::{Job, Wave};
+use countersign_trust::ids::Sha256;
+use countersign_trust::statement::job::{Job, Wave, Who};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::time::Time;
 
@@ -20,21 +21,44 @@ pub fn attacks() -> Vec<Attack> {
             promise: Promise::Timely,
             how: vec![
                 How::Virtual(early),
-                How::Vectors(&["wave-early", "wave-early-by-the-log", "wave-one-witness-was-early", "wave-due"]),
+                How::Vectors(&[
+                    "wave-early",
+                    "wave-early-by-the-log",
+                    "wave-one-witness-was-early",
+                    "wave-due",
+                ]),
             ],
         },
         Attack {
             name: "wave-withheld-until-due",
             says: "The thief keeps the first wave back, so that nobody can look at it, until the second is due by the clock.",
             promise: Promise::Timely,
-            how: vec![How::Virtual(withheld), How::Vectors(&["wave-waits-for-a-person"])],
+            how: vec![
+                How::Virtual(withheld),
+                How::Vectors(&[
+                    "wave-waits-for-a-person",
+                    "advance-good",
+                    "advance-by-the-requester-alone",
+                    "advance-by-strangers",
+                    "advance-does-not-replace-the-soak",
+                    "advance-of-another-job",
+                    "advance-not-cosigned",
+                ]),
+            ],
         },
     ]
 }
 
 /// Half of the machines at once, the others an hour later.
 fn halves(job: &mut Job) {
-    job.waves = [(5_000, 0), (10_000, 3_600)].map(|(share, soak)| Wave { share, soak }).into();
+    job.waves =
+        [(5_000, 0), (10_000, 3_600)].map(|(share, soak)| Wave { who: Who::Share(share), soak }).into();
+}
+
+/// In which wave a machine's turn comes, counted from 0.
+fn wave_of(world: &World, job: &Job, hash: &Sha256, machine: usize) -> usize {
+    let me = world.machines[machine].device().ledger().enrolled().unwrap();
+    job.wave_of(hash, &me.device, &me.labels)
 }
 
 /// A job in two waves for six machines, one machine of each wave.
@@ -42,7 +66,7 @@ fn two_waves(world: &mut World) -> (Job, usize, usize) {
     loop {
         let job = bent(world, halves);
         let hash = countersign_trust::statement::write(&job).1;
-        let wave = |machine: usize| Job::wave_of(&hash, &job.waves, &world.machines[machine].id);
+        let wave = |machine: usize| wave_of(world, &job, &hash, machine);
         let of = |wanted: usize| (0..world.machines.len()).find(|machine| wave(*machine) == wanted);
         if let (Some(first), Some(second)) = (of(0), of(1)) {
             return (job, first, second);
@@ -101,9 +125,21 @@ fn withheld() -> Story {
     let delivery = world.good_delivery(logged.clone(), Some(&job), second);
     world.bring(second, &delivery);
     refused(&world, second, &hash, "wave 2 waits for a person to start it");
-    let delivery = world.good_delivery(logged, Some(&job), first);
+    world.tell("Anna", "advances it by herself, who has asked for it, and so does the server");
+    world.advance(hash, 2, &["anna"]);
+    world.advance(hash, 2, &["server"]);
+    let delivery = world.good_delivery(logged.clone(), Some(&job), second);
+    world.bring(second, &delivery);
+    refused(&world, second, &hash, "wave 2 waits for an advance that holds");
+    let delivery = world.good_delivery(logged.clone(), Some(&job), first);
     world.bring(first, &delivery);
     world.pass(5);
     ran_once(&world, first, &hash);
+    world.tell("Bo and Cia", "have looked at the first wave, and advance the job");
+    world.advance(hash, 2, &["bo", "cia"]);
+    let delivery = world.good_delivery(logged, Some(&job), second);
+    world.bring(second, &delivery);
+    world.pass(5);
+    ran_once(&world, second, &hash);
     world.story
 }

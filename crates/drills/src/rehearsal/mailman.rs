@@ -14,9 +14,7 @@ use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::note::Note;
 use countersign_trust::receipt::{Receipt, Verdict};
 use countersign_wire::frame::{Decoder, MOST_FROM_AGENT};
-use countersign_wire::message::{
-    self, FromAgent, Hello, NewsTexts, from_agent, from_server,
-};
+use countersign_wire::message::{self, FromAgent, Hello, NewsTexts, from_agent, from_server};
 use prost::Message as _;
 
 use super::World;
@@ -42,6 +40,8 @@ pub struct Mailman {
     pub challenges: BTreeMap<usize, [u8; 32]>,
     /// Policies, resumes and halts, in the order in which they came.
     pub news: Vec<News>,
+    /// Advances of jobs' waves, logged, with their place in the log.
+    pub advances: Vec<(Sha256, Signed, u64)>,
     /// Receipts, as they came.
     pub receipts: Vec<(usize, Note)>,
     rounds: BTreeMap<Sha256, Round>,
@@ -79,6 +79,7 @@ impl Mailman {
             jobs: BTreeMap::new(),
             challenges: BTreeMap::new(),
             news: Vec::new(),
+            advances: Vec::new(),
             receipts: Vec::new(),
             rounds: BTreeMap::new(),
             unlogged: Vec::new(),
@@ -90,7 +91,22 @@ impl Mailman {
     pub fn delivery(&self, job: &Sha256, device: &DeviceId) -> Delivery {
         let posted = &self.jobs[job];
         let logged = Logged { signed: posted.signed.clone(), proof: self.log.proof(posted.index) };
-        Delivery { job: logged, news: self.news.clone(), clears: Vec::new(), target: target(&posted.targets, device) }
+        let target = target(&posted.targets, device);
+        Delivery {
+            job: logged,
+            news: self.news.clone(),
+            clears: Vec::new(),
+            target,
+            advances: self.advances_of(job),
+        }
+    }
+
+    /// A job's advances, each with a proof from the newest checkpoint.
+    pub fn advances_of(&self, job: &Sha256) -> Vec<Logged> {
+        let of_job = self.advances.iter().filter(|(of, ..)| of == job);
+        of_job
+            .map(|(_, signed, index)| Logged { signed: signed.clone(), proof: self.log.proof(*index) })
+            .collect()
     }
 
     /// Whether a job is still to be brought to a machine.
@@ -98,7 +114,8 @@ impl Mailman {
         let about = self.receipts.iter().filter(|(from, _)| *from == machine).map(|(_, note)| note);
         let about = about.filter_map(|note| note.text().parse::<Receipt>().ok());
         let about: Vec<Receipt> = about.filter(|receipt| receipt.job == Some(*job)).collect();
-        let refused = |receipt: &Receipt| receipt.verdict == Verdict::Refused && passes(receipt.because.as_str());
+        let refused =
+            |receipt: &Receipt| receipt.verdict == Verdict::Refused && passes(receipt.because.as_str());
         about.len() <= MOST_AGAIN && about.iter().all(refused)
     }
 }
@@ -218,8 +235,13 @@ impl World {
         let places: Vec<usize> = self.mailman.challenges.keys().copied().collect();
         let tree: Tree = self.mailman.challenges.values().map(|challenge| leaf_hash(challenge)).collect();
         let root = tree.root();
-        let round =
-            Round { tree, places: places.into_iter().zip(0..).collect(), errands, clears: Vec::new(), began_ms: self.now_ms };
+        let round = Round {
+            tree,
+            places: places.into_iter().zip(0..).collect(),
+            errands,
+            clears: Vec::new(),
+            began_ms: self.now_ms,
+        };
         self.mailman.rounds.insert(root, round);
         for beacon in 0..self.beacons.len() {
             self.send(Who::Server, Who::Beacon(beacon), Parcel::Question(root));
@@ -227,7 +249,9 @@ impl World {
     }
 
     fn round_answered(&mut self, root: Sha256, note: &str) {
-        let (Some(round), Ok(note)) = (self.mailman.rounds.get_mut(&root), note.parse::<Note>()) else { return };
+        let (Some(round), Ok(note)) = (self.mailman.rounds.get_mut(&root), note.parse::<Note>()) else {
+            return;
+        };
         round.clears.push(note);
         if round.clears.len() == self.chain.policy().body.beacons.keys.len() {
             self.finish_round(&root);
@@ -239,7 +263,12 @@ impl World {
         for (job, machine) in &round.errands {
             let index = round.places[machine];
             let path = round.tree.inclusion(index, round.tree.size()).unwrap();
-            let clear = |clear: &Note| AnsweredClear { clear: clear.clone(), index, size: round.tree.size(), path: path.clone() };
+            let clear = |clear: &Note| AnsweredClear {
+                clear: clear.clone(),
+                index,
+                size: round.tree.size(),
+                path: path.clone(),
+            };
             let clears = round.clears.iter().map(clear).collect();
             let delivery = Delivery { clears, ..self.mailman.delivery(job, &self.machines[*machine].id) };
             self.send(Who::Server, Who::Machine(*machine), parcel(&delivery));
@@ -272,7 +301,14 @@ impl World {
         for (index, (machine, note)) in (0..).zip(&notes) {
             let receipt: Receipt = note.text().parse().unwrap();
             let path = tree.inclusion(index, tree.size()).unwrap();
-            let shown = Acknowledged { number: receipt.number, index, size: tree.size(), path, root: tree.root(), proof: proof.clone() };
+            let shown = Acknowledged {
+                number: receipt.number,
+                index,
+                size: tree.size(),
+                path,
+                root: tree.root(),
+                proof: proof.clone(),
+            };
             let what = from_server::What::Acknowledged(message::Acknowledged::from(&shown));
             self.send(Who::Server, Who::Machine(*machine), Parcel::of_server(what));
         }

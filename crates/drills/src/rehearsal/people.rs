@@ -6,8 +6,9 @@ use countersign_trust::envelope::{Logged, Signed};
 use countersign_trust::ids::{DeviceId, OrgId, Sha256, StatementId};
 use countersign_trust::join::{Join, join_leaf};
 use countersign_trust::ledger::Record;
-use countersign_trust::merkle::{Tree, leaf_hash};
-use countersign_trust::statement::enroll::{Batch, Enroll, What};
+use countersign_trust::merkle::{EMPTY_ROOT, Tree, leaf_hash};
+use countersign_trust::statement::advance::Advance;
+use countersign_trust::statement::enroll::{Batch, Device, Enroll, What};
 use countersign_trust::statement::halt::{Halt, Scope};
 use countersign_trust::statement::job::{Job, OnHalt, TargetList, Targets};
 use countersign_trust::statement::policy::{Log as LogEntry, Policy};
@@ -256,6 +257,41 @@ impl World {
     fn take(&mut self, news: News) -> News {
         news.offer(&mut self.chain).unwrap();
         news
+    }
+
+    /// Enrolls a machine anew, with these labels, signed by these and logged.
+    pub fn enroll_anew(&mut self, machine: usize, pairs: &[(&str, &str)], keys: &[&str]) -> News {
+        let held = self.machines[machine].device().ledger().enrolled().unwrap().clone();
+        let device = Device {
+            key: held.key,
+            host_key: word(""),
+            site: word("Smygehamn"),
+            labels: labels(pairs),
+            seq: held.seq + 1,
+            previous: Some(held.enroll),
+        };
+        let enroll = Enroll { org: self.org, id: self.id(), what: What::Device(device) };
+        News::Enroll(self.logged(sign(&enroll, keys)))
+    }
+
+    /// Lets a wave of a job begin, signed by these and logged.
+    pub fn advance(&mut self, job: Sha256, wave: u64, keys: &[&str]) {
+        let advance = Advance {
+            org: self.org,
+            id: self.id(),
+            policy: self.chain.policy().hash,
+            resume: self.chain.resume(),
+            job,
+            wave,
+            root: EMPTY_ROOT,
+            well: 1,
+            failed: 0,
+            missing: 0,
+            why: word("The first wave looks well."),
+        };
+        let signed = sign(&advance, keys);
+        let index = self.log_entry(&signed.leaf(&self.org).unwrap());
+        self.mailman.advances.push((job, signed, index));
     }
 
     /// Hands a halt to these beacons, which acknowledge it.

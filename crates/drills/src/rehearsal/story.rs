@@ -58,10 +58,14 @@ pub fn of_receipt(receipt: &Receipt, story: &Story) -> String {
     let because = receipt.because.as_str();
     match receipt.verdict {
         Verdict::Accepted => format!("runs step {} of {job}", receipt.step + 1),
-        Verdict::Refused if receipt.count > 1 => format!("refuses {job} ({} times): {because}", receipt.count),
+        Verdict::Refused if receipt.count > 1 => {
+            format!("refuses {job} ({} times): {because}", receipt.count)
+        }
         Verdict::Refused => format!("refuses {job}: {because}"),
         Verdict::Ended => format!("has run step {} of {job}: {because}", receipt.step + 1),
-        Verdict::Interrupted => format!("was cut off in step {} of {job}; it never runs again", receipt.step + 1),
+        Verdict::Interrupted => {
+            format!("was cut off in step {} of {job}; it never runs again", receipt.step + 1)
+        }
     }
 }
 

@@ -59,7 +59,8 @@ impl World {
         let ids = self.ids(&(0..self.machines.len()).collect::<Vec<_>>());
         let target = if is_list { target(&ids, &self.machines[machine].id) } else { None };
         let clears = self.clears_for(machine, &[0, 1, 2]);
-        Delivery { job, news: self.mailman.news.clone(), clears, target }
+        let advances = self.mailman.advances_of(&job.signed.hash());
+        Delivery { job, news: self.mailman.news.clone(), clears, target, advances }
     }
 
     /// Brings something to a machine over the server's wire, and lets it be heard.

@@ -52,6 +52,10 @@ fn what_is_missing_is_named_in_the_readme() {
     let readme = include_str!("../../../../README.md");
     for attack in all() {
         let missing = attack.how.iter().all(|how| matches!(how, How::Missing(_)));
-        assert!(!missing || readme.contains(attack.name), "README.md does not say that {} is missing", attack.name);
+        assert!(
+            !missing || readme.contains(attack.name),
+            "README.md does not say that {} is missing",
+            attack.name
+        );
     }
 }

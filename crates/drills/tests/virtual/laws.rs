@@ -34,7 +34,8 @@ fn play(seeds: std::ops::Range<u64>, liars: usize, seen: &Seen) -> Option<(u64, 
             return Some((seed, format!("{broken}\n{}", case.world.story)));
         }
         seen.cases.fetch_add(1, Ordering::Relaxed);
-        let add = |to: &AtomicU64, count: usize| to.fetch_add(u64::try_from(count).unwrap(), Ordering::Relaxed);
+        let add =
+            |to: &AtomicU64, count: usize| to.fetch_add(u64::try_from(count).unwrap(), Ordering::Relaxed);
         add(&seen.starts, case.world.starts.len());
         add(&seen.refusals, case.refusals());
         add(&seen.kills, case.world.kills.len());
@@ -62,7 +63,8 @@ fn with_one_liar_no_law_is_broken() {
 fn with_two_liars_the_halt_breaks_so_the_laws_can_tell() {
     let seen = Seen::default();
     let broken = play(0..4_000, 2, &seen);
-    let (seed, story) = broken.unwrap_or_else(|| panic!("two lying beacons of four broke nothing in {seen:?}"));
+    let (seed, story) =
+        broken.unwrap_or_else(|| panic!("two lying beacons of four broke nothing in {seen:?}"));
     println!("CS_SEED={seed}: {story}");
     assert!(story.contains("after it was set") || story.contains("policy"), "{story}");
 }

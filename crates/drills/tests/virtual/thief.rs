@@ -15,9 +15,10 @@ use countersign_trust::delivery::{Delivery, News};
 use countersign_trust::device::Input;
 use countersign_trust::envelope::{Logged, Signed};
 use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::join::Labels;
 use countersign_trust::receipt::Verdict;
 use countersign_trust::statement::halt::Scope;
-use countersign_trust::statement::job::{Job, Wave};
+use countersign_trust::statement::job::{Job, Targets, Wave, Who as Turn};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::statement::resume::{Cuts, Lifts};
 use countersign_trust::text::Nothing;
@@ -26,7 +27,7 @@ use countersign_trust::time::Time;
 /// How long a Clear is good, in milliseconds.
 const LIFETIME_MS: u64 = 180_000;
 /// How many moves there are in a case.
-const MOVES: usize = 45;
+const MOVES: usize = 32;
 const MACHINES: usize = 2;
 const PEOPLE: [&str; 3] = ["anna", "bo", "cia"];
 
@@ -63,15 +64,23 @@ pub struct Case {
     checked: usize,
     numbers: [u64; MACHINES],
     floors: [Time; MACHINES],
+    seqs: [u64; MACHINES],
+    /// Enrollments that enough people signed.
+    enrolled: BTreeSet<Sha256>,
+    /// When enough people advanced the second wave of a job.
+    advanced: BTreeMap<Sha256, u64>,
 }
 
 impl Case {
     pub fn new(seed: u64, liars: usize) -> Self {
-        let mut world = World::found(Setup { seed, machines: MACHINES, ..Setup::default() });
+        let mut world =
+            World::found(Setup { seed, machines: MACHINES, policy: people_advance, ..Setup::default() });
         world.steal_server();
         world.tick_ms = 5_000;
         world.hand = hand(seed);
         world.witnesses[3].up = false;
+        let of = |machine: usize| world.machines[machine].device().ledger().enrolled().unwrap().enroll;
+        let enrolled = (0..MACHINES).map(of).collect();
         let genesis = world.chain.policy();
         let policies = vec![(genesis.body.clone(), genesis.hash, (0..4).map(|beacon| (beacon, 0)).collect())];
         Self {
@@ -89,6 +98,9 @@ impl Case {
             checked: 0,
             numbers: [1; MACHINES],
             floors: [Time(0); MACHINES],
+            seqs: [0; MACHINES],
+            enrolled,
+            advanced: BTreeMap::new(),
         }
     }
 
@@ -125,7 +137,9 @@ impl Case {
             58..62 => self.bring_news(),
             62..68 => self.people_halt(),
             68..71 => self.people_resume(),
-            71..74 => self.people_decide(),
+            71..73 => self.people_decide(),
+            73 => self.enroll_anew(),
+            96..98 => self.somebody_advances(),
             74..79 => self.honest_beacons_hear(),
             79..85 => self.power(),
             85..89 => self.push_wall_clock(),
@@ -148,11 +162,14 @@ impl Case {
         job.not_after = job.not_before.plus(60 + self.chance.below(1_500));
         if self.chance.percent(30) {
             job.waves = [(5_000, 0), (10_000, 60 + self.chance.below(300))]
-                .map(|(share, soak)| Wave { share, soak })
+                .map(|(share, soak)| Wave { who: Turn::Share(share), soak })
                 .into();
         }
         if self.chance.percent(30) {
             job.steps.push(job.steps[0].clone());
+        }
+        if self.chance.percent(20) {
+            job.repeat = 60 + self.chance.below(240);
         }
         job
     }
@@ -166,7 +183,7 @@ impl Case {
         }
         let proof = self.world.mailman.log.proof(index);
         let all = self.world.ids(&[0, 1]);
-        let both = matches!(&job.targets, countersign_trust::statement::job::Targets::List(list) if list.count == 2);
+        let both = matches!(&job.targets, Targets::List(list) if list.count == 2);
         let targets = if both { all } else { self.world.ids(&[0]) };
         self.jobs.push(Known { signed, proofs: vec![proof], targets });
     }
@@ -174,15 +191,19 @@ impl Case {
     fn people_order(&mut self) {
         let job = self.a_job();
         let names = &self.world.chain.policy().body.people;
-        let others: Vec<&str> = PEOPLE[1..].iter().copied().filter(|name| names.contains_key(&word(name))).collect();
+        let others: Vec<&str> =
+            PEOPLE[1..].iter().copied().filter(|name| names.contains_key(&word(name))).collect();
         let need = usize::from(self.world.chain.policy().body.rules[0].approvals);
         if others.len() < need {
             return;
         }
         let first = self.chance.index(others.len());
-        let signers: Vec<&'static str> = std::iter::once("anna")
-            .chain((0..need).map(|at| *PEOPLE.iter().find(|name| **name == others[(first + at) % others.len()]).unwrap()))
-            .collect();
+        let signers: Vec<&'static str> =
+            std::iter::once("anna")
+                .chain((0..need).map(|at| {
+                    *PEOPLE.iter().find(|name| **name == others[(first + at) % others.len()]).unwrap()
+                }))
+                .collect();
         let signed = sign(&job, &signers);
         let hash = signed.hash();
         self.world.durations.insert(hash, 1_000 + self.chance.below(300_000));
@@ -228,14 +249,20 @@ impl Case {
     fn tell_lies(&mut self, beacon: usize, root: Sha256) {
         for _ in 0..2 {
             let mut clear = self.world.true_clear(root);
-            let held: Vec<Sha256> =
-                (0..MACHINES).map(|machine| self.world.machines[machine].device().ledger().chain().unwrap().policy().hash).collect();
+            let held: Vec<Sha256> = (0..MACHINES)
+                .map(|machine| self.world.machines[machine].device().ledger().chain().unwrap().policy().hash)
+                .collect();
             if self.chance.percent(70) {
                 clear.halts.clear();
             }
             if self.chance.percent(70) {
                 clear.policy = held[self.chance.index(held.len())];
-                clear.resume = self.world.machines[self.chance.index(MACHINES)].device().ledger().chain().unwrap().resume();
+                clear.resume = self.world.machines[self.chance.index(MACHINES)]
+                    .device()
+                    .ledger()
+                    .chain()
+                    .unwrap()
+                    .resume();
             }
             let now = self.world.now();
             clear.time = match self.chance.below(6) {
@@ -256,7 +283,8 @@ impl Case {
             return;
         }
         // Newer jobs more often than old ones.
-        let at = self.jobs.len() - 1 - self.chance.index(self.jobs.len()).min(self.chance.index(self.jobs.len()));
+        let at =
+            self.jobs.len() - 1 - self.chance.index(self.jobs.len()).min(self.chance.index(self.jobs.len()));
         if self.chance.percent(20) {
             let index = self.jobs[at].proofs[0].index;
             let proof = self.world.mailman.log.proof(index);
@@ -272,7 +300,9 @@ impl Case {
         let target = target(&known.targets, &self.world.machines[place].id);
         let clears = self.some_clears();
         let news = self.some_news();
-        self.world.bring(machine, &Delivery { job, news, clears, target });
+        let mut advances = self.world.mailman.advances_of(&job.signed.hash());
+        advances.retain(|_| self.chance.percent(80));
+        self.world.bring(machine, &Delivery { job, news, clears, target, advances });
     }
 
     fn some_clears(&mut self) -> Vec<AnsweredClear> {
@@ -383,10 +413,47 @@ impl Case {
         if !self.news.is_empty() {
             self.world.beacons.iter().for_each(|beacon| beacon.take(self.world.org, &all));
         }
-        let halts: Vec<News> = self.news.iter().filter(|news| matches!(news, News::Halt(_))).cloned().collect();
+        let halts: Vec<News> =
+            self.news.iter().filter(|news| matches!(news, News::Halt(_))).cloned().collect();
         for halt in halts {
             self.world.halt_at(&halt, &[0, 1, 2, 3]);
         }
+    }
+
+    /// A machine is enrolled anew, or the thief tries to.
+    fn enroll_anew(&mut self) {
+        let machine = self.machine();
+        let region = ["north", "south", "west"][self.chance.index(3)];
+        let honest = self.chance.percent(50);
+        let keys: &[&str] = if honest { &["anna", "cia"] } else { &["anna", "server"] };
+        let news = self.world.enroll_anew(machine, &[("class", "till"), ("region", region)], keys);
+        if honest {
+            self.enrolled.insert(news.hash());
+        }
+        self.news.push(news);
+    }
+
+    /// People let a second wave begin, or somebody alone tries to.
+    fn somebody_advances(&mut self) {
+        let Some(at) = self.jobs.len().checked_sub(1).map(|last| self.chance.index(last + 1)) else { return };
+        let hash = self.jobs[at].signed.hash();
+        if self.chance.percent(50) {
+            self.world.advance(hash, 2, &["anna", "cia"]);
+            self.advanced.entry(hash).or_insert(self.world.now_ms);
+        } else {
+            self.world.advance(hash, 2, &["anna"]);
+        }
+    }
+
+    /// A second wave of a job for two, where one at a time needs nobody, has been advanced by two people.
+    fn advanced(&self, start: &Start, approved: &Approved) -> Result<(), String> {
+        let me = self.world.machines[start.machine].device().ledger().enrolled().unwrap();
+        let wave = approved.job.wave_of(&start.key.job, &me.device, &me.labels);
+        let both = matches!(&approved.job.targets, Targets::List(list) if list.count == 2);
+        if wave == 0 || approved.job.waves.is_empty() || !both || self.advanced.contains_key(&start.key.job) {
+            return Ok(());
+        }
+        Err(format!("{start:?} began in the second wave, which nobody advanced"))
     }
 
     fn power(&mut self) {
@@ -455,12 +522,19 @@ impl Case {
                 return Err(format!("machine {machine} went back to policy {number}, floor {floor}"));
             }
             (self.numbers[machine], self.floors[machine]) = (number, floor);
+            let me = ledger.enrolled().unwrap();
+            if me.seq < self.seqs[machine] || !self.enrolled.contains(&me.enroll) {
+                return Err(format!("machine {machine} is enrolled by {} with seq {}", me.enroll, me.seq));
+            }
+            self.seqs[machine] = me.seq;
         }
         while let Some(start) = self.world.starts.get(self.checked).cloned() {
             self.once(&start)?;
             let approved = self.approved.get(&start.key.job);
             let approved = approved.ok_or_else(|| format!("{start:?} ran without a quorum"))?;
-            in_time(&start, approved, &self.world.machines[start.machine].id)?;
+            let me = self.world.machines[start.machine].device().ledger().enrolled().unwrap();
+            in_time(&start, approved, &me.device, &me.labels)?;
+            self.advanced(&start, approved)?;
             self.not_halted(&start, approved)?;
             self.allowed_by_policies(&start, approved)?;
             self.checked += 1;
@@ -512,7 +586,8 @@ impl Case {
         // A later policy may have asked for less again, and the machine holds that one.
         let since = self.policies.iter().filter(|(later, ..)| later.number >= policy.number);
         let some_allows = since.map(|(later, ..)| later).any(|later| {
-            let counted = approved.signers.iter().filter(|name| later.people.contains_key(&word(name))).count();
+            let counted =
+                approved.signers.iter().filter(|name| later.people.contains_key(&word(name))).count();
             counted > usize::from(later.rules[0].approvals)
         });
         if counted < need && !some_allows {
@@ -549,20 +624,25 @@ fn needs(approved: &Approved, person: &str) -> bool {
     person == "anna" || (approved.signers.contains(person) && approved.signers.len() <= 2)
 }
 
-fn in_time(start: &Start, approved: &Approved, device: &DeviceId) -> Result<(), String> {
+fn in_time(start: &Start, approved: &Approved, device: &DeviceId, labels: &Labels) -> Result<(), String> {
     let (job, at_s) = (&approved.job, start.at_ms / 1_000);
-    if at_s < job.not_before.0 || at_s >= job.not_after.0 {
+    if at_s < job.begins(start.key.occurrence).0 || at_s >= job.not_after.0 {
         return Err(format!("{start:?} began outside {}..{}", job.not_before, job.not_after));
     }
     if job.waves.is_empty() {
         return Ok(());
     }
-    let wave = Job::wave_of(&start.key.job, &job.waves, device);
+    let wave = job.wave_of(&start.key.job, device, labels);
     let due = job.not_before.max(Time(approved.logged_ms / 1_000)).plus(job.waves[wave].soak);
     if at_s < due.0 {
         return Err(format!("{start:?} began {} s before its wave", due.0 - at_s));
     }
     Ok(())
+}
+
+/// One machine at a time needs nobody; a wave of more needs people.
+fn people_advance(policy: &mut Policy) {
+    policy.limits.auto_waves_max = 1;
 }
 
 /// A hand that drops, delays, repeats and misdirects letters.
