@@ -131,7 +131,7 @@ impl World {
         let mut witnesses: Vec<Witness> = independent::witnesses(folder.path());
         let log = Log::begin(&policy, org, &signed, &mut witnesses, start_ms);
         let genesis = Logged { signed, proof: log.proof(0) };
-        let beacons = independent::beacons(folder.path(), setup.beacons, org, &genesis);
+        let beacons = independent::beacons(folder.path(), setup.beacons, org, &genesis, start_ms);
         let chain = people::begin(org, &genesis);
         let mut world = Self {
             now_ms: start_ms,
@@ -271,7 +271,7 @@ impl World {
     fn act(&mut self, index: usize, effect: Output) {
         match effect {
             Output::LeaveChallenge(random) => {
-                self.to_server(index, from_agent::What::Challenge(Challenge { random: random.to_vec() }))
+                self.send_to_server(index, from_agent::What::Challenge(Challenge { random: random.to_vec() }))
             }
             Output::SendReceipt(note) => self.send_receipt(index, note),
             Output::AskBeacons(challenge) => self.ask_beacons(index, challenge),
@@ -291,10 +291,10 @@ impl World {
             self.story.add(self.now_ms, &machine.name, line);
             machine.sent.insert(place, receipt);
         }
-        self.to_server(index, from_agent::What::Receipt(ReceiptMessage { note: note.to_string() }));
+        self.send_to_server(index, from_agent::What::Receipt(ReceiptMessage { note: note.to_string() }));
     }
 
-    fn to_server(&mut self, index: usize, what: from_agent::What) {
+    fn send_to_server(&mut self, index: usize, what: from_agent::What) {
         if self.machines[index].connected {
             self.send(Who::Machine(index), Who::Server, Parcel::of_agent(what));
         }
@@ -346,7 +346,7 @@ impl World {
                 let parcel = Parcel::Clear { root, note: note.to_string(), news };
                 self.send(Who::Beacon(index), from, parcel);
             }
-            Parcel::News(text) => self.beacons[index].take(org, &text),
+            Parcel::News(text) => self.beacons[index].take(org, &text, now_ms),
             Parcel::Halt(text) => {
                 if let Some(note) = self.beacons[index].halt(org, &text) {
                     self.has_acknowledged(&note);

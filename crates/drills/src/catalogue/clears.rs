@@ -258,7 +258,7 @@ fn swapped() -> Story {
     world.tell("Anna and Bo", "put beacon-5 in the place of beacon-4 by policy 2");
     world.tell_beacons(&policy, &[0, 1, 2, 3]);
     let beginning = countersign_trust::delivery::News::Policy(world.genesis.clone());
-    world.beacons[4].take(world.org, &write_sequence(&[beginning, policy]));
+    world.beacons[4].take(world.org, &write_sequence(&[beginning, policy]), world.now_ms);
     world.pass(1);
     let (org, now_ms) = (world.org, world.now_ms);
     let root = Sha256([5; 32]);
@@ -272,7 +272,7 @@ fn swapped() -> Story {
     assert!(refusal.contains("it names the halt"), "{refusal}");
     world.story.add(now_ms, "beacon-5", format!("does not count what beacon-1 hands over: {refusal}"));
     world.tell("an operator", "brings beacon-5 the others' news, and their word again");
-    world.beacons[4].take(org, &write_sequence(&[&halt]));
+    world.beacons[4].take(org, &write_sequence(&[&halt]), world.now_ms);
     told.iter().for_each(|note| drop(world.beacons[4].hand_over(org, note).unwrap()));
     let note = world.beacons[4].clear(org, &root, now_ms).unwrap();
     let clear: Clear = note.text().parse().unwrap();

@@ -82,7 +82,7 @@ pub fn witnesses(of: &Path) -> Vec<Witness> {
 }
 
 /// So many beacons. Those that the genesis policy names know it.
-pub fn beacons(of: &Path, count: usize, org: OrgId, genesis: &Logged) -> Vec<Beacon> {
+pub fn beacons(of: &Path, count: usize, org: OrgId, genesis: &Logged, now_ms: u64) -> Vec<Beacon> {
     let beacon = |number: usize| {
         let name = format!("beacon-{number}");
         let config = BeaconConfig {
@@ -93,7 +93,7 @@ pub fn beacons(of: &Path, count: usize, org: OrgId, genesis: &Logged) -> Vec<Bea
         };
         let real = Some(RealBeacon::open(&config).unwrap());
         let beacon = Beacon { name, up: true, skew_s: 0, silence: String::new(), config, real };
-        beacon.take(org, &write_sequence(&[genesis]));
+        beacon.take(org, &write_sequence(&[genesis]), now_ms);
         beacon
     };
     (1..=count).map(beacon).collect()
@@ -119,10 +119,10 @@ impl Beacon {
     }
 
     /// Hands it policies, resumes and halts.
-    pub fn take(&self, org: OrgId, sequence: &str) {
+    pub fn take(&self, org: OrgId, sequence: &str, now_ms: u64) {
         if self.up {
             // One that no policy names refuses: it is asked again once it is named.
-            let _ = self.real().take_news(org, sequence);
+            let _ = self.real().take_news(org, sequence, clock(now_ms, self.skew_s));
         }
     }
 
@@ -177,9 +177,10 @@ impl Beacon {
 
 impl Witness {
     /// Shows it policies.
-    pub fn take_policies(&mut self, org: OrgId, policies: &[&Signed]) {
+    pub fn take_policies(&mut self, org: OrgId, policies: &[&Signed], now_ms: u64) {
+        let now = clock(now_ms, self.skew_s);
         if self.up
-            && let Err(error) = self.real.take_policies(org, &write_sequence(policies))
+            && let Err(error) = self.real.take_policies(org, &write_sequence(policies), now)
         {
             self.refusal = error.to_string();
         }

@@ -411,7 +411,7 @@ impl Case {
     fn honest_beacons_hear(&mut self) {
         let all = countersign_trust::delivery::write_sequence(&self.news);
         if !self.news.is_empty() {
-            self.world.beacons.iter().for_each(|beacon| beacon.take(self.world.org, &all));
+            self.world.beacons.iter().for_each(|beacon| beacon.take(self.world.org, &all, self.world.now_ms));
         }
         let halts: Vec<News> =
             self.news.iter().filter(|news| matches!(news, News::Halt(_))).cloned().collect();

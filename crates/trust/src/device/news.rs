@@ -20,7 +20,11 @@ impl Device {
         let mut records = Vec::new();
         for news in news {
             match news {
-                News::Enroll(enroll) => records.extend(self.enrollment(&chain, enroll)),
+                // Judged by what has been taken before it, so that one brought twice is not taken twice.
+                News::Enroll(enroll) => {
+                    self.persist(core::mem::take(&mut records), out)?;
+                    self.persist(self.enrollment(&chain, enroll).into_iter().collect(), out)?;
+                }
                 news => match news.offer(&mut chain) {
                     Ok(Taken::New | Taken::Waits) => records.push(Record::News(news.clone())),
                     Ok(Taken::Known | Taken::Lifted) | Err(_) => {}

@@ -178,8 +178,7 @@ fn a_device_takes_its_next_enrollment_at_work_and_never_an_older_one() {
     assert_eq!(held(&life), second.hash());
     let what = moved(&life, 2, second.hash());
     let third = enroll(&mut life, what);
-    life.tell(third.clone());
-    life.tell(second);
+    life.hear(Input::News(vec![third.clone(), third.clone(), second]));
     assert_eq!(held(&life), third.hash());
     life.rewrite();
     life.restart();
