@@ -279,9 +279,13 @@ SCRIPT = record(
     user=NAME, folder=PATH, environment=map_of(VARIABLE, LINE), timeout=NUMBER, output=NUMBER, memory=NUMBER,
     processes=NUMBER, processor=NUMBER,
 )
+UNIT = pattern("a unit", r"(?=.{0,128}\Z)[A-Za-z0-9][A-Za-z0-9:_.-]*(@[A-Za-z0-9:_.-]*)?\.(service|socket|timer)")
+SERVICE = record(
+    unit=UNIT, action=pattern("an action", "status|start|stop|restart|reload|enable|disable"), timeout=NUMBER,
+)
 JOB = record(
     org=ORG, id=STATEMENT_ID, requester=NAME, policy=HASH, resume=or_nothing(HASH), not_before=NUMBER, not_after=NUMBER,
-    why=PROSE, steps=list_of(one_of(script=SCRIPT)),
+    why=PROSE, steps=list_of(one_of(script=SCRIPT, service=SERVICE)),
     targets=one_of(
         list=record(count=NUMBER, root=HASH),
         labels=record(labels=LABELS, as_of=NUMBER, joins=boolean),
@@ -1386,7 +1390,7 @@ def scripts_of(job: dict) -> set[str]:
     """The hashes of its scripts: of the file given to the interpreter, each line with a line feed ([3])."""
     found = set()
     for step in job["steps"]:
-        lines = step["script"]["run"].get("lines")
+        lines = step.get("script", {}).get("run", {}).get("lines")
         if lines:
             found.add(hex256("".join(line + "\n" for line in lines["lines"]).encode()))
     return found
@@ -1398,8 +1402,50 @@ def rows_that_fit(job: dict, policy: Held, device: Device) -> list[dict]:
     return [rule for rule in policy.value["rules"] if kinds & set(rule["kinds"]) and device.fits(rule["labels"])]
 
 
+# The classes that a policy can guard, and the names of their units, without type and instance ([3], "Guarded").
+GUARDED_CLASSES = {
+    "agent": "countersign-agent",
+    "antivirus": "cbagentd clamav-clamonacc clamav-daemon clamav-freshclam clamd ds_agent eea falcon-sensor freshclam kesl mdatp "
+    "sentinelone sophos-spl traps_pmd wazuh-agent",
+    "backup": "acronis_mms bacula-fd bareos-fd bareos-filedaemon borgbackup borgmatic burp-client duplicati restic restic-backup "
+    "rsnapshot urbackupclientbackend veeamservice",
+    "shadow-copies": "btrbk sanoid snapper-boot snapper-cleanup snapper-timeline snapperd zfs-auto-snapshot-daily "
+    "zfs-auto-snapshot-frequent zfs-auto-snapshot-hourly zfs-auto-snapshot-monthly zfs-auto-snapshot-weekly",
+}
+
+
+def stem_of(unit: str) -> str:
+    return unit.rsplit(".", 1)[0].split("@", 1)[0]
+
+
+def is_unit(word_: str) -> bool:
+    try:
+        UNIT(word_, 0)
+    except Refused:
+        return False
+    return True
+
+
+def guards(word_: str, unit: str) -> bool:
+    """Whether a word of `guarded` covers a unit: a class that has its stem, or a unit with that stem ([3], "Guarded")."""
+    if word_ in GUARDED_CLASSES:
+        return stem_of(unit) in GUARDED_CLASSES[word_].split()
+    return is_unit(word_) and stem_of(word_) == stem_of(unit)
+
+
+def check_guarded(job: dict, policy: Held) -> None:
+    """No step takes away what the policy guards ([6], "Rules")."""
+    for step in job["steps"]:
+        asked = step.get("service", {"action": "status"})
+        if asked["action"] in ("stop", "restart", "disable"):
+            for word_ in policy.value["guarded"]:
+                if guards(word_, asked["unit"]):
+                    raise Refused("Guarded", f"{asked['action']} of {asked['unit']}: policy {policy.number} guards {word_}")
+
+
 def check_rules(job: dict, policy: Held, device: Device, signed: list[Signer], halted: set[str]) -> None:
-    """Each kind is fit by a row, and every row that fits is met by the signers, without halted people."""
+    """Nothing guarded is taken away, each kind is fit by a row, every row that fits is met by the signers, without halted people."""
+    check_guarded(job, policy)
     rows = rows_that_fit(job, policy, device)
     for kind in sorted(kinds_of(job)):
         if not any(kind in rule["kinds"] for rule in rows):
@@ -1432,7 +1478,7 @@ def check_job(job: dict, policy: Held) -> None:
     shares, soaks = [each["share"] for each in job["waves"]], [each["soak"] for each in job["waves"]]
     if not 0 < life <= policy.value["limits"]["life"]:
         raise Refused("Job", f"a life of {life} s, the policy allows {policy.value['limits']['life']}")
-    if not 1 <= len(steps) <= 16 or any(step["script"]["timeout"] < 1 for step in steps):
+    if not 1 <= len(steps) <= 16 or any(asked["timeout"] < 1 for step in steps for asked in step.values()):
         raise Refused("Job", f"{len(steps)} steps, from 1 to 16 may be, each with a timeout")
     if job["repeat"] != 0:
         raise Refused("Job", f"repeat is {job['repeat']}, this version knows 0")

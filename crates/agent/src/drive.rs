@@ -242,8 +242,10 @@ impl Drive<'_> {
             Output::Run(_) if self.stopping => {}
             Output::Run(job) => {
                 tracing::info!(job.hash = %job.key().job, job.step = job.key().step, "runs a step");
-                let limit = self.chain().map(|chain| chain.policy().body.limits.output);
-                self.runs.start(&job, limit.unwrap_or_default());
+                // Without a chain nothing is accepted.
+                if let Some(chain) = self.device.ledger().chain() {
+                    self.runs.start(&job, &chain.policy().body);
+                }
             }
             Output::Kill(key, refusal) => {
                 tracing::warn!(job.hash = %key.job, why = %refusal, "kills a step");

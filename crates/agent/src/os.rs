@@ -2,20 +2,24 @@
 //!
 //! Every system offers, under these names: [`OsConfig`] (how runs are confined here), [`launch`] (start a
 //! program and hold its whole tree), [`Tree`] (wait for it, kill it), [`sweep`] (kill what a dead agent left),
+//! [`Services`] (ask the service manager, found at [`ServicePlaces`]),
 //! and the facts [`boot_reading`], [`boot_id`], [`hostname`], [`os_facts`]; of disks [`free_bytes`] and
 //! [`hold_room`], of connections [`notice_death`].
 
 use std::collections::BTreeMap;
 use std::io;
 
+mod service;
+
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code, reason = "system calls that the standard library does not offer")]
 pub mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    OsConfig, Tree, boot_id, boot_reading, free_bytes, hold_room, hostname, launch, notice_death, os_facts,
-    sweep,
+    OsConfig, ServicePlaces, Services, Tree, boot_id, boot_reading, free_bytes, hold_room, hostname, launch,
+    notice_death, os_facts, sweep,
 };
+pub use service::{ServiceError, ServiceState};
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("the agent does not know this operating system yet");

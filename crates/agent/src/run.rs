@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 mod output;
 pub mod script;
+pub mod service;
 
 /// How many events wait for a slow reader, each at most [`CHUNK`] bytes.
 pub const WAITING: usize = 16;
@@ -45,6 +46,8 @@ pub enum How {
     TimedOut,
     /// It was stopped; the reason is for people.
     Killed(String),
+    /// By itself, and not well; the sentence says why.
+    Failed(String),
     /// It never began; the sentence says why.
     NotStarted(String),
 }

@@ -72,6 +72,7 @@ Examples:
   countersign init --help                         # begin an organization
   countersign enroll token --site lund --label kind=register --count 12 --until 2h
   countersign run --on kind=register --why 'printers hang' -- /usr/bin/systemctl restart cups
+  countersign service restart nginx.service --on kind=register --why 'new certificate'
   countersign inbox
   countersign halt --reason 'server in the wrong hands'";
 
@@ -81,6 +82,7 @@ pub enum Command {
     Init(cmd::init::InitArgs),
     Login(cmd::login::LoginArgs),
     Run(cmd::run::RunArgs),
+    Service(cmd::service::ServiceArgs),
     /// What became of jobs.
     #[command(subcommand)]
     Job(cmd::job::JobCommand),

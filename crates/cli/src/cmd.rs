@@ -14,6 +14,7 @@ pub mod person;
 pub mod policy;
 pub mod resume;
 pub mod run;
+pub mod service;
 pub mod status;
 pub mod token;
 
@@ -26,6 +27,7 @@ use crate::context::Context;
 pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
     let done = match command {
         Command::Run(args) => return run::run(context, args),
+        Command::Service(args) => return service::run(context, args),
         Command::Job(command) => return job::run(context, command),
         Command::Halt(args) => return halt::run(context, args),
         Command::Init(args) => init::run(context, args),

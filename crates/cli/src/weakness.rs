@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use countersign_trust::ids::Name;
 use countersign_trust::statement::policy::Policy;
+use countersign_trust::statement::service::is_guard;
 
 use crate::client::host_of;
 use crate::output::count;
@@ -14,7 +16,18 @@ pub fn weaknesses(policy: &Policy) -> Vec<String> {
     found.extend(witnesses(policy));
     found.extend(hosts(policy));
     found.extend(people(policy));
+    found.extend(guards(policy));
     found
+}
+
+fn guards(policy: &Policy) -> Option<String> {
+    let unknown: Vec<&str> = policy.guarded.iter().map(Name::as_str).filter(|word| !is_guard(word)).collect();
+    (!unknown.is_empty()).then(|| {
+        format!(
+            "guarded: {} is no class that this version knows and no unit: it guards no service",
+            unknown.join(", ")
+        )
+    })
 }
 
 fn beacons(policy: &Policy) -> Vec<String> {

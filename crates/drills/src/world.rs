@@ -26,7 +26,7 @@ use countersign_wire::token::{TOKEN_KEY_NAME, Token};
 use tokio::runtime::Runtime;
 
 use crate::http::Http;
-use crate::organization::{everything, genesis_policy, labels, script, sign, word};
+use crate::organization::{everything, genesis_policy, labels, names, script, sign, word};
 use crate::part::{Kind, Part, Stage, now, until};
 
 /// How many beacons and witnesses there are; three of each are needed.
@@ -87,6 +87,8 @@ impl World {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let mut policy = genesis_policy();
+        policy.rules[0].kinds = names(&["script", "service"]);
+        policy.guarded = names(&["agent", "antivirus"]);
         let place = |name: String| folder.path().join(name);
         let mut beacons = Vec::new();
         let mut witnesses = Vec::new();
@@ -119,15 +121,29 @@ impl World {
         let token = self.token(count);
         for _ in 0..count {
             let place = self.folder.path().join(format!("agent-{}", self.machines.len()));
-            let folder = Folder::open(&place).unwrap();
-            self.runtime.block_on(enroll(&folder, &token)).unwrap();
-            let key = device_signer(&folder.seed().unwrap()).unwrap().verifier().clone();
-            drop(folder);
-            let mut agent = Part::new(Kind::Agent, place, self.stage);
-            agent.start();
-            self.machines.push(Machine { agent, id: DeviceId::of_key(key.raw()), key });
+            let mut machine = self.enroll(place, &token);
+            machine.agent.start();
+            self.machines.push(machine);
         }
         self.until_connected(self.machines.len());
+    }
+
+    /// A machine joins, whose agent somebody else starts, elsewhere, on what is in the folder `place`.
+    ///
+    /// # Panics
+    /// It cannot join.
+    pub fn join_apart(&mut self, place: PathBuf) {
+        let token = self.token(1);
+        let machine = self.enroll(place, &token);
+        self.machines.push(machine);
+    }
+
+    fn enroll(&self, place: PathBuf, token: &Token) -> Machine {
+        let folder = Folder::open(&place).unwrap();
+        self.runtime.block_on(enroll(&folder, token)).unwrap();
+        let key = device_signer(&folder.seed().unwrap()).unwrap().verifier().clone();
+        drop(folder);
+        Machine { agent: Part::new(Kind::Agent, place, self.stage), id: DeviceId::of_key(key.raw()), key }
     }
 
     fn token(&self, count: usize) -> Token {
@@ -172,7 +188,7 @@ impl World {
     /// The lines make no script.
     pub fn job(&self, devices: &[DeviceId], lines: &[&str]) -> Job {
         let root = sorted(devices).iter().map(|id| leaf_hash(&id.0)).collect::<Tree>().root();
-        let Step::Script(mut script) = script(lines);
+        let Step::Script(mut script) = script(lines) else { panic!("no script") };
         script.user = word(&me());
         script.timeout = 600;
         Job {
@@ -234,6 +250,12 @@ impl World {
     pub fn on(&self, job: &Sha256, device: &DeviceId) -> JobDevice {
         let view: JobView = self.runtime.block_on(self.http.get(&self.path(&format!("jobs/{job}"))));
         view.devices.into_iter().find(|row| row.device == device.to_string()).unwrap()
+    }
+
+    /// What the server has of a job's output on a device.
+    pub fn output(&self, job: &Sha256, device: &DeviceId) -> String {
+        let path = self.path(&format!("jobs/{job}/output/{device}"));
+        self.runtime.block_on(self.http.ask("GET", &path, String::new())).1
     }
 
     /// The newest receipt of a device for a job, checked by the device's key.

@@ -5,7 +5,7 @@ use countersign_trust::delivery::TargetProof;
 use countersign_trust::envelope::{Logged, Signed};
 use countersign_trust::ids::{DeviceId, StatementId};
 use countersign_trust::merkle::{Tree, leaf_hash};
-use countersign_trust::statement::job::{Job, Run, Step, TargetList, Targets};
+use countersign_trust::statement::job::{Job, Run, Script, Step, TargetList, Targets};
 use countersign_trust::statement::{self, Kind};
 
 use crate::forge::StolenLog;
@@ -71,8 +71,8 @@ fn with_another_script(model: &Job) -> anyhow::Result<String> {
 
 fn evil(model: &Job) -> anyhow::Result<Job> {
     let mut job = model.clone();
-    for Step::Script(script) in &mut job.steps {
-        if let Run::Lines(lines) = &mut script.run {
+    for step in &mut job.steps {
+        if let Step::Script(Script { run: Run::Lines(lines), .. }) = step {
             lines.lines = vec!["touch /tmp/countersign-thief-was-here".parse()?];
         }
     }

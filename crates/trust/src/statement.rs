@@ -8,6 +8,7 @@ pub mod halt;
 pub mod job;
 pub mod policy;
 pub mod resume;
+pub mod service;
 
 use alloc::string::String;
 

@@ -21,8 +21,9 @@ use crate::merkle::{leaf_hash, verify_inclusion};
 use crate::signers::{Signers, signers};
 use crate::statement::Kind;
 use crate::statement::halt::Scope;
-use crate::statement::job::{Job, Run, Step, Targets};
+use crate::statement::job::{Job, Step, Targets};
 use crate::statement::policy::{Hours, Policy, Rule, WEEK_MINUTES};
+use crate::statement::service::guard;
 use crate::time::{Reading, Time, Window};
 
 use wave::{Turn, my_wave};
@@ -215,10 +216,7 @@ fn covers(halt: &HeldHalt, version: &str, hash: &Sha256, job: &Job) -> bool {
     match &halt.body.scope {
         Scope::Organization(_) => true,
         Scope::Job(stopped) => stopped == hash,
-        Scope::Script(stopped) => job.steps.iter().any(|Step::Script(script)| match &script.run {
-            Run::Lines(lines) => lines.hash() == *stopped,
-            Run::Program(_) => false,
-        }),
+        Scope::Script(stopped) => job.steps.iter().any(|step| step.script_hash() == Some(*stopped)),
         Scope::Person(person) => job.requester == *person,
         Scope::Component(component) => {
             component.name.as_str() == "countersign-agent" && is_below(version, component.below.as_str())
@@ -303,9 +301,10 @@ fn allowed_by_rules(
     rules_met(&chain.policy().body, labels, job, &signed_by.current.clone().without(&halted))
 }
 
-/// Whether `signed_by` are enough for `job` on a device with these `labels`: every row of `policy` that fits is met, and
-/// each of the job's kinds is fit by one.
+/// Whether `signed_by` are enough for `job` on a device with these `labels`: it takes away nothing that `policy` guards, every
+/// row that fits is met, and each of the job's kinds is fit by one.
 pub fn rules_met(policy: &Policy, labels: &Labels, job: &Job, signed_by: &Signers) -> Result<(), Refusal> {
+    job.steps.iter().try_for_each(|step| unguarded(policy, step))?;
     for kind in job.kinds() {
         if !fitting(policy, labels, job).any(|(_, rule)| rule.kinds.iter().any(|name| name.as_str() == kind))
         {
@@ -313,6 +312,24 @@ pub fn rules_met(policy: &Policy, labels: &Labels, job: &Job, signed_by: &Signer
         }
     }
     fitting(policy, labels, job).try_for_each(|(index, rule)| rule_met(policy, index, rule, job, signed_by))
+}
+
+/// A free script may do anything, whatever is guarded; a typed kind says what it does, and can be held to it.
+fn unguarded(policy: &Policy, step: &Step) -> Result<(), Refusal> {
+    match step {
+        Step::Service(service) if service.action.takes_away() => {
+            match guard(&policy.guarded, service.unit.as_str()) {
+                None => Ok(()),
+                Some(word) => Err(Refusal::Guarded {
+                    action: service.action,
+                    unit: service.unit.clone(),
+                    policy: policy.number,
+                    guarded: word.clone(),
+                }),
+            }
+        }
+        Step::Service(_) | Step::Script(_) => Ok(()),
+    }
 }
 
 fn rule_met(

@@ -6,6 +6,7 @@ use countersign_trust::device::{Ending, Input};
 use countersign_trust::ids::Sha256;
 use countersign_trust::ledger::StepKey;
 use countersign_trust::statement::job::{self, Run, Step};
+use countersign_trust::statement::policy::Policy;
 use countersign_trust::verify::VerifiedJob;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -15,8 +16,9 @@ use super::output::{Output, key_of, run_id};
 use crate::disk::DiskError;
 use crate::disk::output::OutputFolder;
 use crate::link::Sender;
-use crate::os::{Limits, OsConfig};
+use crate::os::{Limits, OsConfig, ServicePlaces};
 use crate::run::script::{Body, Script, start};
+use crate::run::service::{self, Guard};
 use crate::run::{self, Event, How, Kill, Running};
 
 /// All runs. Dropping it kills them.
@@ -48,16 +50,22 @@ impl Runs {
         Ok(Self { os, link, to, output, kills: BTreeMap::new(), carriers })
     }
 
-    /// Starts a step; `most` is the most bytes of output that the policy lets a step keep.
-    pub(super) fn start(&mut self, job: &VerifiedJob, most: u64) {
-        let (key, Step::Script(script)) = (job.key(), job.step());
+    /// Starts a step, under what `policy` says of output and of services.
+    pub(super) fn start(&mut self, job: &VerifiedJob, policy: &Policy) {
+        let (key, most) = (job.key(), policy.limits.output.min(self.output.room()));
         let name = run_id(&key);
         let file = self.output.begin(&name);
         // What was accepted runs: whoever misses the output can tell by the receipt.
         let file =
             file.inspect_err(|error| tracing::error!(job.hash = %key.job, %error, "loses a step's output"));
         let output = file.ok().map(|file| Output::new(key, self.link.clone(), file));
-        let running = start(&translate(script, most.min(self.output.room())), &name, &self.os);
+        let running = match job.step() {
+            Step::Script(script) => start(&translate(script, most), &name, &self.os),
+            Step::Service(service) => {
+                let guard = Guard { policy: policy.number, words: policy.guarded.clone() };
+                service::start(service.clone(), guard, most, ServicePlaces::default())
+            }
+        };
         self.kills.insert(key, running.kill.clone());
         self.carriers.spawn(carry(key, running, output, self.to.clone()));
     }
@@ -138,6 +146,7 @@ fn ended(ending: run::Ending) -> Ending {
         How::Signal(signal) => format!("signal {signal}"),
         How::TimedOut => "timeout".to_owned(),
         How::Killed(why) => why.clone(),
+        How::Failed(why) => why.clone(),
         How::NotStarted(why) => format!("not started: {why}"),
     };
     Ending {

@@ -11,6 +11,7 @@ mod facts;
 mod keeper;
 mod net;
 mod proc;
+mod service;
 mod start;
 mod text;
 mod tree;
@@ -20,6 +21,7 @@ pub use cgroup::{Controller, Roots};
 pub use disk::{free_bytes, hold_room};
 pub use facts::{boot_id, boot_reading, hostname, os_facts};
 pub use net::notice_death;
+pub use service::{ServicePlaces, Services};
 pub use start::launch;
 pub use tree::Tree;
 

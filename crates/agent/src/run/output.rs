@@ -12,7 +12,7 @@ use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 
-use super::{CHUNK, Event, Stream};
+use super::{CHUNK, Ending, Event, How, Stream};
 
 /// How long a script may have to wait for the reader of its output.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
@@ -92,6 +92,38 @@ impl Output {
     }
 }
 
+/// What the agent itself says of a run, counted, capped and hashed like a program's output.
+pub(super) struct Words {
+    events: mpsc::Sender<Event>,
+    tally: Tally,
+}
+
+impl Words {
+    /// Carries at most `cap` bytes to `events`.
+    pub(super) fn new(events: mpsc::Sender<Event>, cap: u64) -> Self {
+        Self { events, tally: Tally::new(cap) }
+    }
+
+    /// Says a line; its end is dropped where it does not fit.
+    pub(super) async fn say(&mut self, line: &str) {
+        let line = format!("{line}\n").into_bytes();
+        for bytes in line.chunks(CHUNK) {
+            let room = self.tally.room().min(bytes.len());
+            let (kept, dropped) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+            self.tally.drop(dropped);
+            let event = Event::Output { stream: Stream::Stdout, bytes: kept.to_vec() };
+            if !kept.is_empty() && self.events.send(event).await.is_ok() {
+                self.tally.keep(kept);
+            }
+        }
+    }
+
+    /// What was carried and what was not.
+    pub(super) fn finish(self) -> Total {
+        self.tally.finish()
+    }
+}
+
 /// The sums over a run's output.
 pub(super) struct Total {
     pub(super) sha256: [u8; 32],
@@ -134,6 +166,17 @@ impl Tally {
         sha256.copy_from_slice(self.hash.finish().as_ref());
         Total { sha256, kept: self.kept, dropped: self.dropped }
     }
+}
+
+/// The last event of a run.
+pub(super) fn ended(how: How, total: Total, started: Instant) -> Event {
+    Event::Ended(Ending {
+        how,
+        output_sha256: total.sha256,
+        output_bytes_kept: total.kept,
+        output_bytes_dropped: total.dropped,
+        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 fn length(bytes: &[u8]) -> u64 {

@@ -9,12 +9,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, interval, sleep, sleep_until, timeout};
 
-use super::output::{Output, Total};
-use super::{Ending, Event, How, Kill, Running, WAITING};
+use super::output::{Output, ended};
+use super::{Event, How, Kill, Running, WAITING};
 use crate::os::{self, Exit, Launch, LaunchError, Limits, OsConfig, Tree};
 
 /// A clock that shall not overflow: 30 years.
-const LONGEST_S: u64 = 30 * 365 * 86_400;
+pub(super) const LONGEST_S: u64 = 30 * 365 * 86_400;
 /// How often a limit that the system does not hold is looked at.
 const WATCH: Duration = Duration::from_millis(100);
 /// Between two blows at a tree that is still alive.
@@ -173,14 +173,4 @@ fn how(exit: std::io::Result<Exit>) -> How {
         Ok(Exit::Signal(signal)) => How::Signal(signal),
         Err(error) => How::Killed(format!("the agent lost sight of it: {error}")),
     }
-}
-
-fn ended(how: How, total: Total, started: Instant) -> Event {
-    Event::Ended(Ending {
-        how,
-        output_sha256: total.sha256,
-        output_bytes_kept: total.kept,
-        output_bytes_dropped: total.dropped,
-        duration_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-    })
 }

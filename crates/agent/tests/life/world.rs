@@ -172,7 +172,7 @@ impl Drop for Program {
 
 /// A step that gives these lines to a shell, as whoever runs the tests.
 pub fn shell(lines: &[&str]) -> Step {
-    let Step::Script(mut script) = script(lines);
+    let Step::Script(mut script) = script(lines) else { panic!("no script") };
     let output = Command::new("id").arg("-un").output().unwrap();
     script.user = word(str::from_utf8(&output.stdout).unwrap().trim());
     Step::Script(script)

@@ -19,6 +19,7 @@ use in_every_way;
 
 mod limits;
 mod output;
+mod service;
 mod start;
 mod stubborn;
 mod tree;

@@ -10,7 +10,7 @@ use clap::Args;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Name};
 use countersign_trust::signers::Signers;
-use countersign_trust::statement::job::{Job, Wave};
+use countersign_trust::statement::job::{Job, Step, Wave};
 use countersign_trust::statement::{self, Kind};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ use crate::context::{Context, Session};
 use crate::output::{Stop, count, plain, plain_lines, short};
 
 pub use compose::target_list;
-use compose::{choose, job};
+use compose::{choose, job, script};
 pub use describe::{describe, site};
 
 /// Run a program or a script on devices.
@@ -38,18 +38,9 @@ Examples:
   countersign run --on kind=register --by-label --joins --every 1d --life 30d --why 'clean up' -- /usr/bin/journalctl --vacuum-time=7d
   countersign run --device dev-4f2a --why 'look' --preview -- /usr/bin/uptime")]
 pub struct RunArgs {
-    /// Devices that carry this label; of several all must hold. The site is the label `site`.
-    #[arg(long = "on", value_name = "LABEL=VALUE", value_parser = label)]
-    pub on: Vec<(Name, Name)>,
-    /// This device, by its id or the beginning of it; repeat it for more.
-    #[arg(long = "device", value_name = "ID", conflicts_with = "on")]
-    pub devices: Vec<String>,
-    /// Every device.
-    #[arg(long, conflicts_with_all = ["on", "devices"])]
-    pub all: bool,
-    /// Why: it is signed, shown to approvers, and kept.
-    #[arg(long)]
-    pub why: String,
+    #[command(flatten)]
+    /// Where, when and why.
+    pub wish: Wish,
     /// A file with lines for an interpreter, instead of a program.
     #[arg(long, value_name = "FILE", conflicts_with = "program")]
     pub script: Option<PathBuf>,
@@ -83,6 +74,26 @@ pub struct RunArgs {
     /// Percent of one processor; 0 means no limit.
     #[arg(long, default_value_t = 0)]
     pub processor: u64,
+    /// The program, with its whole path, and its arguments.
+    #[arg(last = true, required_unless_present = "script")]
+    pub program: Vec<String>,
+}
+
+/// On which devices, when and why: what jobs of every kind are asked with.
+#[derive(Debug, Args)]
+pub struct Wish {
+    /// Devices that carry this label; of several all must hold. The site is the label `site`.
+    #[arg(long = "on", value_name = "LABEL=VALUE", value_parser = label)]
+    pub on: Vec<(Name, Name)>,
+    /// This device, by its id or the beginning of it; repeat it for more.
+    #[arg(long = "device", value_name = "ID", conflicts_with = "on")]
+    pub devices: Vec<String>,
+    /// Every device.
+    #[arg(long, conflicts_with_all = ["on", "devices"])]
+    pub all: bool,
+    /// Why: it is signed, shown to approvers, and kept.
+    #[arg(long)]
+    pub why: String,
     /// A wave: a cumulative share, or labels, and how long after the start; the last is 100%. Without waves all start at once.
     #[arg(long = "wave", value_name = "SHARE|LABEL=VALUE:SOAK", value_parser = wave)]
     pub waves: Vec<Wave>,
@@ -111,9 +122,6 @@ pub struct RunArgs {
     #[command(flatten)]
     /// How to watch.
     pub watch: WatchArgs,
-    /// The program, with its whole path, and its arguments.
-    #[arg(last = true, required_unless_present = "script")]
-    pub program: Vec<String>,
 }
 
 /// How to watch a job.
@@ -133,9 +141,20 @@ pub struct WatchArgs {
 /// Runs it.
 pub fn run(context: &Context, args: RunArgs) -> anyhow::Result<ExitCode> {
     let session = context.open()?;
-    let devices = choose(&session.checked, &args)?;
-    let job = job(context, &session, &args, &devices)?;
-    send(context, &session, &job, &devices, args.preview, &args.watch)
+    let output = session.checked.chain.policy().body.limits.output;
+    order(context, &session, &args.wish, vec![Step::Script(script(&args, output)?)])
+}
+
+/// Asks for these steps: on the devices of the wish, all verified.
+pub fn order(
+    context: &Context,
+    session: &Session,
+    wish: &Wish,
+    steps: Vec<Step>,
+) -> anyhow::Result<ExitCode> {
+    let devices = choose(&session.checked, wish)?;
+    let job = job(context, session, wish, steps, &devices)?;
+    send(context, session, &job, &devices, wish.preview, &wish.watch)
 }
 
 /// Shows a job, asks, signs, brings it to the server and watches.

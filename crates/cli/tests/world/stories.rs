@@ -178,3 +178,36 @@ fn a_device_that_was_let_go_is_no_target_any_more() {
     world.anna(&["device", "show", &first]).fails(2);
     assert_eq!(world.anna(&["log", "verify", "--json"]).json()["missing"], serde_json::json!([]));
 }
+
+#[test]
+fn a_service_is_asked_for_and_approved_in_words() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let wish = ["--all", "--why", "the tills hang", "--detach", "--json"];
+    let asked = world.anna(&[&["service", "stop", "till-display", "--timeout", "30s"][..], &wish].concat());
+    let words = "STOPS till-display.service\n  through the device's service manager; waits at most 30 s";
+    assert!(asked.err.contains(words), "{}", asked.err);
+    let job = asked.json()["job"].as_str().unwrap().to_owned();
+    let approved = world.bo(&["approve", &job]);
+    assert!(
+        approved.err.contains(words) && approved.err.contains("There is no earlier job"),
+        "{}",
+        approved.err
+    );
+    approved.well();
+    // No machine that tests this has such a service, whoever manages its services.
+    let failed = world.anna(&["job", "watch", &job, "--for", "30s"]);
+    assert_eq!(failed.code, 1, "{}\n{}", failed.out, failed.err);
+    assert!(failed.out.contains("till-display.service: this machine "), "{}", failed.out);
+
+    let other = world.anna(&[&["service", "start", "till-display"][..], &wish].concat()).json();
+    let approved = world.bo(&["approve", other["job"].as_str().unwrap()]);
+    let difference = ["-        \"action\": \"stop\",", "+        \"action\": \"start\","];
+    assert!(difference.iter().all(|line| approved.err.contains(line)), "{}", approved.err);
+
+    // `init` guards the agent.
+    let refused = world.anna(&[&["service", "stop", "countersign-agent"][..], &wish].concat()).fails(3);
+    let expected = "stop of countersign-agent.service: policy 1 guards `agent`; every device would refuse it";
+    assert!(refused.contains(expected), "{refused}");
+}

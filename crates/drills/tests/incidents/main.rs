@@ -15,3 +15,4 @@ mod restarted_agent;
 mod silent_beacon;
 mod stolen_database;
 mod stolen_server;
+mod systemd;

@@ -4,6 +4,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::ids::{DeviceId, Name, OrgId, Sha256, StatementId};
+use crate::statement::service::Service;
 use crate::statement::{Kind, Statement};
 use crate::text::{alternative, keyword, record};
 use crate::time::Time;
@@ -50,6 +51,8 @@ alternative! {
     pub enum Step {
         /// Run a script or a program.
         Script(Script) = "script",
+        /// Ask something of a service.
+        Service(Service) = "service",
     }
 }
 
@@ -58,6 +61,23 @@ impl Step {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Script(_) => "script",
+            Self::Service(_) => "service",
+        }
+    }
+
+    /// Seconds after which it is over, one way or the other.
+    pub fn timeout(&self) -> u64 {
+        match self {
+            Self::Script(script) => script.timeout,
+            Self::Service(service) => service.timeout,
+        }
+    }
+
+    /// The hash by which a halt can name its script, if it gives lines to an interpreter.
+    pub fn script_hash(&self) -> Option<Sha256> {
+        match self {
+            Self::Script(Script { run: Run::Lines(lines), .. }) => Some(lines.hash()),
+            Self::Script(Script { run: Run::Program(_), .. }) | Self::Service(_) => None,
         }
     }
 }
@@ -254,10 +274,8 @@ impl Job {
         if self.steps.is_empty() || self.steps.len() > MAX_STEPS {
             return Err(JobError::Steps(self.steps.len()));
         }
-        for (index, Step::Script(script)) in self.steps.iter().enumerate() {
-            if script.timeout == 0 {
-                return Err(JobError::Timeout(index + 1));
-            }
+        if let Some(endless) = self.steps.iter().position(|step| step.timeout() == 0) {
+            return Err(JobError::Timeout(endless + 1));
         }
         if (1..LEAST_REPEAT_S).contains(&self.repeat) {
             return Err(JobError::Repeat { repeat: self.repeat, least: LEAST_REPEAT_S });

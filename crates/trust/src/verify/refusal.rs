@@ -8,6 +8,7 @@ use crate::chain::ChainError;
 use crate::clear::{ClearFault, NotFresh};
 use crate::ids::{DeviceId, Name, OrgId, Sha256};
 use crate::statement::job::JobError;
+use crate::statement::service::{Action, Unit};
 use crate::time::Time;
 
 /// Why a device does not run what it was brought. Each says what was found and what was asked for.
@@ -89,6 +90,18 @@ pub enum Refusal {
     /// Step 6.
     #[error("it names policy {0}, which this device does not hold")]
     UnknownPolicy(Sha256),
+    /// Step 6: a typed step would take away what the policy guards.
+    #[error("{action} of {unit}: policy {policy} guards `{guarded}`")]
+    Guarded {
+        /// What it asks.
+        action: Action,
+        /// Of what.
+        unit: Unit,
+        /// The policy's number.
+        policy: u64,
+        /// The word in the policy that covers the unit.
+        guarded: Name,
+    },
     /// Step 6: no row, no run.
     #[error("no rule of policy {policy} fits kind {kind} on this device")]
     NoRule {
@@ -268,6 +281,7 @@ impl Refusal {
             Self::Approvals { .. } => "approvals",
             Self::SameOrigin => "same_origin",
             Self::TooFewWaves { .. } => "too_few_waves",
+            Self::Guarded { .. } => "guarded",
             Self::Log(_) => "log",
             Self::Passed { .. } => "passed",
             Self::EarlierRuns { .. } => "earlier_runs",

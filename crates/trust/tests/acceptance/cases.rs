@@ -12,6 +12,7 @@ mod policies;
 mod recovery;
 mod repeats;
 mod resumes;
+mod service;
 mod signatures;
 mod time;
 
@@ -34,6 +35,7 @@ pub fn all() -> Vec<Case> {
         resumes::cases(),
         logs::cases(),
         local::cases(),
+        service::cases(),
     ]
     .into_iter()
     .flatten()

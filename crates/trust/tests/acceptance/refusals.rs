@@ -66,6 +66,7 @@ fn every_refusal_has_a_row() {
         "Cut",
         "UnknownResume",
         "UnknownPolicy",
+        "Guarded",
         "NoRule",
         "NotSignedByRequester",
         "NotARequester",

@@ -108,7 +108,7 @@ pub fn compose(wish: &Wish, prepared: &PreparedOrg, pin: Sha256) -> anyhow::Resu
     };
     let halt_key: PublicKey = prepared.halt_key.parse().context("the server's halt key")?;
     let rule = Rule {
-        kinds: [fixed("script")?].into(),
+        kinds: [fixed("script")?, fixed("service")?].into(),
         labels: BTreeMap::new(),
         requesters: [operator.clone()].into(),
         approvers: [operator.clone()].into(),
@@ -145,7 +145,7 @@ pub fn compose(wish: &Wish, prepared: &PreparedOrg, pin: Sha256) -> anyhow::Resu
             output: 1024 * 1024,
             auto_waves_max: 10_000,
         },
-        guarded: BTreeSet::new(),
+        guarded: [fixed("agent")?].into(),
         addresses: Addresses {
             servers: [(prepared.address.parse().context("the server's address")?, Some(pin))].into(),
             beacons: urls(&wish.beacons)?,

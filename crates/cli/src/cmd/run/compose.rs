@@ -12,7 +12,7 @@ use countersign_trust::statement::job::{
 };
 use countersign_trust::words::{Line, Variable, WordsError};
 
-use super::RunArgs;
+use super::{RunArgs, Wish};
 use crate::checked::{Checked, Device};
 use crate::context::{Context, Session, random};
 use crate::output::{Stop, plain};
@@ -23,15 +23,15 @@ const BACK_S: u64 = 120;
 const MOST_IDS: usize = 200;
 
 /// The devices that were asked for, sorted by id; at least one.
-pub fn choose<'a>(checked: &'a Checked, args: &RunArgs) -> anyhow::Result<Vec<&'a Device>> {
+pub fn choose<'a>(checked: &'a Checked, wish: &Wish) -> anyhow::Result<Vec<&'a Device>> {
     let enrolled = &checked.devices.enrolled;
-    let mut chosen: Vec<&Device> = if args.all {
+    let mut chosen: Vec<&Device> = if wish.all {
         enrolled.values().collect()
-    } else if !args.devices.is_empty() {
-        args.devices.iter().map(|id| checked.devices.named(id)).collect::<Result<_, _>>()?
-    } else if !args.on.is_empty() {
+    } else if !wish.devices.is_empty() {
+        wish.devices.iter().map(|id| checked.devices.named(id)).collect::<Result<_, _>>()?
+    } else if !wish.on.is_empty() {
         let carries =
-            |device: &&Device| args.on.iter().all(|(key, value)| device.labels.get(key) == Some(value));
+            |device: &&Device| wish.on.iter().all(|(key, value)| device.labels.get(key) == Some(value));
         enrolled.values().filter(carries).collect()
     } else {
         return Err(
@@ -41,7 +41,7 @@ pub fn choose<'a>(checked: &'a Checked, args: &RunArgs) -> anyhow::Result<Vec<&'
     chosen.sort_by_key(|device| device.device);
     chosen.dedup_by_key(|device| device.device);
     if chosen.is_empty() {
-        let wanted: Vec<String> = args.on.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let wanted: Vec<String> = wish.on.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let what = match wanted.as_slice() {
             [] => "no device is enrolled yet; make a token with `countersign enroll token`".to_owned(),
             wanted => format!("no enrolled device carries {}", wanted.join(" and ")),
@@ -57,17 +57,23 @@ pub fn target_list(devices: &[&Device]) -> TargetList {
     TargetList { count: tree.size(), root: tree.root() }
 }
 
-/// The job that `args` asks for.
-pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Device]) -> anyhow::Result<Job> {
+/// The job that `wish` asks for.
+pub fn job(
+    context: &Context,
+    session: &Session,
+    wish: &Wish,
+    steps: Vec<Step>,
+    devices: &[&Device],
+) -> anyhow::Result<Job> {
     let chain = &session.checked.chain;
     let policy = chain.policy();
-    let not_before = context.now.plus(args.delay);
-    let not_before = if args.delay == 0 {
+    let not_before = context.now.plus(wish.delay);
+    let not_before = if wish.delay == 0 {
         countersign_trust::time::Time(not_before.0.saturating_sub(BACK_S))
     } else {
         not_before
     };
-    let on_halt = if args.finish_on_halt { OnHalt::Finish } else { OnHalt::Kill };
+    let on_halt = if wish.finish_on_halt { OnHalt::Finish } else { OnHalt::Kill };
     let mut job = Job {
         org: chain.org(),
         id: StatementId(random()?),
@@ -75,13 +81,13 @@ pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Dev
         policy: policy.hash,
         resume: chain.resume(),
         not_before,
-        not_after: not_before.plus(args.life),
-        why: args.why.parse().map_err(usage("--why"))?,
-        steps: vec![Step::Script(script(args, policy.body.limits.output)?)],
-        targets: targets(session, args, devices),
-        waves: args.waves.clone(),
+        not_after: not_before.plus(wish.life),
+        why: wish.why.parse().map_err(usage("--why"))?,
+        steps,
+        targets: targets(session, wish, devices),
+        waves: wish.waves.clone(),
         on_halt,
-        repeat: args.every.unwrap_or(0),
+        repeat: wish.every.unwrap_or(0),
     };
     // Waves go by hash, so in a small fleet the first may be empty and try nothing: then another id is drawn.
     for _ in 0..MOST_IDS {
@@ -93,12 +99,12 @@ pub fn job(context: &Context, session: &Session, args: &RunArgs, devices: &[&Dev
     Ok(job)
 }
 
-fn targets(session: &Session, args: &RunArgs, devices: &[&Device]) -> Targets {
-    if !args.by_label {
+fn targets(session: &Session, wish: &Wish, devices: &[&Device]) -> Targets {
+    if !wish.by_label {
         return Targets::List(target_list(devices));
     }
-    let labels = args.on.iter().cloned().collect();
-    Targets::Labels(TargetLabels { labels, as_of: session.checked.log.size, joins: args.joins })
+    let labels = wish.on.iter().cloned().collect();
+    Targets::Labels(TargetLabels { labels, as_of: session.checked.log.size, joins: wish.joins })
 }
 
 fn first_wave(job: &Job, devices: &[&Device]) -> usize {
@@ -106,7 +112,8 @@ fn first_wave(job: &Job, devices: &[&Device]) -> usize {
     devices.iter().filter(|device| job.wave_of(&hash, &device.device, &device.labels) == 0).count()
 }
 
-fn script(args: &RunArgs, most_output: u64) -> anyhow::Result<Script> {
+/// The step that `args` asks for; `most_output` is what the policy lets it keep.
+pub fn script(args: &RunArgs, most_output: u64) -> anyhow::Result<Script> {
     Ok(Script {
         run: match &args.script {
             Some(file) => lines(args, file)?,

@@ -3,6 +3,7 @@
 use countersign_trust::ids::{Name, Sha256};
 use countersign_trust::signers::Signers;
 use countersign_trust::statement::job::{Job, OnHalt, Run, Script, Step, Targets, Who};
+use countersign_trust::statement::service::{Action, Service};
 use countersign_trust::verify::needs_people;
 
 use crate::approval::approval;
@@ -64,40 +65,58 @@ pub fn describe(
 
 fn steps(job: &Job) -> String {
     let mut lines = Vec::new();
-    for Step::Script(script) in &job.steps {
-        let what = match &script.run {
-            Run::Program(program) => {
-                let words: Vec<String> = program.arguments.iter().map(|word| quoted(word.as_str())).collect();
-                format!("runs {} {}", program.path, words.join(" ")).trim_end().to_owned()
-            }
-            Run::Lines(lines) => {
-                let body: Vec<String> = lines.lines.iter().map(|line| format!("  | {line}")).collect();
-                let words: Vec<String> = lines.arguments.iter().map(|word| quoted(word.as_str())).collect();
-                format!(
-                    "runs by {} {} (script {}):\n{}",
-                    lines.interpreter,
-                    words.join(" "),
-                    short(&lines.hash()),
-                    body.join("\n")
-                )
-            }
-        };
-        let environment: Vec<String> = script
-            .environment
-            .iter()
-            .map(|(key, value)| format!("{key}={}", quoted(value.as_str())))
-            .collect();
-        let with =
-            if environment.is_empty() { String::new() } else { format!(", with {}", environment.join(" ")) };
-        lines.push(format!(
-            "{what}\nas {} in {}{with}; killed after {}\n{}",
-            script.user,
-            script.folder,
-            span(script.timeout),
-            limits(script)
-        ));
+    for step in &job.steps {
+        lines.push(match step {
+            Step::Script(script) => script_words(script),
+            Step::Service(service) => service_words(service),
+        });
     }
     plain_lines(&lines.join("\nthen, if that ended well:\n"))
+}
+
+fn script_words(script: &Script) -> String {
+    let what = match &script.run {
+        Run::Program(program) => {
+            let words: Vec<String> = program.arguments.iter().map(|word| quoted(word.as_str())).collect();
+            format!("runs {} {}", program.path, words.join(" ")).trim_end().to_owned()
+        }
+        Run::Lines(lines) => {
+            let body: Vec<String> = lines.lines.iter().map(|line| format!("  | {line}")).collect();
+            let words: Vec<String> = lines.arguments.iter().map(|word| quoted(word.as_str())).collect();
+            format!(
+                "runs by {} {} (script {}):\n{}",
+                lines.interpreter,
+                words.join(" "),
+                short(&lines.hash()),
+                body.join("\n")
+            )
+        }
+    };
+    let variables = script.environment.iter();
+    let variables: Vec<String> =
+        variables.map(|(key, value)| format!("{key}={}", quoted(value.as_str()))).collect();
+    let with = if variables.is_empty() { String::new() } else { format!(", with {}", variables.join(" ")) };
+    format!(
+        "{what}\nas {} in {}{with}; killed after {}\n{}",
+        script.user,
+        script.folder,
+        span(script.timeout),
+        limits(script)
+    )
+}
+
+fn service_words(service: &Service) -> String {
+    let Service { unit, action, timeout } = service;
+    let what = match action {
+        Action::Status => format!("says how {unit} is; fails where it does not run"),
+        Action::Start => format!("starts {unit}, unless it runs"),
+        Action::Stop => format!("STOPS {unit}"),
+        Action::Restart => format!("stops {unit}, if it runs, and starts it"),
+        Action::Reload => format!("has {unit} read its configuration anew"),
+        Action::Enable => format!("has {unit} started from the next boot on"),
+        Action::Disable => format!("has {unit} NOT started any more from the next boot on"),
+    };
+    format!("{what}\nthrough the device's service manager; waits at most {}", span(*timeout))
 }
 
 /// What a step may use; 0 means no limit, but for output.

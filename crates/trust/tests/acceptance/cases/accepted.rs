@@ -22,7 +22,7 @@ pub fn cases() -> Vec<Case> {
             name: "accepted-program",
             says: "a program with its arguments instead of a script",
             bend: |scene| {
-                let Step::Script(step) = script(&[]);
+                let Step::Script(step) = script(&[]) else { panic!("no script") };
                 let program = Program { path: word("/usr/bin/systemctl"), arguments: vec![word("restart")] };
                 scene.job.steps = vec![Step::Script(Script { run: Run::Program(program), ..step })];
                 scene.bundle()

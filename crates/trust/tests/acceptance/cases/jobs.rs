@@ -165,7 +165,7 @@ fn shapes() -> Vec<Case> {
             name: "job-without-timeout",
             says: "the second step may take for ever",
             bend: |scene| {
-                let Step::Script(mut endless) = script(&["sleep infinity"]);
+                let Step::Script(mut endless) = script(&["sleep infinity"]) else { panic!("no script") };
                 endless.timeout = 0;
                 scene.job.steps.push(Step::Script(endless));
                 scene.bundle()

@@ -19,6 +19,7 @@ use countersign_trust::statement::policy::{
     Quorums, Recovery, Rule, Vendor, Witnesses,
 };
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
+use countersign_trust::statement::service::Service;
 use countersign_trust::statement::{Statement, read, write};
 use countersign_trust::text::{MAX_INTEGER, Nothing};
 use countersign_trust::time::Time;
@@ -126,10 +127,18 @@ fn who() -> impl Strategy<Value = Who> {
     prop_oneof![number().prop_map(Who::Share), labels().prop_map(Who::Labels)]
 }
 
+fn service() -> impl Strategy<Value = Step> {
+    const ACTIONS: &[&str] = &["status", "start", "stop", "restart", "reload", "enable", "disable"];
+    let unit = words("[a-zA-Z0-9][a-zA-Z0-9:_.-]{0,20}(@[a-z0-9]{0,3})?[.](service|socket|timer)");
+    (unit, prop::sample::select(ACTIONS), number()).prop_map(|(unit, action, timeout)| {
+        Step::Service(Service { unit, action: action.parse().unwrap(), timeout })
+    })
+}
+
 prop_compose! {
     fn job()(
         (org, id, requester, policy, resume) in (org(), id(), name(), hash(), prop::option::of(hash())),
-        (not_before, not_after, why, steps) in (time(), time(), prose(), few(script())),
+        (not_before, not_after, why, steps) in (time(), time(), prose(), few(prop_oneof![script(), service()])),
         targets in prop_oneof![
             (number(), hash()).prop_map(|(count, root)| Targets::List(TargetList { count, root })),
             (labels(), number(), any::<bool>())
