@@ -52,13 +52,13 @@ impl Runs {
 
     /// Starts a step, under what `policy` says of output and of services.
     pub(super) fn start(&mut self, job: &VerifiedJob, policy: &Policy) {
-        let (key, most) = (job.key(), policy.limits.output.min(self.output.room()));
-        let name = run_id(&key);
+        let (key, name) = (job.key(), run_id(&job.key()));
         let file = self.output.begin(&name);
         // What was accepted runs: whoever misses the output can tell by the receipt.
         let file =
             file.inspect_err(|error| tracing::error!(job.hash = %key.job, %error, "loses a step's output"));
         let output = file.ok().map(|file| Output::new(key, self.link.clone(), file));
+        let most = policy.limits.output.min(self.output.room());
         let running = match job.step() {
             Step::Script(script) => start(&translate(script, most), &name, &self.os),
             Step::Service(service) => {

@@ -203,8 +203,16 @@ fn a_service_is_asked_for_and_approved_in_words() {
 
     let other = world.anna(&[&["service", "start", "till-display"][..], &wish].concat()).json();
     let approved = world.bo(&["approve", other["job"].as_str().unwrap()]);
-    let difference = ["-        \"action\": \"stop\",", "+        \"action\": \"start\","];
-    assert!(difference.iter().all(|line| approved.err.contains(line)), "{}", approved.err);
+    let lines: Vec<(char, &str)> = approved
+        .err
+        .lines()
+        .filter_map(|line| {
+            let line = line.trim_start();
+            Some((line.chars().next()?, line.get(1..)?.trim()))
+        })
+        .collect();
+    let changed = [('-', "\"action\": \"stop\","), ('+', "\"action\": \"start\",")];
+    assert!(changed.iter().all(|line| lines.contains(line)), "{}", approved.err);
 
     // `init` guards the agent.
     let refused = world.anna(&[&["service", "stop", "countersign-agent"][..], &wish].concat()).fails(3);

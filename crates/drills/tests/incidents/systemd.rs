@@ -169,12 +169,15 @@ fn says_what_went_wrong(stage: &Scene) {
 /// The policy guards `antivirus`: by its name already the rule refuses; by what only the machine knows the step fails.
 fn leaves_alone_what_is_guarded(stage: &Scene) {
     let before = stage.booted.pid("clamav-daemon.service");
-    let job = stage.order(&stage.job(Action::Stop, "clamav-daemon.service", 60));
-    let refused = stage.world.says(Verdict::Refused, &job, &stage.world.machines[0]);
-    assert_eq!(refused.because.as_str(), "stop of clamav-daemon.service: policy 1 guards `antivirus`");
-    let agent = stage.order(&stage.job(Action::Restart, "countersign-agent.service", 60));
-    let refused = stage.world.says(Verdict::Refused, &agent, &stage.world.machines[0]);
-    assert_eq!(refused.because.as_str(), "restart of countersign-agent.service: policy 1 guards `agent`");
+    // An honest server already keeps such a job back; that a device refuses it too is shown by vectors.
+    for (action, unit, class) in [
+        (Action::Stop, "clamav-daemon.service", "antivirus"),
+        (Action::Restart, "countersign-agent.service", "agent"),
+    ] {
+        let signed = sign(&stage.job(action, unit, 60), &["anna", "bo"]);
+        let problem = stage.world.post(&signed, &stage.world.all()).unwrap_err();
+        assert_eq!(problem.detail, format!("{action} of {unit}: policy 1 guards `{class}`"));
+    }
     for (action, unit) in [
         (Action::Stop, "scanner.service"),
         (Action::Disable, "scanner.service"),
