@@ -101,6 +101,8 @@ struct Drive<'a> {
     beacon_tls: Arc<ClientConfig>,
     questions: JoinSet<()>,
     to: mpsc::Sender<Heard>,
+    /// The name of the last Hello; 0 before the first.
+    hello: u64,
     stopping: bool,
 }
 
@@ -136,6 +138,7 @@ pub async fn live(
         beacon_tls: tls::to_beacon()?,
         questions: JoinSet::new(),
         to: to.clone(),
+        hello: 0,
         stopping: false,
     };
     drive.hear(Input::Started)?;
@@ -172,7 +175,9 @@ impl Drive<'_> {
     fn take(&mut self, heard: Heard) -> Result<(), DriveError> {
         match heard {
             Heard::Up(sender) => {
-                sender.send(from_agent::What::Hello(hello(self.device.ledger())));
+                let hello = Hello { name: name()?, before: self.hello, ..hello(self.device.ledger()) };
+                self.hello = hello.name;
+                sender.send(from_agent::What::Hello(hello));
                 self.link.send_replace(Some(sender));
                 self.hear(Input::Connected)
             }
@@ -322,7 +327,15 @@ fn hello(ledger: &Ledger) -> Hello {
         holds: chain.map(holds).unwrap_or_default(),
         hostname: os::hostname().unwrap_or_default(),
         system: format!("{}, {} {}", facts.name, facts.kernel, facts.arch),
+        ..Hello::default()
     }
+}
+
+/// A name for a Hello. Never drawn twice by two agents that are copies of each other.
+fn name() -> Result<u64, DriveError> {
+    let drawn = random()?;
+    let (name, _) = drawn.split_first_chunk::<8>().ok_or(DriveError::Random)?;
+    Ok(u64::from_le_bytes(*name))
 }
 
 fn random() -> Result<[u8; 32], DriveError> {

@@ -4,6 +4,7 @@ mod approval;
 mod args;
 mod checked;
 mod client;
+mod clones;
 mod cmd;
 mod context;
 mod difference;

@@ -89,6 +89,12 @@ impl Ui {
         self.note(&format!("{word} {text}"));
     }
 
+    /// Says what somebody must act on, though the program goes on.
+    pub fn alarm(&self, text: &str) {
+        let word = paint(self.color_err, Paint::Bad, "ALARM:");
+        self.note(&format!("{word} {text}"));
+    }
+
     /// Says why the program ends.
     pub fn fail(&self, text: &str) {
         let word = paint(self.color_err, Paint::Bad, "error:");

@@ -13,10 +13,12 @@ mod tokens;
 
 use std::sync::Arc;
 
+use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::routing::get;
-use axum::{Json, Router};
 use countersign_trust::ids::OrgId;
 use countersign_wire::http::{Problem, paths};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -48,8 +50,8 @@ struct Described;
 
 /// Bytes as they are.
 #[derive(ToSchema)]
-#[schema(value_type = String, format = Binary)]
-struct Bytes(#[expect(dead_code, reason = "only described")] Vec<u8>);
+#[schema(as = Bytes, value_type = String, format = Binary)]
+struct Raw(#[expect(dead_code, reason = "only described")] Vec<u8>);
 
 /// How clients say who they are.
 struct Token;
@@ -107,9 +109,11 @@ fn described(mut description: openapi::OpenApi) -> openapi::OpenApi {
 /// Everything under HTTP. Every request passes [`crate::auth::check`] first.
 pub fn router(app: &Arc<App>) -> Router {
     let (router, description) = routes().split_for_parts();
-    let description = described(description);
+    // Printed once: whoever asks for it without a token costs no more than the bytes.
+    let description = Bytes::from(described(description).to_json().unwrap_or_default());
+    let description = move || async { ([(header::CONTENT_TYPE, "application/json")], description) };
     router
-        .route(DESCRIPTION, get(move || async { Json(description) }))
+        .route(DESCRIPTION, get(description))
         .fallback(|| async { ApiError::NotFound("place") })
         .method_not_allowed_fallback(|| async { ApiError::Method })
         .layer(DefaultBodyLimit::max(MOST_BODY))

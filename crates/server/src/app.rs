@@ -15,6 +15,7 @@ use crate::gate::Gate;
 use crate::log::OrgLog;
 use crate::peers::Peers;
 use crate::store::Db;
+use crate::turnstile::Turnstile;
 
 /// The server.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct App {
     pub gate: Gate,
     /// Who watches which job.
     pub events: Events,
+    /// Requests under way.
+    pub turnstile: Turnstile,
     /// SHA-256 of the public key of the server's certificate.
     pub tls_pin: Sha256,
     /// SHA-256 of the setup token.

@@ -41,7 +41,8 @@ pub async fn check(State(app): State<Arc<App>>, request: Request, next: Next) ->
             return Err(ApiError::Forbidden);
         }
     }
-    Ok(next.run(request).await)
+    let pass = app.turnstile.enter(hash, request.method()).ok_or(ApiError::TooMany)?;
+    Ok(pass.hold(next.run(request).await))
 }
 
 fn bearer(request: &Request) -> Option<&str> {

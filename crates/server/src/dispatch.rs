@@ -14,6 +14,7 @@ use countersign_trust::receipt::{Receipt, Verdict};
 use tokio::sync::mpsc;
 
 use crate::app::{App, Org};
+use crate::receipts;
 use crate::store::{self, StoreError};
 use later::Later;
 
@@ -77,10 +78,11 @@ async fn add_standing(app: &App, org: &Org, device: &DeviceId) -> Result<(), Sto
     let Some(row) = store::device::get(&app.db, &id, &name).await? else { return Ok(()) };
     let now_ms = (app.now_ms)();
     let jobs = store::statement::standing(&app.db, &id, "job").await?;
-    let jobs = jobs.into_iter().filter(|job| plan::stands_for(job, &row, now_ms / 1_000));
+    let jobs = jobs.iter().filter_map(|job| Some((job, plan::stands_for(job, &row, now_ms / 1_000)?)));
     let mut tx = app.db.begin().await?;
-    for job in jobs {
-        store::job_device::insert_waiting(&mut tx, &id, &job.hash, std::slice::from_ref(&name)).await?;
+    for (row, job) in jobs {
+        let (device, receipts) = (std::slice::from_ref(&name), store::stored(receipts::most_about(&job)));
+        store::job_device::insert_waiting(&mut tx, &id, &row.hash, device, receipts).await?;
     }
     tx.commit().await
 }

@@ -10,9 +10,13 @@ mod hear;
 mod incoming;
 pub mod join;
 mod output;
+mod pace;
+mod threads;
 mod welcome;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,30 +24,47 @@ use countersign_trust::delivery::News;
 use countersign_trust::ids::{DeviceId, OrgId};
 use countersign_wire::message::{Sorry, from_server};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::app::App;
 use crate::dispatch::Work;
+use crate::facts::{self, Fact, Kind};
+use crate::guests::Guest;
 use crate::inbox::Inboxes;
 use crate::receipts::{self, Letter};
 use crate::store::{device, stored};
 use connection::{Connection, frame, news_frame};
 use incoming::Incoming;
-use welcome::Welcome;
+use threads::{Shows, Spoken, Threads};
+use welcome::{Visitor, Welcome};
 
 /// How long a last sentence may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How many letters of agents wait before agents do.
 const ROOM: usize = 1_024;
+/// How many places are remembered from which a clone's key is used.
+const MOST_PLACES: usize = 8;
+/// What a clone is told.
+const STOPPED: &str = "this device's key is used in two places: it gets nothing any more; have it retired, and enroll each machine anew under a new key";
 
 /// All connections, and the tasks that work off what comes over them.
 #[derive(Debug)]
 pub struct Gate {
-    connections: Mutex<HashMap<(OrgId, DeviceId), Arc<Connection>>>,
+    seats: Mutex<Seats>,
+    threads: Mutex<HashMap<(OrgId, DeviceId), Threads>>,
+    made: AtomicU64,
     pub(crate) joins: join::Joins,
     pub(crate) letters: Inboxes<Letter>,
     pub(crate) batches: Inboxes<()>,
     pub(crate) work: Inboxes<Work>,
+}
+
+/// Who is connected, and who may not be.
+#[derive(Debug, Default)]
+struct Seats {
+    connections: HashMap<(OrgId, DeviceId), Arc<Connection>>,
+    /// Clones, with the places from which their keys were used since this start.
+    stopped: HashMap<(OrgId, DeviceId), Vec<IpAddr>>,
 }
 
 impl Default for Gate {
@@ -56,7 +77,9 @@ impl Gate {
     /// Nobody is connected.
     pub fn new() -> Self {
         Self {
-            connections: Mutex::default(),
+            seats: Mutex::default(),
+            threads: Mutex::default(),
+            made: AtomicU64::new(0),
             joins: join::Joins::default(),
             letters: Inboxes::new(ROOM),
             batches: Inboxes::new(1),
@@ -64,15 +87,21 @@ impl Gate {
         }
     }
 
-    /// Serves one connection of the device with this key, until either side ends it.
-    pub async fn serve<S>(app: Arc<App>, stream: S, device_key: [u8; 32])
+    /// Serves one connection of the device with this key, until either side ends it. `guest` is let go as soon as the device
+    /// is known.
+    pub async fn serve<S>(app: Arc<App>, stream: S, device_key: [u8; 32], guest: Guest)
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (read, mut write) = tokio::io::split(stream);
         let mut incoming = Incoming::new(read);
-        match welcome::welcome(&app, &mut incoming, &mut write, device_key).await {
-            Ok(welcome) => attend(&app, welcome, incoming, write).await,
+        let made = app.gate.made.fetch_add(1, Ordering::Relaxed);
+        let visitor = Visitor { key: device_key, from: guest.from(), connection: made };
+        match welcome::welcome(&app, &mut incoming, &mut write, visitor).await {
+            Ok(welcome) => {
+                drop(guest);
+                attend(&app, welcome, incoming, write).await;
+            }
             Err(error) => {
                 let device = DeviceId::of_key(&device_key);
                 tracing::info!(device.id = %device, why = %error, "agent turned away");
@@ -86,12 +115,17 @@ impl Gate {
 
     /// Whether the device is connected.
     pub fn is_connected(&self, org: &OrgId, device: &DeviceId) -> bool {
-        self.connections().contains_key(&(*org, *device))
+        self.seats().connections.contains_key(&(*org, *device))
+    }
+
+    /// Whether the device is a clone, to which nothing is brought.
+    pub fn is_stopped(&self, org: &OrgId, device: &DeviceId) -> bool {
+        self.seats().stopped.contains_key(&(*org, *device))
     }
 
     /// How many devices of `org` are connected.
     pub fn connected(&self, org: &OrgId) -> usize {
-        self.connections().keys().filter(|(of, _)| of == org).count()
+        self.seats().connections.keys().filter(|(of, _)| of == org).count()
     }
 
     /// Ends a device's connection, if it has one, with a sentence: it was retired, for example.
@@ -101,39 +135,68 @@ impl Gate {
         }
     }
 
+    /// Ends a clone's connection and takes none of it any more. False if that was so before.
+    pub(crate) fn stop(&self, org: &OrgId, device: &DeviceId) -> bool {
+        let mut seats = self.seats();
+        let there = seats.connections.remove(&(*org, *device));
+        there.inspect(|connection| connection.dismiss(STOPPED.to_owned()));
+        seats.stopped.insert((*org, *device), Vec::new()).is_none()
+    }
+
+    /// Remembers from where a clone's key is used; all places known, if this is a new one.
+    fn stopped_at(&self, org: &OrgId, device: &DeviceId, from: IpAddr) -> Option<Vec<IpAddr>> {
+        let mut seats = self.seats();
+        let places = seats.stopped.get_mut(&(*org, *device))?;
+        if places.contains(&from) || places.len() >= MOST_PLACES {
+            return None;
+        }
+        places.push(from);
+        Some(places.clone())
+    }
+
+    /// Hears a Hello of an enrolled device.
+    fn hear(&self, org: &OrgId, device: &DeviceId, said: Spoken) -> Shows {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        threads.entry((*org, *device)).or_insert_with(|| Threads::new(now)).hear(said, now)
+    }
+
     /// Tells every connected agent of `org`, at once and without waiting for any.
     pub fn push_news(&self, org: &OrgId, news: &[News]) {
         let frame = news_frame(news);
-        for connection in self.connections().values().filter(|connection| connection.org == *org) {
+        for connection in self.seats().connections.values().filter(|connection| connection.org == *org) {
             connection.send_news(news, &frame);
         }
     }
 
     /// The connection of a device.
     pub(crate) fn connection(&self, org: &OrgId, device: &DeviceId) -> Option<Arc<Connection>> {
-        self.connections().get(&(*org, *device)).cloned()
+        self.seats().connections.get(&(*org, *device)).cloned()
     }
 
-    /// Makes it the device's connection; an older one is dismissed.
+    /// Makes it the device's connection; an older one is dismissed. So is this one, if the device is a clone.
     fn enter(&self, connection: &Arc<Connection>) {
         let key = (connection.org, connection.device);
-        let older = self.connections().insert(key, connection.clone());
-        if let Some(older) = older {
+        let mut seats = self.seats();
+        if seats.stopped.contains_key(&key) {
+            return connection.dismiss(STOPPED.to_owned());
+        }
+        if let Some(older) = seats.connections.insert(key, connection.clone()) {
             older.dismiss("this device has connected again elsewhere".to_owned());
         }
     }
 
     fn leave(&self, connection: &Arc<Connection>) {
         let key = (connection.org, connection.device);
-        let mut connections = self.connections();
+        let mut seats = self.seats();
         // By then a newer connection of the same device may stand there.
-        if connections.get(&key).is_some_and(|there| Arc::ptr_eq(there, connection)) {
-            connections.remove(&key);
+        if seats.connections.get(&key).is_some_and(|there| Arc::ptr_eq(there, connection)) {
+            seats.connections.remove(&key);
         }
     }
 
-    fn connections(&self) -> MutexGuard<'_, HashMap<(OrgId, DeviceId), Arc<Connection>>> {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seats(&self) -> MutexGuard<'_, Seats> {
+        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -169,6 +232,9 @@ where
             Ok(()) => {}
             Err(error) => {
                 tracing::warn!(device.id = %device, why = %error, "connection to agent closed");
+                if error.is_no_agents() {
+                    facts::note(app, &org, &Fact::new(device, Kind::Frames, &error)).await;
+                }
                 connection.dismiss(error.to_string());
                 let _ = timeout(LAST_WORDS, &mut writing).await;
             }

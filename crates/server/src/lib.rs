@@ -2,12 +2,13 @@
 //!
 //! | file | what happens there |
 //! | --- | --- |
-//! | [`serve`], [`tls`] | one port: agents and HTTP are told apart |
-//! | [`api`], [`auth`], [`problem`] | every route, who may use it, every error |
+//! | [`serve`], [`tls`], [`guests`] | one port: agents and HTTP are told apart; nobody may fill it |
+//! | [`api`], [`auth`], [`turnstile`], [`problem`] | every route, who may use it and how much at once, every error |
 //! | [`intake`], [`decide`], [`settle`] | a signed statement comes in, is enough, is logged, is told |
 //! | [`log`] | entries, tiles, checkpoints, witnesses |
 //! | [`peers`], [`learn`] | what is asked of witnesses and beacons, and what is learned from them |
 //! | [`gate`], [`dispatch`], [`receipts`], [`events`] | agents: connections, jobs, receipts, who watches |
+//! | [`facts`] | what devices do that no agent does; a clone is stopped |
 //! | [`orgs`], [`store`], [`disk`], [`config`] | what is kept |
 //!
 //! **Invariant:** this crate holds no key that can sign a job. What it believes wrongly makes a page wrong, never a
@@ -21,7 +22,9 @@ pub mod decide;
 pub mod disk;
 pub mod dispatch;
 pub mod events;
+pub mod facts;
 pub mod gate;
+pub mod guests;
 mod inbox;
 pub mod intake;
 pub mod learn;
@@ -34,5 +37,6 @@ pub mod serve;
 pub mod settle;
 pub mod store;
 pub mod tls;
+pub mod turnstile;
 
 pub use serve::{Running, StartError, start};

@@ -2,6 +2,8 @@
 //!
 //! Source: RFC 9457.
 
+use std::time::Duration;
+
 use axum::extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -37,6 +39,15 @@ pub enum ApiError {
     /// Too large.
     #[error("{0}")]
     TooLarge(String),
+    /// A body that dribbles.
+    #[error("the body did not come within {} s", .0.as_secs())]
+    Slow(Duration),
+    /// The token asks too much at once.
+    #[error("this token has too many requests under way; wait for some of their answers")]
+    TooMany,
+    /// The organization has too many tokens.
+    #[error("the organization has {0} tokens, which is all it may have")]
+    Tokens(i64),
     /// A statement that is not taken.
     #[error(transparent)]
     Intake(Box<IntakeError>),
@@ -61,6 +72,9 @@ impl ApiError {
             Self::Unreadable(_) => (StatusCode::BAD_REQUEST, "unreadable", "The request cannot be read"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Not in this way"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request is too large"),
+            Self::Slow(_) => (StatusCode::REQUEST_TIMEOUT, "slow", "The request came too slowly"),
+            Self::TooMany => (StatusCode::TOO_MANY_REQUESTS, "too_many", "Too much at once"),
+            Self::Tokens(_) => (StatusCode::CONFLICT, "too_many_tokens", "Too many tokens"),
             Self::Intake(error) => intake(error),
             Self::Begin(error) => begin(error),
             Self::Store(error) => store(error),

@@ -7,6 +7,7 @@
 //! Source: docs/spec/7-receipts.md.
 
 mod batch;
+mod chain;
 mod keep;
 
 use std::sync::Arc;
@@ -16,10 +17,18 @@ use countersign_trust::join::device_key;
 use countersign_trust::lines::LinesError;
 use countersign_trust::note::{Note, NoteError, VerifierKeyError};
 use countersign_trust::receipt::Receipt;
+use countersign_trust::statement::job::Job;
 
 use crate::app::{App, Org};
 use crate::gate::connection::Connection;
 use crate::store::output::OutputRow;
+
+/// The longest note, in bytes: a receipt has 17 lines, of which one is a sentence of 500 characters.
+const MOST_NOTE: usize = 4 * 1024;
+/// How many receipts a device may bring about a job beside those of its steps: refusals, mostly.
+const MOST_BESIDE: u64 = 64;
+/// How many a step may have: it is accepted, and it ends or is interrupted; and as much again.
+const MOST_OF_A_STEP: u64 = 4;
 
 /// A receipt whose signature, organization and device have been checked.
 #[derive(Debug)]
@@ -56,6 +65,15 @@ pub struct Stopping;
 /// Why a note is no receipt of the device that sent it.
 #[derive(Debug, thiserror::Error)]
 pub enum ReceiptError {
+    /// No receipt is as long.
+    #[error("a receipt of {found} bytes, at most {MOST_NOTE} are read")]
+    Long {
+        /// Its bytes.
+        found: usize,
+    },
+    /// A receipt has one print.
+    #[error("the receipt is not written as receipts are")]
+    Print,
     /// Not a note.
     #[error("the receipt is no note: {0}")]
     Note(#[from] NoteError),
@@ -111,12 +129,18 @@ pub async fn keep(app: &Arc<App>, org: &Arc<Org>, letter: Letter) -> Result<(), 
 }
 
 fn check(org: OrgId, connection: &Connection, note: &str) -> Result<Heard, ReceiptError> {
+    if note.len() > MOST_NOTE {
+        return Err(ReceiptError::Long { found: note.len() });
+    }
     let note: Note = note.parse()?;
     let device = connection.device;
     if !note.signed_by(&device_key(connection.key)?) {
         return Err(ReceiptError::Unsigned(device));
     }
     let receipt: Receipt = note.text().parse()?;
+    if receipt.to_string() != note.text() {
+        return Err(ReceiptError::Print);
+    }
     if receipt.device != device {
         return Err(ReceiptError::Device { expected: device, found: receipt.device });
     }
@@ -127,6 +151,14 @@ fn check(org: OrgId, connection: &Connection, note: &str) -> Result<Heard, Recei
         return Err(ReceiptError::Number(receipt.number));
     }
     Ok(Heard { receipt, note })
+}
+
+/// How many receipts about `job` are kept of each device it is sent to.
+pub fn most_about(job: &Job) -> u64 {
+    let steps = u64::try_from(job.steps.len()).unwrap_or(u64::MAX);
+    let life = job.not_after.0.saturating_sub(job.not_before.0);
+    let occurrences = life.checked_div(job.repeat).unwrap_or(0).saturating_add(1);
+    steps.saturating_mul(MOST_OF_A_STEP).saturating_mul(occurrences).saturating_add(MOST_BESIDE)
 }
 
 /// Has the log take what is kept and not logged yet.

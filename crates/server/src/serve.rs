@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use axum::Router;
 use countersign_trust::ids::Sha256;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -21,16 +21,24 @@ use crate::config::{Config, Database};
 use crate::disk::{DiskError, Folder};
 use crate::events::Events;
 use crate::gate::Gate;
+use crate::guests::{Guest, Guests};
 use crate::orgs::{LoadError, load_all};
 use crate::peers::Peers;
 use crate::store::{Db, OpenError, StoreError};
-use crate::tls::{Tls, TlsError, device_key};
-use crate::{api, learn, settle};
+use crate::tls::{HTTP_2, Tls, TlsError, device_key};
+use crate::turnstile::Turnstile;
+use crate::{api, facts, learn, settle};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// How long an HTTP client may take to send a request's head.
+/// How long an HTTP client may take to send a request's head, the pause before it included.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// The largest head of a request, in bytes.
+const MOST_HEAD: u32 = 16 * 1024;
+/// How many requests one HTTP/2 connection may have under way.
+const MOST_STREAMS: u32 = 32;
+/// How many bytes of a body nobody reads may wait in the server, of one request and of one connection.
+const WINDOWS: (u32, u32) = (64 * 1024, 256 * 1024);
 /// The pause after the system had no more connections to give.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -102,13 +110,16 @@ pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, Start
     let ((peers, hints), gate, events) = (Peers::new()?, Gate::new(), Events::new());
     let stop = watch::Sender::new(false);
     let listen = config.listen;
-    let app = App { config, db, orgs, peers, gate, events, tls_pin: tls.pin, setup_hash, now_ms, stop };
+    let turnstile = Turnstile::default();
+    let app =
+        App { config, db, orgs, peers, gate, events, turnstile, tls_pin: tls.pin, setup_hash, now_ms, stop };
     let app = Arc::new(app);
     tokio::spawn(learn::follow(Arc::downgrade(&app), hints));
     let listening = |error| StartError::Listen { address: listen, error };
     let listener = TcpListener::bind(listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
     for org in app.orgs.all() {
+        facts::remember(&app, &org).await?;
         settle::go_on(&app, &org).await?;
     }
     let accepting = tokio::spawn(accept(app.clone(), listener, tls));
@@ -116,11 +127,12 @@ pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, Start
 }
 
 async fn accept(app: Arc<App>, listener: TcpListener, tls: Tls) {
-    let router = api::router(&app);
+    let (router, guests) = (api::router(&app), Guests::default());
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
-                tokio::spawn(greet(app.clone(), router.clone(), tls.clone(), stream));
+            Ok((stream, from)) => {
+                let Some(guest) = guests.admit(from.ip()) else { continue };
+                tokio::spawn(greet(app.clone(), router.clone(), tls.clone(), stream, guest));
             }
             Err(error) => {
                 tracing::error!(%error, "no connection can be taken");
@@ -131,7 +143,7 @@ async fn accept(app: Arc<App>, listener: TcpListener, tls: Tls) {
 }
 
 /// Does TLS, and hands the connection to the gate or to HTTP.
-async fn greet(app: Arc<App>, router: Router, tls: Tls, stream: TcpStream) {
+async fn greet(app: Arc<App>, router: Router, tls: Tls, stream: TcpStream, guest: Guest) {
     let handshake = async {
         stream.set_nodelay(true)?;
         let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
@@ -141,18 +153,28 @@ async fn greet(app: Arc<App>, router: Router, tls: Tls, stream: TcpStream) {
     // Scanners end here by the thousand: nobody has to act.
     let Ok(Ok((is_agent, stream))) = tokio::time::timeout(HANDSHAKE_TIME, handshake).await else { return };
     if !is_agent {
-        return http(router, stream).await;
+        return http(router, stream, guest).await;
     }
     let certificate = stream.get_ref().1.peer_certificates().and_then(|certificates| certificates.first());
     if let Some(device) = certificate.and_then(device_key) {
-        Gate::serve(app, stream, device).await;
+        Gate::serve(app, stream, device, guest).await;
     }
 }
 
-async fn http(router: Router, stream: tokio_rustls::server::TlsStream<TcpStream>) {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME);
+async fn http(router: Router, stream: tokio_rustls::server::TlsStream<TcpStream>, _guest: Guest) {
+    let newer = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
+    let (stream, service) = (TokioIo::new(stream), TowerToHyperService::new(router));
     // A client that goes in the middle of something is its own matter.
-    let _ = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)).await;
+    if newer {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME);
+        builder.max_concurrent_streams(MOST_STREAMS).max_header_list_size(MOST_HEAD);
+        builder.initial_stream_window_size(WINDOWS.0).initial_connection_window_size(WINDOWS.1);
+        let _ = builder.serve_connection(stream, service).await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+        builder.max_buf_size(usize::try_from(MOST_HEAD).unwrap_or(usize::MAX));
+        let _ = builder.serve_connection(stream, service).await;
+    }
 }

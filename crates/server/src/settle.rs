@@ -22,7 +22,7 @@ use crate::log::{self, AppendError};
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
 use crate::store::{StoreError, Tx, device, job_device, statement, stored};
-use crate::{decide, dispatch, intake};
+use crate::{decide, dispatch, intake, receipts};
 
 /// How long to wait after a failure that may pass, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -124,26 +124,30 @@ async fn store(
     logged: &Logged,
 ) -> Result<(), SettleError> {
     let id = org.id.to_string();
-    let waiting = if kind == Kind::Job { targets(app, org, row, &logged.signed).await? } else { Vec::new() };
+    let (waiting, receipts) = match kind {
+        Kind::Job => targets(app, org, row, &logged.signed).await?,
+        _ => (Vec::new(), 0),
+    };
     let enrolled = if kind == Kind::Enroll { enrollment(&org.chain(), logged)? } else { Enrollment::Nothing };
     let mut tx = app.db.begin().await?;
     statement::logged(&mut tx, &id, &row.hash, stored(logged.proof.index), &logged.proof.to_string()).await?;
-    job_device::insert_waiting(&mut tx, &id, &row.hash, &waiting).await?;
+    job_device::insert_waiting(&mut tx, &id, &row.hash, &waiting, stored(receipts)).await?;
     store_enrollment(&mut tx, &id, &enrolled).await?;
     tx.commit().await?;
     Ok(())
 }
 
-/// The enrolled devices that a job is for.
+/// The enrolled devices that a job is for, and how many receipts each may bring about it.
 async fn targets(
     app: &App,
     org: &Org,
     row: &StatementRow,
     signed: &Signed,
-) -> Result<Vec<String>, SettleError> {
+) -> Result<(Vec<String>, u64), SettleError> {
     let job: Job = statements::read(signed.statement())?;
     let (devices, targets) = (intake::devices(&app.db, org).await?, row.devices());
-    Ok(decide::devices_of(&job, &devices, &targets).map(|device| device.id.to_string()).collect())
+    let waiting = decide::devices_of(&job, &devices, &targets).map(|device| device.id.to_string()).collect();
+    Ok((waiting, receipts::most_about(&job)))
 }
 
 /// What an enrollment changes in the records.

@@ -17,6 +17,9 @@ use rustls::{
     client::danger::HandshakeSignatureValid, version::TLS13,
 };
 
+/// HTTP/2 in ALPN.
+pub const HTTP_2: &[u8] = b"h2";
+
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -72,7 +75,7 @@ impl Tls {
         // A ticket would let a connection go on without showing the device's key again.
         agents.send_tls13_tickets = 0;
         let mut web = builder()?.with_no_client_auth().with_single_cert(vec![certificate], key)?;
-        web.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        web.alpn_protocols = vec![HTTP_2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self { agents: Arc::new(agents), web: Arc::new(web), pin })
     }
 

@@ -11,6 +11,9 @@ pub const MOST_FROM_AGENT: usize = 256 * 1024;
 /// The largest frame a server may send, in bytes: a delivery with a policy and its proofs fits.
 pub const MOST_FROM_SERVER: usize = 4 * 1024 * 1024;
 
+/// How many bytes of room are kept between two frames.
+const KEPT: usize = 8 * 1024;
+
 /// Why a stream of bytes is no stream of frames.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
@@ -50,6 +53,16 @@ impl Decoder {
         Self { buffer: Vec::new(), most }
     }
 
+    /// From here on refuses frames of more than `most` bytes.
+    pub fn allow(&mut self, most: usize) {
+        self.most = most;
+    }
+
+    /// Whether a frame has begun and is not whole.
+    pub fn is_inside(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
     /// Takes in bytes as they came.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
@@ -68,6 +81,10 @@ impl Decoder {
         let Some(body) = rest.get(..bytes) else { return Ok(None) };
         let message = M::decode(body)?;
         self.buffer.drain(..bytes + 4);
+        if self.buffer.is_empty() && self.buffer.capacity() > KEPT {
+            // One large frame is no reason to hold its room for as long as the connection lives.
+            self.buffer = Vec::new();
+        }
         Ok(Some(message))
     }
 }
@@ -98,6 +115,16 @@ mod tests {
         let mut decoder = Decoder::new(10);
         decoder.push(&11_u32.to_be_bytes());
         assert_eq!(decoder.next_message::<FromAgent>(), Err(FrameError::TooLarge { bytes: 11, most: 10 }));
+    }
+
+    #[test]
+    fn a_large_frame_leaves_no_room_behind() {
+        let mut decoder = Decoder::new(MOST_FROM_AGENT);
+        decoder.push(&encode(&challenge(vec![1; 200_000])));
+        assert!(decoder.is_inside());
+        decoder.next_message::<FromAgent>().unwrap();
+        assert!(!decoder.is_inside());
+        assert!(decoder.buffer.capacity() <= KEPT, "{}", decoder.buffer.capacity());
     }
 
     #[test]

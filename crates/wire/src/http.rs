@@ -185,6 +185,29 @@ pub struct DeviceView {
     pub system: String,
     /// The number of the newest policy it holds.
     pub policy_number: u64,
+    /// Whether its key was found to be used in two places: nothing is brought to it any more.
+    #[serde(default)]
+    pub stopped: bool,
+    /// What it did that no agent does.
+    #[serde(default)]
+    pub facts: Vec<DeviceFact>,
+}
+
+/// Something a device did that a person should know of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceFact {
+    /// `clone`, `receipts`, `gaps`, `output` or `frames`.
+    pub kind: String,
+    /// What happened, the last time.
+    pub words: String,
+    /// How often.
+    pub times: u64,
+    /// The first time, seconds since 1970.
+    pub first: u64,
+    /// The last time.
+    pub last: u64,
+    /// Notes that the device signed and that show it: of a clone, two receipts that contradict each other, if there are any.
+    pub evidence: Vec<String>,
 }
 
 /// A job in a list.
@@ -263,6 +286,13 @@ pub enum JobEvent {
         offset: u64,
         /// The bytes in base64.
         bytes: String,
+    },
+    /// A device it is for was found to be a clone: nothing is brought to it any more.
+    Stopped {
+        /// The device.
+        device: String,
+        /// How that is known.
+        why: String,
     },
     /// Its state changed: more signatures, or logged.
     State {

@@ -65,6 +65,13 @@ pub struct Hello {
     /// Its operating system, in words. Only shown.
     #[prost(string, tag = "6")]
     pub system: String,
+    /// This Hello's name: random, and 0 if it has none.
+    #[prost(fixed64, tag = "7")]
+    pub name: u64,
+    /// The name of the Hello that this agent said before it; 0 if this is its first since it started. So the Hellos of one
+    /// agent are a thread, and two agents with one key are two threads.
+    #[prost(fixed64, tag = "8")]
+    pub before: u64,
 }
 
 /// 32 random bytes.

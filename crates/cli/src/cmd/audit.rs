@@ -20,6 +20,7 @@ use countersign_wire::http::{DeliveryEvidence, EnrollmentEvidence, ReceiptView, 
 use serde_json::json;
 
 use crate::client::ClientError;
+use crate::clones::Chains;
 use crate::cmd::job::ReadJob;
 use crate::context::{Context, Session};
 use crate::output::{Stop, count, plain, short, table};
@@ -58,6 +59,12 @@ pub fn run(context: &Context, args: &AuditArgs) -> anyhow::Result<()> {
     let all: Vec<EnrollmentEvidence> =
         session.server.pages(&session.path(paths::ENROLLMENTS, &[]), usize::MAX)?;
     let receipts: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
+    let mut chains = Chains::default();
+    for view in &receipts {
+        if let Some(id) = targets.iter().find(|id| id.to_string() == view.device) {
+            chains.watch(context, &session, id, &view.note);
+        }
+    }
     let (mut gaps, mut rows, mut json) = (Vec::new(), Vec::new(), Vec::new());
     for id in &targets {
         let folder = args.out.join(short(&read.hash)).join(id.to_string());

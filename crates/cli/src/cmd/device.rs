@@ -10,10 +10,11 @@ use countersign_wire::http::{DeviceView, paths};
 use serde_json::{Value, json};
 
 use crate::args::label;
-use crate::checked::Device;
+use crate::checked::{Checked, Device};
+use crate::clones::Known;
 use crate::cmd::run::site;
 use crate::context::{Context, Session, random};
-use crate::output::{Stop, count, plain, short, table, time};
+use crate::output::{Paint, Stop, count, plain, short, table, time};
 
 /// Devices, as their enrollments say.
 #[derive(Debug, Subcommand)]
@@ -49,9 +50,17 @@ pub fn run(context: &Context, command: DeviceCommand) -> anyhow::Result<()> {
             let carries =
                 |device: &&Device| on.iter().all(|(key, value)| device.labels.get(key) == Some(value));
             let devices: Vec<&Device> = session.checked.devices.enrolled.values().filter(carries).collect();
-            list(context, &devices, &views);
+            list(context, &session.checked, &devices, &views);
         }
-        DeviceCommand::Show { device } => show(context, session.checked.devices.named(&device)?, &views),
+        DeviceCommand::Show { device } => {
+            show(context, &session.checked, session.checked.devices.named(&device)?, &views);
+        }
+    }
+    for device in session.checked.devices.enrolled.values() {
+        let view = views.get(&device.device.to_string());
+        if let Some(known) = view.and_then(|view| Known::of(&session.checked, &device.device, view)) {
+            context.ui.alarm(&known.sentence(&format!("{} at {}", short(&device.device), site(device))));
+        }
     }
     let stray = views
         .keys()
@@ -102,7 +111,7 @@ fn json(device: &Device, view: Option<&DeviceView>) -> Value {
     })
 }
 
-fn list(context: &Context, devices: &[&Device], views: &BTreeMap<String, DeviceView>) {
+fn list(context: &Context, checked: &Checked, devices: &[&Device], views: &BTreeMap<String, DeviceView>) {
     let view = |device: &Device| views.get(&device.device.to_string());
     let all: Vec<Value> = devices.iter().map(|device| json(device, view(device))).collect();
     context.ui.answer(&json!({"devices": all}), || {
@@ -110,6 +119,9 @@ fn list(context: &Context, devices: &[&Device], views: &BTreeMap<String, DeviceV
             let labels = device.labels.iter().filter(|(key, _)| key.as_str() != "site");
             let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
             let says = match view(device) {
+                Some(view) if Known::of(checked, &device.device, view).is_some() => {
+                    context.ui.paint(Paint::Bad, "CLONE, gets nothing")
+                }
                 Some(view) if view.connected => format!("connected, {}", plain(&view.hostname)),
                 Some(view) if view.last_seen > 0 => format!("last heard {}", time(view.last_seen)),
                 _ => "never heard".to_owned(),
@@ -121,14 +133,14 @@ fn list(context: &Context, devices: &[&Device], views: &BTreeMap<String, DeviceV
             "{}\n{}",
             table(&["DEVICE", "SITE", "LABELS", "THE SERVER SAYS"], &rows).trim_end(),
             context.ui.paint(
-                crate::output::Paint::Dim,
+                Paint::Dim,
                 &format!("{} verified", count(devices.len(), "enrollment", "enrollments"))
             )
         )
     });
 }
 
-fn show(context: &Context, device: &Device, views: &BTreeMap<String, DeviceView>) {
+fn show(context: &Context, checked: &Checked, device: &Device, views: &BTreeMap<String, DeviceView>) {
     let view = views.get(&device.device.to_string());
     context.ui.answer(&json(device, view), || {
         let mut text = format!("{}\n  verified: enrolled by {} at leaf {}\n", device.device, short(&device.enroll), device.place.index);
@@ -142,6 +154,19 @@ fn show(context: &Context, device: &Device, views: &BTreeMap<String, DeviceView>
                 "  the server says: {connected}, last heard {heard}\n    calls itself {}, {}, agent {}, holds policy {}\n",
                 plain(&view.hostname), plain(&view.system), plain(&view.version), view.policy_number
             ));
+            for fact in &view.facts {
+                text.push_str(&format!(
+                    "    noted against it: {}: {}; {}, the last time {}\n",
+                    plain(&fact.kind), plain(&fact.words), count(usize::try_from(fact.times).unwrap_or(usize::MAX), "time", "times"), time(fact.last)
+                ));
+            }
+            if let Some(known) = Known::of(checked, &device.device, view) {
+                let word = match known {
+                    Known::Proved(_) => "verified: a CLONE by its own signatures; it gets nothing from an honest server",
+                    Known::Said(_) => "the server says: a CLONE; it gets nothing any more",
+                };
+                text.push_str(&format!("  {}\n", context.ui.paint(Paint::Bad, word)));
+            }
         }
         text
     });

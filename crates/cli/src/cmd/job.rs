@@ -19,6 +19,7 @@ use countersign_wire::http::{JobDevice, JobSummary, JobView, StatementView, path
 use serde_json::json;
 
 use crate::checked::Device;
+use crate::clones;
 use crate::cmd::halt;
 use crate::cmd::run::{WatchArgs, send, target_list};
 use crate::context::{Context, Session, random};
@@ -303,6 +304,7 @@ fn rerun(context: &Context, args: &RerunArgs) -> anyhow::Result<ExitCode> {
         }
         devices.retain(|device| told(&device.device) != Some(Outcome::Well));
     }
+    let devices = clones::leave_out(context, &session, devices)?;
     if devices.is_empty() {
         return Err(Stop::Usage("there is no device left to run it on".to_owned()).into());
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::checked::SeenLog;
 use crate::checked::log::Leaf;
+use crate::clones::Chains;
 use crate::cmd::job::signed_part;
 use crate::context::{Context, Session};
 use crate::output::{Paint, Stop, count, plain, short};
@@ -54,8 +55,22 @@ pub fn run(context: &Context, command: LogCommand) -> anyhow::Result<()> {
         }
     }
     kinds.insert("receipts", whole.batches.len());
-    missing.extend(batches(&session, &whole.batches)?);
-    let answer = json!({"size": whole.size, "leaves": kinds, "missing": missing});
+    let receipts: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
+    missing.extend(batches(&session, &whole.batches, &receipts));
+    let mut chains = Chains::default();
+    for view in &receipts {
+        if let Ok(device) = view.device.parse() {
+            chains.watch(context, &session, &device, &view.note);
+        }
+    }
+    for (device, first, last) in chains.gaps() {
+        context.ui.warn(&format!(
+            "the server shows later receipts of {} and not {first} to {last}: they were hidden, or lost",
+            short(&device)
+        ));
+    }
+    let clones: Vec<String> = chains.found().iter().map(ToString::to_string).collect();
+    let answer = json!({"size": whole.size, "leaves": kinds, "missing": missing, "clones": clones});
     context.ui.answer(&answer, || {
         let kinds: Vec<String> =
             kinds.iter().map(|(kind, number)| format!("{number} {}", plain(kind))).collect();
@@ -90,11 +105,10 @@ fn explained(session: &Session, leaf: &Leaf) -> Result<(), String> {
 }
 
 /// That every batch of receipts can be had whole, each signed by its device.
-fn batches(session: &Session, leaves: &[Leaf]) -> anyhow::Result<Vec<String>> {
-    let views: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
+fn batches(session: &Session, leaves: &[Leaf], views: &[ReceiptView]) -> Vec<String> {
     let mut whole: BTreeMap<String, (u64, BTreeSet<u64>)> = BTreeMap::new();
     let mut faults = Vec::new();
-    for view in &views {
+    for view in views {
         match receipt_place(session, view) {
             Ok(Some((root, index, size))) => {
                 whole.entry(root).or_insert((size, BTreeSet::new())).1.insert(index);
@@ -112,7 +126,7 @@ fn batches(session: &Session, leaves: &[Leaf]) -> anyhow::Result<Vec<String>> {
             ));
         }
     }
-    Ok(faults)
+    faults
 }
 
 fn receipt_place(session: &Session, view: &ReceiptView) -> Result<Option<(String, u64, u64)>, String> {

@@ -17,6 +17,7 @@ use serde_json::json;
 use crate::approval::{approval, signed_by};
 use crate::args::{duration, label, name, wave};
 use crate::checked::Device;
+use crate::clones;
 use crate::cmd::job::watch::{self, Watch};
 use crate::context::{Context, Session};
 use crate::output::{Stop, count, plain, plain_lines, short};
@@ -152,7 +153,7 @@ pub fn order(
     wish: &Wish,
     steps: Vec<Step>,
 ) -> anyhow::Result<ExitCode> {
-    let devices = choose(&session.checked, wish)?;
+    let devices = clones::leave_out(context, session, choose(&session.checked, wish)?)?;
     let job = job(context, session, wish, steps, &devices)?;
     send(context, session, &job, &devices, wish.preview, &wish.watch)
 }

@@ -210,6 +210,13 @@ impl World {
         });
     }
 
+    /// A machine that is a copy of the first one that joined, and runs until the world ends.
+    pub fn copy_first_machine(&mut self) {
+        self.copy("agent0", "copy");
+        let copy = start_agent(&self.folder.path().join("copy"));
+        self.agents.push(copy);
+    }
+
     /// Polls until `holds`, at most 30 seconds.
     pub fn until(&self, what: &str, holds: impl Fn(&Self) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(30);
@@ -294,12 +301,19 @@ fn start_agent(data: &Path) -> Agent {
     Agent { thread, shutdown }
 }
 
-impl Drop for World {
-    fn drop(&mut self) {
+impl World {
+    /// Ends all agents.
+    pub fn stop_agents(&mut self) {
         for Agent { thread, shutdown } in self.agents.drain(..) {
             let _gone = shutdown.send(());
             let _panicked = thread.join();
         }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stop_agents();
         self.stop_server();
         for witness in self.witnesses.drain(..) {
             let _late = self.runtime.block_on(witness.stop());

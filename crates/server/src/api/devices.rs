@@ -7,14 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use countersign_trust::ids::OrgId;
 use countersign_trust::statement::Kind;
-use countersign_wire::http::{DeviceView, EnrollmentEvidence, JoinEvidence, Page, paths};
+use countersign_wire::http::{DeviceFact, DeviceView, EnrollmentEvidence, JoinEvidence, Page, paths};
 
 use super::org_of;
 use super::page::{Asked, At, PageQuery, cursor, page};
 use crate::app::App;
 use crate::problem::ApiError;
 use crate::store::device::DeviceRow;
-use crate::store::{counted, device, statement};
+use crate::store::{counted, device, fact, statement};
 
 /// Below every device id: the first page of devices follows the last of statements.
 const DEVICES: &str = "dev-";
@@ -77,17 +77,44 @@ pub async fn list(
 ) -> Result<Json<Page<DeviceView>>, ApiError> {
     let org = org_of(&app, &org)?;
     let rows = device::page(&app.db, &org.id.to_string(), query.after(), query.limit()).await?;
+    let mut facts = facts_about(&app, &org.id.to_string(), &rows).await?;
     let found = page(
         rows,
         query.limit(),
         |row| row.id.clone(),
-        |row| (!row.retired).then(|| view(&app, &org.id, row)),
+        |row| {
+            let facts = facts.remove(&row.id).unwrap_or_default();
+            (!row.retired).then(|| view(&app, &org.id, row, facts))
+        },
     );
     Ok(Json(Page { items: found.items.into_iter().flatten().collect(), next: found.next }))
 }
 
-fn view(app: &App, org: &OrgId, row: DeviceRow) -> DeviceView {
+async fn facts_about(
+    app: &App,
+    org: &str,
+    rows: &[DeviceRow],
+) -> Result<HashMap<String, Vec<DeviceFact>>, ApiError> {
+    let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(HashMap::new()) };
+    let mut facts: HashMap<String, Vec<DeviceFact>> = HashMap::new();
+    for row in fact::between(&app.db, org, &first.id, &last.id).await? {
+        let fact = DeviceFact {
+            kind: row.kind,
+            words: row.words,
+            times: counted(row.times),
+            first: counted(row.first_ms) / 1_000,
+            last: counted(row.last_ms) / 1_000,
+            evidence: serde_json::from_str(&row.evidence).unwrap_or_default(),
+        };
+        facts.entry(row.device).or_default().push(fact);
+    }
+    Ok(facts)
+}
+
+fn view(app: &App, org: &OrgId, row: DeviceRow, facts: Vec<DeviceFact>) -> DeviceView {
     DeviceView {
+        stopped: row.id.parse().is_ok_and(|device| app.gate.is_stopped(org, &device)),
+        facts,
         connected: row.id.parse().is_ok_and(|device| app.gate.is_connected(org, &device)),
         last_seen: counted(row.last_seen_ms) / 1_000,
         version: row.version,

@@ -12,7 +12,7 @@ use countersign_wire::http::{DeliveryEvidence, JobDevice, JobSummary, JobView, P
 
 use super::page::{Asked, At, PageQuery, cursor, page};
 use super::statements::{get, hash_of, missing, view};
-use super::{Bytes, org_of};
+use super::{Raw, org_of};
 use crate::app::App;
 use crate::intake;
 use crate::problem::ApiError;
@@ -117,7 +117,7 @@ pub async fn delivery(
         ("device" = String, Path, description = "The device")
     ),
     responses(
-        (status = 200, body = Bytes, content_type = "application/octet-stream")
+        (status = 200, body = Raw, content_type = "application/octet-stream")
     )
 )]
 pub async fn output(

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use countersign_wire::http::paths;
 
 use super::page::At;
-use super::{Bytes, org_of};
+use super::{Raw, org_of};
 use crate::app::{App, Org};
 use crate::log::tiles::WIDTH;
 use crate::problem::ApiError;
@@ -24,7 +24,7 @@ use crate::store::leaf;
         ("path" = String, Path, description = "As c2sp.org/tlog-tiles has it")
     ),
     responses(
-        (status = 200, body = Bytes, content_type = "application/octet-stream")
+        (status = 200, body = Raw, content_type = "application/octet-stream")
     )
 )]
 pub async fn read(app: State<Arc<App>>, At((org, path)): At<(String, String)>) -> Result<Response, ApiError> {

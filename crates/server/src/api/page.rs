@@ -1,5 +1,7 @@
 //! What comes with a request, read; and pages of lists.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::request::Parts;
@@ -15,6 +17,9 @@ const USUAL: i64 = 100;
 /// How many a page has at most.
 const MOST: i64 = 1_000;
 
+/// How long a body may take to come.
+const BODY_TIME: Duration = Duration::from_secs(30);
+
 /// A JSON body.
 pub struct Body<T>(pub T);
 
@@ -27,7 +32,8 @@ pub struct Asked<T>(pub T);
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        Ok(Self(Json::from_request(request, state).await?.0))
+        let body = tokio::time::timeout(BODY_TIME, Json::from_request(request, state));
+        Ok(Self(body.await.map_err(|_| ApiError::Slow(BODY_TIME))??.0))
     }
 }
 

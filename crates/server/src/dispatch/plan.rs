@@ -180,17 +180,17 @@ fn target_tree(mut devices: Vec<DeviceId>) -> (Tree, HashMap<DeviceId, u64>) {
     (tree, devices.into_iter().zip(0..).collect())
 }
 
-/// Whether a logged job is standing work that is also for `device`, enrolled after it.
-pub fn stands_for(row: &StatementRow, device: &DeviceRow, now: u64) -> bool {
-    let Some(text) = row.logged() else { return false };
-    let Ok(logged) = Logged::from_text(&text) else { return false };
-    let Ok(job) = statement::read::<Job>(logged.signed.statement()) else { return false };
-    let Targets::Labels(wanted) = &job.targets else { return false };
+/// A logged job, if it is standing work that is also for `device`, enrolled after it.
+pub fn stands_for(row: &StatementRow, device: &DeviceRow, now: u64) -> Option<Job> {
+    let logged = Logged::from_text(&row.logged()?).ok()?;
+    let job: Job = statement::read(logged.signed.statement()).ok()?;
+    let Targets::Labels(wanted) = &job.targets else { return None };
     let labels = device.labels();
     let fits = wanted
         .labels
         .iter()
         .all(|(key, value)| labels.get(key.as_str()).is_some_and(|held| held == value.as_str()));
     let early = u64::try_from(device.leaf).is_ok_and(|leaf| leaf < wanted.as_of);
-    fits && now < job.not_after.0 && (wanted.joins || early)
+    let stands = fits && now < job.not_after.0 && (wanted.joins || early);
+    stands.then_some(job)
 }

@@ -7,13 +7,19 @@ use countersign_trust::clear::lifetime_ms;
 use countersign_trust::ids::Sha256;
 use countersign_wire::message::{Challenge, from_agent};
 use tokio::io::AsyncRead;
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::incoming::{Incoming, IncomingError};
 use super::output::{OutputError, Outputs};
+use super::pace::Pace;
 use crate::app::{App, Org};
 use crate::dispatch;
 use crate::receipts::{self, ReceiptError};
+
+/// How many frames are heard at once, and how often one more: all that an agent may have kept while it was away, and then
+/// as fast as a job writes.
+const FRAMES: (u32, Duration) = (16_384, Duration::from_millis(4));
 
 /// Why the server no longer listens to an agent.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +44,18 @@ pub enum HearError {
     Output(#[from] OutputError),
 }
 
+impl HearError {
+    /// Whether no agent of this project does that: it is not the network and not the server.
+    pub fn is_no_agents(&self) -> bool {
+        match self {
+            Self::Incoming(IncomingError::Frame(_)) | Self::TooLate | Self::Challenge { .. } => true,
+            Self::Incoming(_) => false,
+            Self::Receipt(error) => !matches!(error, ReceiptError::Stopping(_)),
+            Self::Output(error) => matches!(error, OutputError::Shape(_) | OutputError::NotGiven(_)),
+        }
+    }
+}
+
 /// Hears an agent until it ends the connection.
 pub async fn hear<R: AsyncRead + Unpin>(
     app: &Arc<App>,
@@ -45,11 +63,15 @@ pub async fn hear<R: AsyncRead + Unpin>(
     connection: &Arc<Connection>,
     incoming: &mut Incoming<R>,
 ) -> Result<(), HearError> {
-    let mut outputs = Outputs::default();
+    let (mut outputs, mut pace) = (Outputs::default(), Pace::new(FRAMES, Instant::now()));
     loop {
         // An agent renews its challenge each third of the lifetime: one that is silent for all of it is gone.
         let within = { Duration::from_millis(lifetime_ms(&org.chain())) };
         let Some(what) = incoming.next(within).await? else { return Ok(()) };
+        // Who says too much at once is not read for a while: what it wants to say waits on its side.
+        while let Some(wait) = pace.take(Instant::now()) {
+            tokio::time::sleep(wait).await;
+        }
         match what {
             from_agent::What::Challenge(challenge) => {
                 if connection.leave_challenge(random_of(&challenge)?) {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use countersign_wire::frame::{Decoder, FrameError, MOST_FROM_AGENT};
 use countersign_wire::message::{FromAgent, from_agent};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
+
+/// How long a frame may take once it has begun.
+const FRAME_TIME: Duration = Duration::from_secs(30);
 
 /// The reading half of a connection.
 #[derive(Debug)]
@@ -25,8 +28,11 @@ pub enum IncomingError {
     #[error("the connection broke: {0}")]
     Io(#[from] std::io::Error),
     /// The agent was silent for too long.
-    #[error("no whole message came within {} s", .0.as_secs())]
+    #[error("no message came within {} s", .0.as_secs())]
     Silent(Duration),
+    /// A frame dribbles.
+    #[error("a frame that had begun was not whole within {} s", .0.as_secs())]
+    Slow(Duration),
 }
 
 impl<R: AsyncRead + Unpin> Incoming<R> {
@@ -35,32 +41,36 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
         Self { stream, decoder: Decoder::new(MOST_FROM_AGENT), piece: Box::new([0; 4_096]) }
     }
 
+    /// From here on takes frames of at most `most` bytes.
+    pub fn allow(&mut self, most: usize) {
+        self.decoder.allow(most);
+    }
+
     /// The next message, however its bytes are cut; none once the agent has ended the connection between two.
     ///
     /// A message without a known content (a newer agent's) is passed over.
     pub async fn next(&mut self, within: Duration) -> Result<Option<from_agent::What>, IncomingError> {
-        timeout(within, self.read()).await.map_err(|_| IncomingError::Silent(within))?
-    }
-
-    async fn read(&mut self) -> Result<Option<from_agent::What>, IncomingError> {
-        let mut inside = false;
+        let (silent, patience) = (Instant::now() + within, FRAME_TIME.min(within));
+        let mut slow = None;
         loop {
             while let Some(message) = self.decoder.next_message::<FromAgent>()? {
+                slow = None;
                 if message.what.is_some() {
                     return Ok(message.what);
                 }
             }
-            let length = self.stream.read(self.piece.as_mut_slice()).await?;
-            let piece = self.piece.get(..length).unwrap_or_default();
-            if piece.is_empty() {
-                return if inside {
-                    Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into())
-                } else {
-                    Ok(None)
-                };
+            let inside = self.decoder.is_inside();
+            if inside && slow.is_none() {
+                slow = Some(Instant::now() + patience);
             }
-            self.decoder.push(piece);
-            inside = true;
+            let late = if inside { IncomingError::Slow(patience) } else { IncomingError::Silent(within) };
+            let read = self.stream.read(self.piece.as_mut_slice());
+            let length = timeout_at(slow.unwrap_or(silent), read).await.map_err(|_| late)??;
+            if length == 0 {
+                let broken = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+                return if inside { Err(broken.into()) } else { Ok(None) };
+            }
+            self.decoder.push(self.piece.get(..length).unwrap_or_default());
         }
     }
 }

@@ -10,6 +10,7 @@ use countersign_wire::message::StepOutput;
 use super::connection::Connection;
 use super::hear::hash_of;
 use crate::app::{App, Org};
+use crate::facts::{self, Fact, Kind};
 use crate::receipts::{self, Letter, Piece, Stopping};
 use crate::store::output::{self, OutputRow};
 use crate::store::{StoreError, counted, job_device, stored};
@@ -18,10 +19,32 @@ use crate::store::{StoreError, counted, job_device, stored};
 const MOST_IN_A_PIECE: usize = 32 * 1024;
 /// How many jobs' counts a connection remembers.
 const MOST_JOBS: usize = 64;
+/// How many pieces of a step are kept whatever their size. Each costs some hundred bytes beside its own.
+const FREE_PIECES: u64 = 4_096;
+/// How large pieces beyond those have to be on average, in bytes.
+const LEAST_IN_A_PIECE: u64 = 16;
 
 /// How much of each step's output came, and is kept or about to be.
 #[derive(Debug, Default)]
-pub struct Outputs(HashMap<(Sha256, u64), u64>);
+pub struct Outputs(HashMap<(Sha256, u64), Count>);
+
+/// How much came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Count {
+    bytes: u64,
+    pieces: u64,
+    /// Something was beyond the limit, and that has been noted.
+    beyond: bool,
+}
+
+impl Count {
+    /// With one piece more; none if that is more than is kept of a step when `most` bytes are.
+    fn with(self, piece: u64, most: u64) -> Option<Self> {
+        let (bytes, pieces) = (self.bytes.saturating_add(piece), self.pieces.saturating_add(1));
+        let most_pieces = FREE_PIECES.saturating_add(most / LEAST_IN_A_PIECE);
+        (bytes <= most && pieces <= most_pieces).then_some(Self { bytes, pieces, ..self })
+    }
+}
 
 /// Why output is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -53,14 +76,19 @@ impl Outputs {
         let (id, device) = (org.id.to_string(), connection.device.to_string());
         let kept = self.kept(app, &id, &device, job, piece.step).await?;
         let most = { org.chain().policy().body.limits.output };
-        if piece.offset < kept {
+        if piece.offset < kept.bytes || piece.bytes.is_empty() {
             // An agent sends a run's output again on a new connection; this much has been kept.
             return Ok(());
         }
-        let after = kept.saturating_add(u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX));
-        if after > most || piece.bytes.is_empty() {
+        let Some(after) = kept.with(u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX), most) else {
+            if !kept.beyond {
+                self.0.insert((job, piece.step), Count { beyond: true, ..kept });
+                let words =
+                    format!("it brings more output of job {job} than is kept; what is beyond is passed over");
+                facts::note(app, org, &Fact::new(connection.device, Kind::Output, words)).await;
+            }
             return Ok(());
-        }
+        };
         let row = OutputRow {
             step: stored(piece.step),
             place: stored(piece.offset),
@@ -71,7 +99,7 @@ impl Outputs {
         Ok(receipts::keep(app, org, Letter::Output(Piece { device: connection.device, job, row })).await?)
     }
 
-    /// How many bytes of this step are kept.
+    /// How much of this step is kept.
     async fn kept(
         &mut self,
         app: &App,
@@ -79,7 +107,7 @@ impl Outputs {
         device: &str,
         job: Sha256,
         step: u64,
-    ) -> Result<u64, OutputError> {
+    ) -> Result<Count, OutputError> {
         if let Some(kept) = self.0.get(&(job, step)) {
             return Ok(*kept);
         }
@@ -89,8 +117,8 @@ impl Outputs {
         if self.0.len() >= MOST_JOBS * MAX_STEPS {
             self.0.clear();
         }
-        let kept = output::kept(&app.db, org, &job.to_string(), device, stored(step)).await?;
-        let kept = counted(kept);
+        let (bytes, pieces) = output::kept(&app.db, org, &job.to_string(), device, stored(step)).await?;
+        let kept = Count { bytes: counted(bytes), pieces: counted(pieces), beyond: false };
         self.0.insert((job, step), kept);
         Ok(kept)
     }

@@ -1,19 +1,26 @@
 //! The first words on a connection: a device joins, or says who it is.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use countersign_trust::ids::{DeviceId, OrgId, Sha256};
+use countersign_wire::frame::{FrameError, MOST_FROM_AGENT};
 use countersign_wire::message::{Hello, from_agent, from_server};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
+use super::STOPPED;
 use super::connection::{Connection, Outgoing, frame};
 use super::incoming::{Incoming, IncomingError};
 use super::join::{self, JoinError};
+use super::threads::{Shows, Spoken};
 use crate::app::{App, Org};
+use crate::facts::{self, Fact};
 use crate::store::{StoreError, device, stored};
 
+/// The largest first frame of a key that no organization knows, in bytes: a join fits.
+const MOST_FROM_STRANGER: usize = 16 * 1024;
 /// How long the first words may take.
 const FIRST_WORDS: Duration = Duration::from_secs(10);
 /// How often a connection may ask to join.
@@ -22,6 +29,17 @@ const MOST_JOINS: usize = 3;
 const MOST_HOLDS: usize = 4_096;
 /// The longest text about itself that an agent's word is kept of, in characters.
 const MOST_WORDS: usize = 100;
+
+/// Who knocks.
+#[derive(Clone, Copy, Debug)]
+pub struct Visitor {
+    /// The key it holds.
+    pub key: [u8; 32],
+    /// From where.
+    pub from: IpAddr,
+    /// Which connection this is, counted as they were made.
+    pub connection: u64,
+}
 
 /// A device that said who it is, and is enrolled.
 #[derive(Debug)]
@@ -43,6 +61,14 @@ pub enum WelcomeError {
     /// The agent went without a word.
     #[error("the connection ended before the first message")]
     Ended,
+    /// A key that no organization knows says more than a join.
+    #[error(
+        "a first frame of {found} bytes, at most {MOST_FROM_STRANGER} are read of a key that is not enrolled"
+    )]
+    Stranger {
+        /// How many it announced.
+        found: usize,
+    },
     /// Something else came first.
     #[error("the first message must be a Hello or a Join")]
     First,
@@ -71,6 +97,15 @@ pub enum WelcomeError {
         /// The organization.
         org: OrgId,
     },
+    /// A clone.
+    #[error("{STOPPED}")]
+    Stopped,
+    /// Somebody with its key has connected since.
+    #[error("this device has connected again elsewhere")]
+    Late,
+    /// It starts again and again.
+    #[error("this device's agent starts too often; wait a minute")]
+    TooOften,
     /// It says to hold more than there can be.
     #[error("a Hello names {found} resumes and halts, at most {MOST_HOLDS} are read")]
     Holds {
@@ -87,17 +122,21 @@ pub async fn welcome<R, W>(
     app: &Arc<App>,
     incoming: &mut Incoming<R>,
     write: &mut W,
-    device_key: [u8; 32],
+    visitor: Visitor,
 ) -> Result<Welcome, WelcomeError>
 where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
+    incoming.allow(MOST_FROM_STRANGER);
     for _ in 0..=MOST_JOINS {
-        match incoming.next(FIRST_WORDS).await?.ok_or(WelcomeError::Ended)? {
-            from_agent::What::Hello(hello) => return hello_of(app, hello, device_key).await,
+        match first_words(app, incoming, &visitor).await?.ok_or(WelcomeError::Ended)? {
+            from_agent::What::Hello(hello) => {
+                incoming.allow(MOST_FROM_AGENT);
+                return hello_of(app, hello, visitor).await;
+            }
             from_agent::What::Join(wish) => {
-                let joined = join::join(app, device_key, wish.note).await?;
+                let joined = join::join(app, visitor.key, wish.note).await?;
                 write
                     .write_all(&frame(from_server::What::Joined(joined)))
                     .await
@@ -110,16 +149,35 @@ where
     Err(WelcomeError::Joins)
 }
 
-async fn hello_of(app: &Arc<App>, hello: Hello, device_key: [u8; 32]) -> Result<Welcome, WelcomeError> {
+/// A first message. One that is larger than a stranger's is read only if the key is known.
+async fn first_words<R: AsyncRead + Unpin>(
+    app: &App,
+    incoming: &mut Incoming<R>,
+    visitor: &Visitor,
+) -> Result<Option<from_agent::What>, WelcomeError> {
+    match incoming.next(FIRST_WORDS).await {
+        Err(IncomingError::Frame(FrameError::TooLarge { bytes, .. })) if bytes <= MOST_FROM_AGENT => {
+            if !device::is_known(&app.db, &DeviceId::of_key(&visitor.key).to_string()).await? {
+                return Err(WelcomeError::Stranger { found: bytes });
+            }
+            incoming.allow(MOST_FROM_AGENT);
+            Ok(incoming.next(FIRST_WORDS).await?)
+        }
+        heard => Ok(heard?),
+    }
+}
+
+async fn hello_of(app: &Arc<App>, hello: Hello, visitor: Visitor) -> Result<Welcome, WelcomeError> {
     let id = hello.org.parse().ok();
     let org = id.and_then(|id| app.orgs.get(&id)).ok_or(WelcomeError::Organization(shown(&hello.org)))?;
-    let (id, device) = (org.id, DeviceId::of_key(&device_key));
+    let (id, device) = (org.id, DeviceId::of_key(&visitor.key));
     let row = device::get(&app.db, &id.to_string(), &device.to_string()).await?;
     match row {
         None => return Err(WelcomeError::NotEnrolled { device, org: id }),
         Some(row) if row.retired => return Err(WelcomeError::Retired { device, org: id }),
         Some(_) => {}
     }
+    thread_of(app, &org, &device, &hello, visitor).await?;
     if hello.holds.len() > MOST_HOLDS {
         return Err(WelcomeError::Holds { found: hello.holds.len() });
     }
@@ -131,8 +189,37 @@ async fn hello_of(app: &Arc<App>, hello: Hello, device_key: [u8; 32]) -> Result<
         policy_number: stored(hello.policy_number),
     };
     device::said(&app.db, &id.to_string(), &device.to_string(), &said, stored((app.now_ms)())).await?;
-    let (connection, outgoing) = Connection::new(id, device_key, hello.policy_number, holds);
+    let (connection, outgoing) = Connection::new(id, visitor.key, hello.policy_number, holds);
     Ok(Welcome { org, connection, outgoing })
+}
+
+/// Hears whose thread the Hello goes on with.
+async fn thread_of(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    device: &DeviceId,
+    hello: &Hello,
+    visitor: Visitor,
+) -> Result<(), WelcomeError> {
+    let Visitor { from, connection, .. } = visitor;
+    let said = Spoken { name: hello.name, before: hello.before, from, connection };
+    match app.gate.hear(&org.id, device, said) {
+        _ if app.gate.is_stopped(&org.id, device) => {}
+        Shows::One => return Ok(()),
+        Shows::Late => return Err(WelcomeError::Late),
+        Shows::TooOften => return Err(WelcomeError::TooOften),
+        Shows::Two { places } => {
+            facts::note(app, org, &Fact::clone_at(*device, &places)).await;
+            for place in places {
+                app.gate.stopped_at(&org.id, device, place);
+            }
+            return Err(WelcomeError::Stopped);
+        }
+    }
+    if let Some(places) = app.gate.stopped_at(&org.id, device, from) {
+        facts::note(app, org, &Fact::stopped_at(*device, &places)).await;
+    }
+    Err(WelcomeError::Stopped)
 }
 
 /// An agent's word about itself, cut to what a page can show.

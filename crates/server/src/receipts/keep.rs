@@ -10,14 +10,30 @@ use countersign_trust::receipt::{Receipt, Verdict};
 use countersign_wire::http::JobEvent;
 use tokio::sync::mpsc;
 
+use super::chain::{Fits, fits};
 use super::{Heard, Letter, Piece, batch, log_soon};
 use crate::app::{App, Org};
 use crate::dispatch;
-use crate::store::receipt::{Kept, NewReceipt};
-use crate::store::{StoreError, Tx, counted, job_device, output, receipt, stored};
+use crate::facts::{self, Fact, Kind};
+use crate::store::job_device::Told;
+use crate::store::receipt::NewReceipt;
+use crate::store::{StoreError, Tx, counted, device, job_device, output, receipt, stored};
 
 /// How many letters go into one transaction.
 const MOST_AT_ONCE: usize = 256;
+
+/// What became of a letter.
+enum Kept {
+    /// It is new.
+    New,
+    /// It was there before.
+    Known {
+        /// Whether it stands in the log.
+        logged: bool,
+    },
+    /// It is not kept.
+    Not,
+}
 
 /// Works off the inbox until it is closed.
 pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Letter>) {
@@ -43,40 +59,85 @@ fn bring_again(app: &App, org: &Org, letter: &Letter) {
     app.gate.dismiss(&org.id, &device, "the server cannot reach its records; try again later");
 }
 
-async fn keep(app: &App, org: &Org, heard: &[Letter]) -> Result<Vec<Kept>, StoreError> {
+async fn keep(app: &App, org: &Org, heard: &[Letter]) -> Result<Vec<(Kept, Option<Fact>)>, StoreError> {
     let (id, now_ms) = (org.id.to_string(), stored((app.now_ms)()));
     let mut kept = Vec::with_capacity(heard.len());
     let mut tx = app.db.begin().await?;
     for letter in heard {
         kept.push(match letter {
             Letter::Receipt(heard) => keep_receipt(&mut tx, &id, heard, now_ms).await?,
-            Letter::Output(piece) => keep_output(&mut tx, &id, piece).await?,
+            Letter::Output(piece) => (keep_output(&mut tx, &id, piece).await?, None),
         });
+    }
+    for fact in kept.iter().filter_map(|(_, fact)| fact.as_ref()) {
+        fact.put(&mut tx, &id, now_ms).await?;
     }
     tx.commit().await?;
     Ok(kept)
 }
 
-async fn keep_receipt(tx: &mut Tx, org: &str, heard: &Heard, now_ms: i64) -> Result<Kept, StoreError> {
+async fn keep_receipt(
+    tx: &mut Tx,
+    org: &str,
+    heard: &Heard,
+    now_ms: i64,
+) -> Result<(Kept, Option<Fact>), StoreError> {
     let Heard { receipt, note } = heard;
     let row = NewReceipt::of(receipt, note, now_ms);
-    let became = receipt::insert(tx, org, &row).await?;
-    // The newest receipt says how a job stands, but for one: that a step was brought again and did not run again.
-    if matches!(became, Kept::New { .. })
-        && !dispatch::says_again(receipt)
-        && let Some(job) = &row.job
-    {
-        let (verdict, because) = (receipt.verdict.to_string(), receipt.because.as_str());
-        job_device::receipt_came(tx, org, job, &row.device, &verdict, because, row.number).await?;
+    let (against, gap) = match fits(&row, receipt::around(tx, org, &row.device, row.number).await?) {
+        Fits::Known { logged } => return Ok((Kept::Known { logged }, None)),
+        Fits::Another { against } => {
+            return Ok((Kept::Not, Some(contradiction(receipt, against, &row.note))));
+        }
+        Fits::New { against, gap } => (against, gap),
+    };
+    if !is_asked_for(tx, org, receipt, &row).await? {
+        let words = "it brings more receipts than it was asked for; what is beyond is not kept";
+        return Ok((Kept::Not, Some(Fact::new(receipt.device, Kind::Receipts, words))));
     }
-    Ok(became)
+    receipt::insert(tx, org, &row).await?;
+    let fact = match against {
+        Some(against) => Some(contradiction(receipt, against, &row.note)),
+        None if gap => {
+            let words = format!("its receipt {} came and the one before it is not here", receipt.number);
+            Some(Fact::new(receipt.device, Kind::Gaps, words))
+        }
+        None => None,
+    };
+    Ok((Kept::New, fact))
+}
+
+/// Whether the device may bring this receipt: about a job it was sent while there is room for one, and beyond that some.
+async fn is_asked_for(
+    tx: &mut Tx,
+    org: &str,
+    receipt: &Receipt,
+    row: &NewReceipt,
+) -> Result<bool, StoreError> {
+    if let Some(job) = &row.job {
+        let verdict = receipt.verdict.to_string();
+        // The newest receipt says how a job stands, but for one: that a step was brought again and did not run again.
+        let stands = !dispatch::says_again(receipt);
+        let told = Told { verdict: &verdict, because: receipt.because.as_str(), number: row.number, stands };
+        if job_device::receipt_came(tx, org, job, &row.device, told).await? > 0 {
+            return Ok(true);
+        }
+    }
+    Ok(device::take_receipt(tx, org, &row.device).await? > 0)
+}
+
+/// Two receipts of one device that cannot both be of one chain.
+fn contradiction(receipt: &Receipt, against: String, note: &str) -> Fact {
+    let words = format!("its receipt {} contradicts another that it signed", receipt.number);
+    let evidence = vec![against, note.to_owned()];
+    Fact { evidence, ..Fact::new(receipt.device, Kind::Clone, words) }
 }
 
 async fn keep_output(tx: &mut Tx, org: &str, piece: &Piece) -> Result<Kept, StoreError> {
     let (job, device) = (piece.job.to_string(), piece.device.to_string());
     match output::insert(tx, org, &job, &device, &piece.row).await? {
         0 => Ok(Kept::Known { logged: false }),
-        _ => Ok(Kept::New { follows: true }),
+        _ => Ok(Kept::New),
     }
 }
 
@@ -88,9 +149,15 @@ struct Duties {
     free: Vec<DeviceId>,
 }
 
-async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Letter, Kept)>) {
+async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Letter, (Kept, Option<Fact>))>) {
     let mut duties = Duties::default();
-    for (letter, kept) in heard {
+    for (letter, (kept, fact)) in heard {
+        if let Some(fact) = fact {
+            facts::follow(app, org, &fact).await;
+            if matches!(kept, Kept::Not) {
+                app.gate.dismiss(&org.id, &fact.device, &fact.words);
+            }
+        }
         match letter {
             Letter::Receipt(heard) => tell_receipt(app, org, *heard, kept, &mut duties),
             Letter::Output(piece) => tell_output(app, org, piece, kept),
@@ -111,10 +178,7 @@ fn tell_receipt(app: &App, org: &Org, heard: Heard, kept: Kept, duties: &mut Dut
     let Heard { receipt, note } = heard;
     let Receipt { device, number, job, verdict, .. } = receipt;
     match kept {
-        Kept::New { follows } => {
-            if !follows {
-                tracing::warn!(device.id = %device, receipt.number = number, "a receipt does not name the one before it");
-            }
+        Kept::New => {
             duties.log = true;
             if verdict == Verdict::Ended {
                 duties.free.push(device);
@@ -132,15 +196,13 @@ fn tell_receipt(app: &App, org: &Org, heard: Heard, kept: Kept, duties: &mut Dut
                 .or_insert(number);
         }
         Kept::Known { logged: false } => duties.log = true,
-        Kept::Another => {
-            tracing::warn!(device.id = %device, receipt.number = number, "a device signed two receipts of one number; the second is not kept");
-        }
+        Kept::Not => {}
     }
 }
 
 fn tell_output(app: &App, org: &Org, piece: Piece, kept: Kept) {
     let Piece { device, job, row } = piece;
-    if !matches!(kept, Kept::New { .. }) || !app.events.is_watched(&org.id, &job) {
+    if !matches!(kept, Kept::New) || !app.events.is_watched(&org.id, &job) {
         return;
     }
     let event = JobEvent::Output {

@@ -40,3 +40,9 @@ pub async fn get(db: &Db, hash: &str) -> Result<Option<TokenRow>, StoreError> {
 pub async fn begin(tx: &mut Tx, draft: &str, org: &str) -> Result<u64, StoreError> {
     query!(tx: execute tx, "UPDATE api_token SET org = $1 WHERE draft = $2", org, draft)
 }
+
+/// How many tokens an organization has.
+pub async fn count(db: &Db, org: &str) -> Result<i64, StoreError> {
+    let row = query!(db: fetch_one (i64,), db, "SELECT COUNT(*) FROM api_token WHERE org = $1", org)?;
+    Ok(row.0)
+}

@@ -166,6 +166,26 @@ pub async fn retire(tx: &mut Tx, org: &str, id: &str) -> Result<u64, StoreError>
     query!(tx: execute tx, "UPDATE device SET retired = TRUE WHERE org = $1 AND id = $2", org, id)
 }
 
+/// Takes one from the receipts that a device may still bring about nothing it was given. Answers 0 if none is left.
+pub async fn take_receipt(tx: &mut Tx, org: &str, id: &str) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
+        "UPDATE device SET receipts_left = receipts_left - 1 WHERE org = $1 AND id = $2 AND receipts_left > 0",
+        org,
+        id,
+    )
+}
+
+/// Whether any organization has a device with this id that is not retired.
+pub async fn is_known(db: &Db, id: &str) -> Result<bool, StoreError> {
+    let row = query!(
+        db: fetch_one (i64,), db,
+        "SELECT COUNT(*) FROM device WHERE id = $1 AND NOT retired",
+        id,
+    )?;
+    Ok(row.0 > 0)
+}
+
 /// Stores what a device said of itself when it connected.
 pub async fn said(db: &Db, org: &str, id: &str, said: &Said, now_ms: i64) -> Result<u64, StoreError> {
     query!(

@@ -57,16 +57,24 @@ pub struct Sent {
     pub sent_ms: i64,
 }
 
-/// Lets a job wait for these devices. Where it does already, or has gone further, nothing changes.
-pub async fn insert_waiting(tx: &mut Tx, org: &str, job: &str, devices: &[String]) -> Result<(), StoreError> {
+/// Lets a job wait for these devices, which may bring so many receipts about it. Where it does already, or has gone
+/// further, nothing changes.
+pub async fn insert_waiting(
+    tx: &mut Tx,
+    org: &str,
+    job: &str,
+    devices: &[String],
+    receipts: i64,
+) -> Result<(), StoreError> {
     for device in devices {
         query!(
             tx: execute &mut *tx,
-            "INSERT INTO job_device (org, job, device, verdict, because) VALUES ($1, $2, $3, 'waiting', '')
+            "INSERT INTO job_device (org, job, device, verdict, because, receipts_left) VALUES ($1, $2, $3, 'waiting', '', $4)
              ON CONFLICT (org, job, device) DO NOTHING",
             org,
             job,
             device,
+            receipts,
         )?;
     }
     Ok(())
@@ -165,23 +173,40 @@ pub async fn sent(tx: &mut Tx, org: &str, job: &str, device: &str, sent: &Sent) 
     )
 }
 
-/// Notes a receipt, unless a newer one was noted.
+/// A receipt about a job that a device was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// What it says.
+    pub verdict: &'a str,
+    /// Why.
+    pub because: &'a str,
+    /// Its number.
+    pub number: i64,
+    /// Whether it may say how the job stands; a newer one that was noted goes first.
+    pub stands: bool,
+}
+
+/// Takes one from the receipts that the device may still bring about the job, and notes what it says. Answers 0, and
+/// changes nothing, if none is left or the device was never sent the job.
 pub async fn receipt_came(
     tx: &mut Tx,
     org: &str,
     job: &str,
     device: &str,
-    verdict: &str,
-    because: &str,
-    number: i64,
+    told: Told<'_>,
 ) -> Result<u64, StoreError> {
     query!(
         tx: execute tx,
-        "UPDATE job_device SET verdict = $1, because = $2, receipt = $3
-         WHERE org = $4 AND job = $5 AND device = $6 AND (receipt IS NULL OR receipt < $3)",
-        verdict,
-        because,
-        number,
+        "UPDATE job_device SET
+             receipts_left = receipts_left - 1,
+             verdict = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $3 ELSE verdict END,
+             because = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $4 ELSE because END,
+             receipt = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $2 ELSE receipt END
+         WHERE org = $5 AND job = $6 AND device = $7 AND sent_ms IS NOT NULL AND receipts_left > 0",
+        told.stands,
+        told.number,
+        told.verdict,
+        told.because,
         org,
         job,
         device,

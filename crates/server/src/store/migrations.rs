@@ -3,7 +3,8 @@
 use super::{Db, OpenError, StoreError, query};
 
 /// The steps, oldest first. One that was released never changes again.
-const STEPS: [&str; 1] = [include_str!("../../migrations/0001_records.sql")];
+const STEPS: [&str; 2] =
+    [include_str!("../../migrations/0001_records.sql"), include_str!("../../migrations/0002_facts.sql")];
 
 pub async fn run(db: &Db) -> Result<(), OpenError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);

@@ -38,18 +38,17 @@ pub async fn insert(
     )
 }
 
-/// How many bytes of a step are kept.
-pub async fn kept(db: &Db, org: &str, job: &str, device: &str, step: i64) -> Result<i64, StoreError> {
-    let row = query!(
-        db: fetch_one (i64,), db,
-        "SELECT CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT) FROM output
+/// How many bytes of a step are kept, and in how many pieces.
+pub async fn kept(db: &Db, org: &str, job: &str, device: &str, step: i64) -> Result<(i64, i64), StoreError> {
+    query!(
+        db: fetch_one (i64, i64), db,
+        "SELECT CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT), COUNT(*) FROM output
          WHERE org = $1 AND job = $2 AND device = $3 AND step = $4",
         org,
         job,
         device,
         step,
-    )?;
-    Ok(row.0)
+    )
 }
 
 /// The output of a job on a device, in its order.

@@ -28,21 +28,18 @@ pub struct NewReceipt {
     pub received_ms: i64,
 }
 
-/// What became of a receipt that came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kept {
-    /// It is new. Does it name the one before it, as far as that is known?
-    New {
-        /// False if another text is known under the number before.
-        follows: bool,
-    },
-    /// It was there before.
-    Known {
-        /// Whether it stands in the log.
-        logged: bool,
-    },
-    /// Another text was there before under this number: it is not kept.
-    Another,
+row! {
+    /// A receipt beside one that came.
+    pub struct Neighbour {
+        /// Its number.
+        pub number: i64,
+        /// SHA-256 of its text.
+        pub hash: String,
+        /// The root of its batch, once it is logged.
+        pub batch: Option<String>,
+        /// The note.
+        pub note: String,
+    }
 }
 
 row! {
@@ -140,14 +137,23 @@ impl ReceiptRow {
     }
 }
 
-/// Keeps a receipt, if its number is new.
-pub async fn insert(tx: &mut Tx, org: &str, row: &NewReceipt) -> Result<Kept, StoreError> {
-    let known = text_of(tx, org, &row.device, row.number).await?;
-    if let Some((hash, batch)) = known {
-        return Ok(if hash == row.hash { Kept::Known { logged: batch.is_some() } } else { Kept::Another });
-    }
+/// What is known under a number, the one before it and the one after it, in that order of numbers.
+pub async fn around(tx: &mut Tx, org: &str, device: &str, number: i64) -> Result<Vec<Neighbour>, StoreError> {
     query!(
-        tx: execute &mut *tx,
+        tx: fetch_all Neighbour, tx,
+        "SELECT number, hash, batch, note FROM receipt
+         WHERE org = $1 AND device = $2 AND number >= $3 AND number <= $4 ORDER BY number",
+        org,
+        device,
+        number.saturating_sub(1),
+        number.saturating_add(1),
+    )
+}
+
+/// Keeps a receipt, whose number must be new.
+pub async fn insert(tx: &mut Tx, org: &str, row: &NewReceipt) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
         "INSERT INTO receipt (org, device, number, hash, job, note, received_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)",
         org,
         &row.device,
@@ -156,24 +162,6 @@ pub async fn insert(tx: &mut Tx, org: &str, row: &NewReceipt) -> Result<Kept, St
         &row.job,
         &row.note,
         row.received_ms,
-    )?;
-    let before = text_of(tx, org, &row.device, row.number.saturating_sub(1)).await?;
-    Ok(Kept::New { follows: before.is_none_or(|(hash, _)| Some(hash) == row.previous) })
-}
-
-/// The hash of the text under a number, and the root of its batch.
-async fn text_of(
-    tx: &mut Tx,
-    org: &str,
-    device: &str,
-    number: i64,
-) -> Result<Option<(String, Option<String>)>, StoreError> {
-    query!(
-        tx: fetch_optional (String, Option<String>), tx,
-        "SELECT hash, batch FROM receipt WHERE org = $1 AND device = $2 AND number = $3",
-        org,
-        device,
-        number,
     )
 }
 

@@ -89,6 +89,7 @@ async fn organizations_and_tokens(db: &Db) {
     api_token::begin(&mut tx, "draft-1", ORG).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(api_token::get(db, "hash").await.unwrap().unwrap().org.as_deref(), Some(ORG));
+    assert_eq!(api_token::count(db, ORG).await.unwrap(), 1);
     let org::DraftRow { name, log_origin, log_seed, halt_seed, .. } = draft();
     let begun = org::OrgRow { id: ORG.to_owned(), name, log_origin, log_seed, halt_seed };
     assert_eq!(org::all(db).await.unwrap(), [begun]);

@@ -44,6 +44,8 @@ pub struct Mind {
     pub sorry: Option<String>,
     /// Whether steps go on until they are killed.
     pub holds: bool,
+    /// The name of its last Hello; 0 before the first.
+    pub said: u64,
     /// How far its clocks are ahead, in milliseconds.
     pub ahead_ms: u64,
     came_up: Instant,
@@ -55,6 +57,8 @@ pub struct Agent {
     pub name: String,
     /// Where it finds the server.
     pub server: SocketAddr,
+    /// From which address of this machine it connects.
+    pub from: [u8; 4],
     org: OrgId,
     mind: Arc<Mutex<Mind>>,
     connection: Option<(JoinHandle<()>, mpsc::UnboundedSender<Vec<u8>>)>,
@@ -121,12 +125,13 @@ impl Agent {
             delivered: 0,
             sorry: None,
             holds: false,
+            said: 0,
             ahead_ms: 0,
             came_up: Instant::now(),
         };
         let mind = Arc::new(Mutex::new(mind));
         mind.lock().unwrap().hear(Input::Started);
-        Self { name: name.to_owned(), server, org, mind, connection: None }
+        Self { name: name.to_owned(), server, from: [127, 0, 0, 1], org, mind, connection: None }
     }
 
     /// Its device's id.
@@ -141,7 +146,8 @@ impl Agent {
 
     /// What it says first.
     pub fn hello(&self) -> Hello {
-        let mind = self.mind();
+        let mut mind = self.mind();
+        let before = std::mem::replace(&mut mind.said, getrandom::u64().unwrap());
         let chain = mind.device.ledger().chain().unwrap();
         let resumes = chain.resumes().iter().map(|resume| resume.hash.to_string());
         let holds = resumes.chain(chain.halts().map(|halt| halt.hash.to_string())).collect();
@@ -152,12 +158,14 @@ impl Agent {
             holds,
             hostname: self.name.clone(),
             system: "a test".to_owned(),
+            name: mind.said,
+            before,
         }
     }
 
     /// Connects and goes on by itself.
     pub async fn connect(&mut self) {
-        let mut wire = Wire::connect(self.server, &seed(&self.name)).await;
+        let mut wire = Wire::connect_from(self.from, self.server, &seed(&self.name)).await;
         wire.send(from_agent::What::Hello(self.hello())).await;
         let (frames, to_send) = mpsc::unbounded_channel();
         for frame in self.mind().hear(Input::Connected) {

@@ -13,7 +13,7 @@ use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
@@ -29,8 +29,13 @@ pub struct Wire {
 impl Wire {
     /// Connects as the device with this seed.
     pub async fn connect(server: SocketAddr, seed: &[u8; 32]) -> Self {
+        Self::connect_from([127, 0, 0, 1], server, seed).await
+    }
+
+    /// The same, from another address of this machine.
+    pub async fn connect_from(from: [u8; 4], server: SocketAddr, seed: &[u8; 32]) -> Self {
         let tls = client(Some(seed), ALPN);
-        let stream = connect(server, tls).await;
+        let stream = connect_over(tcp_from(from, server).await, server, tls).await;
         Self { stream, decoder: Decoder::new(MOST_FROM_SERVER) }
     }
 
@@ -80,9 +85,19 @@ impl Wire {
     }
 }
 
+/// A TCP connection from an address of this machine.
+pub async fn tcp_from(from: [u8; 4], server: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from((from, 0))).unwrap();
+    socket.connect(server).await.unwrap()
+}
+
 /// A TLS connection.
 pub async fn connect(server: SocketAddr, tls: ClientConfig) -> TlsStream<TcpStream> {
-    let tcp = TcpStream::connect(server).await.unwrap();
+    connect_over(TcpStream::connect(server).await.unwrap(), server, tls).await
+}
+
+async fn connect_over(tcp: TcpStream, server: SocketAddr, tls: ClientConfig) -> TlsStream<TcpStream> {
     tcp.set_nodelay(true).unwrap();
     let name = ServerName::from(server.ip());
     TlsConnector::from(Arc::new(tls)).connect(name, tcp).await.unwrap()

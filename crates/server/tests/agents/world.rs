@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
+use std::ops::Deref;
 use std::path::Path;
+use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -30,7 +32,7 @@ use countersign_trust::words::{Address, Line};
 /// Everything a test needs, running.
 pub struct World {
     /// The server.
-    pub server: countersign_server::Running,
+    pub server: Served,
     /// An operator's access to it.
     pub http: Http,
     /// The organization.
@@ -41,6 +43,50 @@ pub struct World {
     beacons: Vec<countersign_beacon::serve::Running>,
     folder: tempfile::TempDir,
     serial: AtomicU8,
+}
+
+/// The server, in this process or as the real program.
+pub struct Served {
+    /// Where it listens.
+    pub address: SocketAddr,
+    running: Option<countersign_server::Running>,
+    program: Option<Child>,
+}
+
+impl Deref for Served {
+    type Target = countersign_server::Running;
+    fn deref(&self) -> &Self::Target {
+        self.running.as_ref().expect("the server is a program of its own")
+    }
+}
+
+impl Served {
+    /// Ends it.
+    pub async fn stop(mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop().await;
+        }
+    }
+
+    /// The program's most memory so far and its memory now, in MiB: VmHWM and VmRSS.
+    pub fn memory(&self) -> (u64, u64) {
+        let id = self.program.as_ref().expect("a program of its own").id();
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let kib = |name: &str| -> u64 {
+            let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        (kib("VmHWM") / 1_024, kib("VmRSS") / 1_024)
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(mut program) = self.program.take() {
+            program.kill().unwrap();
+            program.wait().unwrap();
+        }
+    }
 }
 
 fn now_ms() -> u64 {
@@ -103,6 +149,23 @@ impl World {
         server.stop().await;
         let server = start(folder.path(), database).await;
         http.server = server.address;
+        Self { server, http, org, policy, witnesses, beacons, folder, serial }
+    }
+
+    /// Stops the server and starts the real program over the same data folder, at another port.
+    pub async fn as_program(self) -> Self {
+        let Self { server, mut http, org, policy, witnesses, beacons, folder, serial } = self;
+        server.stop().await;
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let address = std::net::TcpListener::bind(any).unwrap().local_addr().unwrap();
+        let mut program = Command::new(env!("CARGO_BIN_EXE_countersign-server"));
+        program.arg("run").arg("--data").arg(folder.path().join("server"));
+        program.arg("--listen").arg(address.to_string()).env("RUST_LOG", "error");
+        let program = Some(program.spawn().unwrap());
+        http.server = address;
+        let up = async || tokio::net::TcpStream::connect(address).await.is_ok();
+        until("the program listens", up).await;
+        let server = Served { address, running: None, program };
         Self { server, http, org, policy, witnesses, beacons, folder, serial }
     }
 
@@ -284,14 +347,15 @@ async fn beacon(folder: &Path, number: u8) -> (VerifierKey, countersign_beacon::
     (key, serve::start(&config, now).await.unwrap())
 }
 
-async fn start(folder: &Path, database: Database) -> countersign_server::Running {
+async fn start(folder: &Path, database: Database) -> Served {
     let config = Config {
         data: folder.join("server"),
         listen: "127.0.0.1:0".parse().unwrap(),
         address: "localhost:443".to_owned(),
         database,
     };
-    countersign_server::start(config, now_ms).await.unwrap()
+    let running = countersign_server::start(config, now_ms).await.unwrap();
+    Served { address: running.address, running: Some(running), program: None }
 }
 
 async fn found(setup: &Http, policy: &mut Policy, edit: impl FnOnce(&mut Policy)) -> (OrgId, Http) {

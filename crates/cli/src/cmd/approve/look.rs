@@ -15,6 +15,7 @@ use countersign_trust::verify::rules_met;
 use countersign_wire::http::{JobSummary, StatementView, paths};
 
 use crate::approval::{approval, signed_by};
+use crate::clones;
 use crate::cmd::job::ReadJob;
 use crate::cmd::job::advance::{seen, words};
 use crate::cmd::policy::show_change;
@@ -57,6 +58,7 @@ fn job(context: &Context, session: &Session, signed: &Signed, targets: &[String]
         .map_err(|error| Stop::Refused(format!("no device would run this: {error}")))?;
     let by = signed_by(chain, signed);
     context.ui.note(&describe(session, &read.job, &read.hash, &devices, &by));
+    clones::tell(context, session, &devices)?;
     let people: Vec<&str> = by.people().map(|name| name.as_str()).collect();
     context.ui.note(&format!("Signed so far by {} (verified)", people.join(", ")));
     let standing = approval(chain, &read.job, &by, &devices);

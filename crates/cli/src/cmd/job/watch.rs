@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::show::{because, verdict};
 use crate::client::{ClientError, Stream};
+use crate::clones::{Chains, Known};
 use crate::cmd::run::{WatchArgs, site};
 use crate::context::{Context, Session};
 use crate::output::{Stop, plain, plain_lines, short};
@@ -40,7 +41,14 @@ pub fn watch(context: &Context, session: &Session, wish: &Watch) -> anyhow::Resu
     if wish.how.detach {
         return Ok(ExitCode::SUCCESS);
     }
-    let mut seen = Seen { context, session, wish, last: BTreeMap::new(), outputs: BTreeMap::new() };
+    let mut seen = Seen {
+        context,
+        session,
+        wish,
+        last: BTreeMap::new(),
+        outputs: BTreeMap::new(),
+        chains: Chains::default(),
+    };
     let until = wish.how.patience.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     let mut attempts = 0;
     loop {
@@ -120,6 +128,7 @@ struct Seen<'a> {
     last: BTreeMap<DeviceId, Receipt>,
     /// How many bytes of each step's output were shown.
     outputs: BTreeMap<(DeviceId, u64, u32), u64>,
+    chains: Chains,
 }
 
 impl Seen<'_> {
@@ -129,6 +138,14 @@ impl Seen<'_> {
             JobEvent::Receipt { device, note } => self.receipt(&device, &note),
             JobEvent::Output { device, step, stream, offset, bytes } => {
                 self.output(&device, step, stream, offset, &bytes)
+            }
+            JobEvent::Stopped { device, why } => {
+                let Some(id) = device.parse().ok().filter(|id| self.wish.targets.contains(id)) else {
+                    return;
+                };
+                let at = self.session.checked.devices.enrolled.get(&id).map(site).unwrap_or_default();
+                let name = format!("{} at {at}", short(&id));
+                self.context.ui.alarm(&Known::Said(plain(&why)).sentence(&name));
             }
             JobEvent::State { state, missing } => {
                 let words = format!("the server says: {} {}", plain(&state), plain(&missing));
@@ -150,6 +167,7 @@ impl Seen<'_> {
                 return;
             }
         };
+        self.chains.watch(self.context, self.session, &id, note);
         if self.last.get(&id).is_some_and(|last| last.number >= receipt.number) {
             return;
         }

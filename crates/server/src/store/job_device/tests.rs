@@ -3,9 +3,10 @@
 use super::*;
 use crate::store::batch::{self, BatchRow};
 use crate::store::device::{self, DeviceRow, Said};
+use crate::store::fact::{self, FactRow};
 use crate::store::org::{self, DraftRow};
 use crate::store::output::{self, OutputRow};
-use crate::store::receipt::{self, Kept, NewReceipt, Unlogged};
+use crate::store::receipt::{self, NewReceipt, Unlogged};
 use crate::store::statement::{self, StatementRow};
 use crate::store::testing::{Postgres, sqlite};
 
@@ -29,7 +30,8 @@ async fn whole_life(db: &Db) -> Result<(), StoreError> {
     devices_come_and_go(db).await?;
     a_job_goes_out_and_is_answered(db).await?;
     receipts_are_kept_once_and_logged(db).await?;
-    output_is_kept_in_its_order(db).await
+    output_is_kept_in_its_order(db).await?;
+    facts_are_kept_once_a_kind(db).await
 }
 
 async fn an_organization_with_a_job(db: &Db) -> Result<(), StoreError> {
@@ -104,7 +106,7 @@ async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
     let devices = ["dev-1".to_owned(), "dev-2".to_owned()];
     let sent_at = |sent_ms| Sent { challenge: "c".to_owned(), clears: "[]".to_owned(), sent_ms };
     let mut tx = db.begin().await?;
-    insert_waiting(&mut tx, ORG, JOB, &devices).await?;
+    insert_waiting(&mut tx, ORG, JOB, &devices, 4).await?;
     tx.commit().await?;
     assert_eq!(waiting_for(db, ORG, JOB).await?.len(), 2);
     assert!(!is_given(db, ORG, JOB, "dev-1").await?);
@@ -112,14 +114,18 @@ async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     sent(&mut tx, ORG, JOB, "dev-1", &sent_at(7)).await?;
     // Waiting a second time sets nothing back.
-    insert_waiting(&mut tx, ORG, JOB, &devices).await?;
+    insert_waiting(&mut tx, ORG, JOB, &devices, 4).await?;
     tx.commit().await?;
     assert!(is_given(db, ORG, JOB, "dev-1").await?);
     assert_eq!(evidence(db, ORG, JOB, "dev-1").await?.unwrap().sent_ms, 7);
     assert_eq!(counts(db, ORG, JOB).await?, [("sent".to_owned(), 1), ("waiting".to_owned(), 1)]);
+    let told = |verdict, number| Told { verdict, because: "busy", number, stands: true };
     let mut tx = db.begin().await?;
-    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", "refused", "busy", 2).await?, 1);
-    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", "accepted", "", 1).await?, 0, "an older one");
+    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-2", told("refused", 1)).await?, 0, "it was not sent");
+    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("refused", 2)).await?, 1);
+    let again = Told { stands: false, ..told("refused", 4) };
+    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", again).await?, 1);
+    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("accepted", 1)).await?, 1, "an older one");
     sent(&mut tx, ORG, JOB, "dev-1", &sent_at(8)).await?;
     tx.commit().await?;
     let open = open_on(db, ORG, "dev-1").await?;
@@ -128,7 +134,8 @@ async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
         [("sent", 1)]
     );
     let mut tx = db.begin().await?;
-    receipt_came(&mut tx, ORG, JOB, "dev-1", "ended", "exit 0", 3).await?;
+    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("ended", 3)).await?, 1);
+    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("ended", 5)).await?, 0, "four may come");
     sent(&mut tx, ORG, JOB, "dev-1", &sent_at(9)).await?;
     tx.commit().await?;
     assert_eq!(open_on(db, ORG, "dev-1").await?, [], "what ended stays so, whatever is sent again");
@@ -149,17 +156,14 @@ fn new_receipt(number: i64, hash: &str, previous: Option<&str>) -> NewReceipt {
 
 async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    let cases = [
-        (new_receipt(1, "a", None), Kept::New { follows: true }),
-        (new_receipt(1, "a", None), Kept::Known { logged: false }),
-        (new_receipt(1, "z", None), Kept::Another),
-        (new_receipt(2, "b", Some("z")), Kept::New { follows: false }),
-        (new_receipt(3, "c", Some("b")), Kept::New { follows: true }),
-        (new_receipt(9, "i", Some("h")), Kept::New { follows: true }),
-    ];
-    for (row, expected) in cases {
-        assert_eq!(receipt::insert(&mut tx, ORG, &row).await?, expected, "{row:?}");
+    for row in [new_receipt(1, "a", None), new_receipt(2, "b", None), new_receipt(3, "c", Some("b"))] {
+        assert_eq!(receipt::insert(&mut tx, ORG, &row).await?, 1);
     }
+    receipt::insert(&mut tx, ORG, &new_receipt(9, "i", Some("h"))).await?;
+    let numbers = |rows: Vec<receipt::Neighbour>| rows.iter().map(|row| row.number).collect::<Vec<_>>();
+    assert_eq!(numbers(receipt::around(&mut tx, ORG, "dev-1", 2).await?), [1, 2, 3]);
+    assert_eq!(numbers(receipt::around(&mut tx, ORG, "dev-1", 8).await?), [9]);
+    assert_eq!(numbers(receipt::around(&mut tx, ORG, "dev-2", 2).await?), [0; 0]);
     tx.commit().await?;
     let unlogged = receipt::unlogged(db, ORG, 2).await?;
     assert_eq!(unlogged.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
@@ -172,10 +176,10 @@ async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
     }
     batch::renew(&mut tx, ORG, "root", "third").await?;
     tx.commit().await?;
-    let again = new_receipt(1, "a", None);
     let mut tx = db.begin().await?;
-    assert_eq!(receipt::insert(&mut tx, ORG, &again).await?, Kept::Known { logged: true });
-    tx.commit().await?;
+    assert!(receipt::around(&mut tx, ORG, "dev-1", 1).await?[0].batch.is_some());
+    assert!(receipt::insert(&mut tx, ORG, &new_receipt(1, "z", None)).await.is_err(), "a number has one");
+    drop(tx);
     let logged = receipt::logged_from(db, ORG, "dev-1", 2, 10).await?;
     assert_eq!(
         logged.iter().map(|row| (row.number, row.place, row.proof.as_str())).collect::<Vec<_>>(),
@@ -202,8 +206,36 @@ async fn output_is_kept_in_its_order(db: &Db) -> Result<(), StoreError> {
     assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &first).await?, 1);
     assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &piece(0, b"other")).await?, 0);
     tx.commit().await?;
-    assert_eq!(output::kept(db, ORG, JOB, "dev-1", 0).await?, 11);
-    assert_eq!(output::kept(db, ORG, JOB, "dev-1", 1).await?, 0);
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", 0).await?, (11, 2));
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", 1).await?, (0, 0));
     assert_eq!(output::of(db, ORG, JOB, "dev-1").await?, [first, second]);
+    Ok(())
+}
+
+async fn facts_are_kept_once_a_kind(db: &Db) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    let rows = [
+        ("dev-1", "frames", "one", "[]", 5),
+        ("dev-1", "frames", "two", r#"["n"]"#, 7),
+        ("dev-2", "clone", "c", "[]", 8),
+    ];
+    for (device, kind, words, evidence, at) in rows {
+        assert_eq!(fact::put(&mut tx, ORG, device, kind, words, evidence, at).await?, 1);
+    }
+    assert!(device::take_receipt(&mut tx, ORG, "dev-1").await? == 1);
+    tx.commit().await?;
+    let frames = FactRow {
+        device: "dev-1".to_owned(),
+        kind: "frames".to_owned(),
+        words: "two".to_owned(),
+        evidence: r#"["n"]"#.to_owned(),
+        times: 2,
+        first_ms: 5,
+        last_ms: 7,
+    };
+    assert_eq!(fact::between(db, ORG, "dev-1", "dev-1").await?, [frames]);
+    assert_eq!(fact::between(db, ORG, "dev-1", "dev-9").await?.len(), 2);
+    assert_eq!(fact::devices(db, ORG, "clone").await?, [("dev-2".to_owned(),)]);
+    assert!(device::is_known(db, "dev-1").await? && !device::is_known(db, "dev-9").await?);
     Ok(())
 }

@@ -1,0 +1,109 @@
+//! Whether a receipt fits into what is known of its device's chain: two that contradict each other were signed by two
+//! machines with one key, or by one that was set back.
+
+use countersign_trust::ids::Sha256;
+use countersign_trust::note::Note;
+use countersign_trust::receipt::Receipt;
+
+use crate::store::receipt::{Neighbour, NewReceipt};
+
+/// How a receipt stands to those that are known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fits {
+    /// Its number is new.
+    New {
+        /// The receipt before or after it that names, or is named as, another.
+        against: Option<String>,
+        /// Whether the one before it is not here, though there was one.
+        gap: bool,
+    },
+    /// It is known.
+    Known {
+        /// Whether it stands in the log.
+        logged: bool,
+    },
+    /// Another is known under its number.
+    Another {
+        /// That one.
+        against: String,
+    },
+}
+
+/// Holds `row` against its neighbours: those that are known under its number, the one before and the one after.
+pub fn fits(row: &NewReceipt, neighbours: Vec<Neighbour>) -> Fits {
+    let (mut against, mut gap) = (None, row.number > 1);
+    for known in neighbours {
+        if known.number == row.number {
+            return if known.hash == row.hash {
+                Fits::Known { logged: known.batch.is_some() }
+            } else {
+                Fits::Another { against: known.note }
+            };
+        }
+        let agree = if known.number < row.number {
+            row.previous.as_ref() == Some(&known.hash)
+        } else {
+            previous(&known.note).is_none_or(|previous| previous == row.hash)
+        };
+        gap &= known.number > row.number;
+        if !agree {
+            against = Some(known.note);
+        }
+    }
+    Fits::New { against, gap }
+}
+
+/// What a note names as the one before it; none if it is no receipt, which the records never hold.
+fn previous(note: &str) -> Option<String> {
+    let note: Note = note.parse().ok()?;
+    let receipt: Receipt = note.text().parse().ok()?;
+    Some(receipt.previous.as_ref().map(Sha256::to_string).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(number: i64, hash: &str, previous: Option<&str>) -> NewReceipt {
+        NewReceipt {
+            device: "dev-1".to_owned(),
+            number,
+            hash: hash.to_owned(),
+            previous: previous.map(str::to_owned),
+            job: None,
+            note: format!("note {hash}"),
+            received_ms: 0,
+        }
+    }
+
+    fn known(number: i64, hash: &str) -> Neighbour {
+        Neighbour { number, hash: hash.to_owned(), batch: None, note: format!("note {hash}") }
+    }
+
+    #[test]
+    fn a_receipt_is_held_against_its_neighbours() {
+        let new = |against: Option<&str>, gap| Fits::New { against: against.map(str::to_owned), gap };
+        let cases = [
+            ("the first", row(1, "a", None), vec![], new(None, false)),
+            ("the next", row(2, "b", Some("a")), vec![known(1, "a")], new(None, false)),
+            ("after another", row(2, "b", Some("x")), vec![known(1, "a")], new(Some("note a"), false)),
+            ("after none", row(2, "b", None), vec![known(1, "a")], new(Some("note a"), false)),
+            ("one left out", row(3, "c", Some("b")), vec![], new(None, true)),
+            (
+                "known",
+                row(2, "b", Some("a")),
+                vec![known(1, "a"), known(2, "b")],
+                Fits::Known { logged: false },
+            ),
+            (
+                "another text",
+                row(2, "z", Some("a")),
+                vec![known(2, "b")],
+                Fits::Another { against: "note b".to_owned() },
+            ),
+        ];
+        for (name, row, neighbours, expected) in cases {
+            assert_eq!(fits(&row, neighbours), expected, "{name}");
+        }
+    }
+}
