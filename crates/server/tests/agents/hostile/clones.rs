@@ -79,7 +79,7 @@ async fn a_copied_machine_is_noticed_both_places_are_named_and_neither_runs_anyt
 
     // Under a new key each is a device like any other.
     let batch = world.batch(2, now().plus(3_600)).await;
-    for name in ["first anew", "second anew"] {
+    for name in ["first-anew", "second-anew"] {
         served(&world, &Agent::join(world.server.address, world.org, batch, name).await).await;
     }
 }
