@@ -71,9 +71,6 @@ pub enum ReceiptError {
         /// Its bytes.
         found: usize,
     },
-    /// A receipt has one print.
-    #[error("the receipt is not written as receipts are")]
-    Print,
     /// Not a note.
     #[error("the receipt is no note: {0}")]
     Note(#[from] NoteError),
@@ -138,9 +135,6 @@ fn check(org: OrgId, connection: &Connection, note: &str) -> Result<Heard, Recei
         return Err(ReceiptError::Unsigned(device));
     }
     let receipt: Receipt = note.text().parse()?;
-    if receipt.to_string() != note.text() {
-        return Err(ReceiptError::Print);
-    }
     if receipt.device != device {
         return Err(ReceiptError::Device { expected: device, found: receipt.device });
     }
