@@ -191,6 +191,8 @@ impl Machine {
             holds: resumes.chain(chain.halts().map(|halt| halt.hash.to_string())).collect(),
             hostname: self.name.clone(),
             system: String::new(),
+            name: 0,
+            before: 0,
         }
     }
 
