@@ -37,7 +37,7 @@ pub(super) async fn act(program: &Path, action: Action, unit: &Unit) -> Result<(
         return Ok(());
     }
     let order = action.to_string();
-    let said = run(program, &["--no-ask-password", "--quiet", &order, "--", unit.as_str()]).await?;
+    let said = run(program, &["--no-ask-password", &order, "--", unit.as_str()]).await?;
     if said.status.success() {
         return Ok(());
     }
