@@ -95,8 +95,7 @@ async fn a_receipt_is_short_and_written_in_one_way() {
     let padded = format!("{good}{}", "— other.example AAAAAAAA\n".repeat(60)).repeat(2);
     let wordy = good.text().replace("because short", &format!("because {}", "x".repeat(600)));
     let wordy = device_signer("till-1").note(wordy).unwrap().to_string();
-    let cases =
-        [("padded", padded, "at most 4096 are read"), ("wordy", wordy, "expected `because")];
+    let cases = [("padded", padded, "at most 4096 are read"), ("wordy", wordy, "expected `because")];
     for (name, note, expected) in cases {
         let mut wire = Wire::connect(world.server.address, &seed("till-1")).await;
         wire.send(from_agent::What::Hello(till.hello())).await;
