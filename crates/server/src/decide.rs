@@ -10,7 +10,7 @@ use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Name, Sha256};
 use countersign_trust::join::Labels;
 use countersign_trust::merkle::{Tree, leaf_hash};
-use countersign_trust::signers::{Signers, signers};
+use countersign_trust::signers::{Signers, keys_signed, signers};
 use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::{Enroll, What};
 use countersign_trust::statement::job::{Job, JobError, TargetLabels, Targets};
@@ -133,7 +133,8 @@ pub fn decide(
     targets: &[DeviceId],
 ) -> Result<Decision, Unfit> {
     let policy = &known.chain.policy().body;
-    if signers(policy, kind, signed).is_empty() {
+    let recovering = kind == Kind::Policy && keys_signed(policy, &policy.recovery.keys, kind, signed) > 0;
+    if signers(policy, kind, signed).is_empty() && !recovering {
         return Err(Unfit::UnknownSigners);
     }
     match kind {

@@ -4,6 +4,7 @@
 
 mod later;
 mod plan;
+mod recovery;
 mod round;
 
 use std::sync::{Arc, Weak};
@@ -17,6 +18,8 @@ use crate::app::{App, Org};
 use crate::receipts;
 use crate::store::{self, StoreError};
 use later::Later;
+
+pub use recovery::look as look_for_recovery;
 
 /// How many letters are looked at in one round.
 const MOST_AT_ONCE: usize = 4_096;

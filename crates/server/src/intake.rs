@@ -12,9 +12,9 @@ use tokio::task::JoinHandle;
 
 use crate::app::{App, Org};
 use crate::decide::{self, Decision, Known, Unfit};
-use crate::settle;
 use crate::store::statement::StatementRow;
 use crate::store::{Db, StoreError, counted, device, statement, stored};
+use crate::{dispatch, settle};
 
 /// Why a statement is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +54,7 @@ pub async fn take(
     targets: Vec<DeviceId>,
 ) -> Result<(StatementRow, Option<JoinHandle<()>>), IntakeError> {
     let kind = signed.kind()?;
+    dispatch::look_for_recovery(app, org).await?;
     let row = {
         let _one_at_a_time = org.intake.lock().await;
         take_alone(app, org, kind, signed, targets).await?

@@ -9,7 +9,8 @@ use countersign_trust::ids::OrgId;
 use countersign_trust::key::KeyError;
 use countersign_trust::note::{KeyKind, NoteSigner, VerifierKey, VerifierKeyError};
 use countersign_trust::sshsig::SshSigner;
-use countersign_trust::statement::Kind;
+use countersign_trust::statement::policy::Policy;
+use countersign_trust::statement::{self as statements, Kind};
 
 use crate::app::{App, Org};
 use crate::log::{self, Cosigned, OrgLog};
@@ -196,13 +197,26 @@ async fn load_chain(db: &Db, id: OrgId) -> Result<Chain, LoadError> {
     rows.extend(statement::of_kind(db, &org, &Kind::Halt.to_string()).await?);
     for row in rows {
         let text = if row.kind == Kind::Halt.to_string() { Some(row.envelope.clone()) } else { row.logged() };
-        let taken = News::from_text(&text.unwrap_or_default())
-            .map_err(|error| error.to_string())
-            .and_then(|news| news.offer(&mut chain).map_err(|error| error.to_string()));
+        let taken =
+            News::from_text(&text.unwrap_or_default()).map_err(|error| error.to_string()).and_then(|news| {
+                recover_before(&mut chain, &news);
+                news.offer(&mut chain).map_err(|error| error.to_string())
+            });
         if let Err(why) = taken {
             // A rival that was logged second: it stands in the log and binds nobody.
             tracing::warn!(org.id = %id, statement.hash = row.hash, why, "logged statement not in force");
         }
     }
     Ok(chain)
+}
+
+/// A policy that was logged after one of the recovery set and follows it: by then that one was in force.
+fn recover_before(chain: &mut Chain, news: &News) {
+    let News::Policy(logged) = news else { return };
+    let Ok(policy) = statements::read::<Policy>(logged.signed.statement()) else { return };
+    let followed = chain.waiting().iter().map(|held| held.hash).find(|hash| policy.previous.contains(hash));
+    if let Some(waiting) = followed {
+        // It waits, so it can be taken.
+        let _ = chain.recover(&waiting);
+    }
 }

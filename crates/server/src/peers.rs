@@ -227,7 +227,8 @@ impl Peers {
     /// # Errors
     /// It does not take them.
     pub async fn tell_witness(&self, chain: &Chain, url: &str) -> Result<(), PeerError> {
-        let policies: Vec<&Signed> = chain.policies().iter().map(|policy| &policy.signed).collect();
+        let policies = chain.policies().iter().chain(chain.waiting());
+        let policies: Vec<&Signed> = policies.map(|policy| &policy.signed).collect();
         let url = format!("{url}/v1/orgs/{}/policies", chain.org());
         self.post_well(url, write_sequence(&policies)).await.map(|_| ())
     }
@@ -300,7 +301,8 @@ fn good_clear(
     if clear.org != chain.org() || clear.root != *root {
         return Err(bad("a Clear for another organization or question".to_owned()));
     }
-    if clear.policy != chain.policy().hash || clear.resume != chain.resume() {
+    let waits = chain.waiting().iter().any(|waiting| waiting.hash == clear.policy);
+    if (clear.policy != chain.policy().hash && !waits) || clear.resume != chain.resume() {
         return Err(bad("a Clear that names another policy or resume than the newest here".to_owned()));
     }
     match clear.halts.iter().find(|halt| chain.halt(halt).is_none()) {

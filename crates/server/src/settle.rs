@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_trust::chain::{Chain, ChainError, Inclusion};
+use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
 use countersign_trust::checkpoint::Proof;
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Logged, Signed};
@@ -225,6 +225,21 @@ async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: &Logged) -> Result<
     spread(app, org, News::Policy(logged.clone())).await;
     judge_again(app, org).await?;
     Ok(())
+}
+
+/// Enough beacons name a policy of the recovery set: it is in force, and whoever goes by this server's word hears of it.
+///
+/// # Errors
+/// What waited for signatures cannot be looked at again.
+pub async fn recover(app: &Arc<App>, org: &Arc<Org>, policy: Sha256) -> Result<(), StoreError> {
+    if org.chain_mut().recover(&policy) != Ok(Taken::New) {
+        return Ok(());
+    }
+    tracing::warn!(org.id = %org.id, statement.hash = %policy, "a policy of the recovery set is in force");
+    let chain = org.chain_now();
+    app.peers.tell_witnesses(&chain).await;
+    app.peers.tell_beacons(&chain).await;
+    judge_again(app, org).await
 }
 
 /// Tells agents at once and waits for the beacons: who sees a policy as logged may ask for Clears under it.

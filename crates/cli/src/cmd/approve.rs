@@ -159,6 +159,9 @@ fn counts(context: &Context, session: &Session, signer: &Signer) {
             "this key speaks for {name}, the profile says that you are {}",
             session.profile.me
         )),
+        None if policy.recovery.keys.contains(signer.public_key()) => context
+            .ui
+            .warn("this is a key of the recovery set: what it signs waits 72 hours, in which the policy quorum can object"),
         None => context.ui.warn(&format!(
             "policy {} lists {} for nobody: your signature counts only under another one",
             policy.number,

@@ -138,12 +138,77 @@ fn a_job_that_repeats_runs_again_by_itself() {
     world.join(&token, 1);
     let (user, marks) = (world.user(), world.path("marks"));
     let script = world.path("mark.sh");
-    std::fs::write(&script, format!("date +%s%N >> {marks}\n")).unwrap();
+    std::fs::write(&script, format!("date +%s%N | tee -a {marks}\n")).unwrap();
     let words = ["run", "--all", "--every", "10s", "--why", "a test", "--detach", "--json", "--user", &user];
     let asked = world.anna(&[&words[..], &["--script", &script]].concat()).json();
     world.bo(&["approve", asked["job"].as_str().unwrap()]).well();
     let count = || std::fs::read_to_string(&marks).unwrap_or_default().lines().count();
     world.until("it ran twice", |_| count() >= 2);
+    let job = asked["job"].as_str().unwrap();
+    world.until("the output of the last time is shown, verified", |world| {
+        let marked = std::fs::read_to_string(&marks).unwrap();
+        let shown = world.anna(&["job", "output", job, "--json"]).json();
+        shown["output"].as_str() == marked.lines().last().map(|line| format!("{line}\n")).as_deref()
+            && shown["word"].as_str().is_some_and(|word| word.starts_with("verified"))
+    });
+    let device = &world.anna(&["device", "list", "--json"]).json()["devices"][0];
+    assert_eq!(device["the_server_says"]["connected"], true, "{device}");
+}
+
+#[test]
+fn on_the_day_the_keys_are_lost_the_safe_and_72_hours_bring_new_ones() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    for key in ["safe1", "safe2", "anna-new", "bo-new"] {
+        world.make_key(key);
+    }
+    let public = |name: &str| {
+        let text = std::fs::read_to_string(world.path(&format!("{name}.pub"))).unwrap();
+        text.split(' ').take(2).collect::<Vec<_>>().join(" ")
+    };
+    let propose = |text: &str, key: &str| {
+        let file = world.path("policy.txt");
+        std::fs::write(&file, text).unwrap();
+        world.anna(&["policy", "propose", &file, "--key", key, "--json"]).json()
+    };
+    let mut safe = [public("safe1"), public("safe2")];
+    safe.sort();
+    let none = "\"recovery\": {\n    \"need\": 0,\n    \"keys\": []\n  }";
+    let two = format!(
+        "\"recovery\": {{\n    \"need\": 2,\n    \"keys\": [\n      \"{}\",\n      \"{}\"\n    ]\n  }}",
+        safe[0], safe[1]
+    );
+    let text = world.anna(&["policy", "show"]).well();
+    assert!(text.contains(none), "{text}");
+    propose(&text.replace(none, &two), "anna");
+    world.bo(&["approve", &world.waiting("bo")]).well();
+
+    // Both have lost their keys.
+    let text = world.anna(&["policy", "show"]).well();
+    let text = ["anna", "bo"]
+        .into_iter()
+        .fold(text, |text, person| text.replace(&public(person), &public(&format!("{person}-new"))));
+    let recovery = propose(&text, "safe1")["policy"].as_str().unwrap().to_owned();
+    for key in ["safe2", "anna-new", "bo-new"] {
+        world.anna(&["approve", &recovery, "--key", key]).well();
+    }
+    world.until("the policy waits at the beacons", |world| {
+        let warned = world.anna(&["status", "--json"]).json()["warnings"].to_string();
+        warned.contains("A POLICY OF THE RECOVERY SET WAITS") && warned.contains("a beacon will name it at")
+    });
+    assert_eq!(world.anna(&["status", "--json"]).json()["policy_number"], 2);
+    world.ahead.store(72 * 3_600 + 60, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(world.anna(&["status", "--json"]).json()["policy_number"], 3);
+
+    let words = ["run", "--all", "--why", "a test", "--detach", "--json", "--key", "anna-new", "--user"];
+    let user = world.user();
+    let asked = world.anna(&[&words[..], &[&user, "--", "/bin/echo", "hello"]].concat()).json();
+    let job = asked["job"].as_str().unwrap();
+    world.bo(&["approve", job, "--key", "bo-new"]).well();
+    world.until("the machine goes by the new keys", |world| {
+        world.anna(&["job", "show", job, "--json"]).json()["devices"][0]["because"] == "exit 0"
+    });
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -53,12 +55,19 @@ pub struct World {
     beacon_urls: Vec<String>,
     witness_urls: Vec<String>,
     address: SocketAddr,
+    /// How many seconds the clocks of beacons and witnesses are ahead.
+    pub ahead: Arc<AtomicU64>,
     pub runtime: Runtime,
     pub folder: tempfile::TempDir,
 }
 
-fn seconds() -> Time {
-    Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs())
+/// A clock that is so many seconds ahead.
+fn later(ahead: &Arc<AtomicU64>) -> impl Fn() -> Time + Send + Sync + 'static {
+    let ahead = ahead.clone();
+    move || {
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        Time(seconds + ahead.load(Ordering::SeqCst))
+    }
 }
 
 fn milliseconds() -> u64 {
@@ -73,6 +82,7 @@ impl World {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let address = TcpListener::bind(any).unwrap().local_addr().unwrap();
+        let ahead = Arc::new(AtomicU64::new(0));
         let (mut beacons, mut witnesses) = (Vec::new(), Vec::new());
         for number in 1..=4 {
             let at = |kind: &str| {
@@ -81,10 +91,11 @@ impl World {
             };
             let (file, data, name) = at("beacon");
             let config = countersign_beacon::config::init(&file, &data, &name, any).unwrap();
-            beacons.push(runtime.block_on(countersign_beacon::serve::start(&config, seconds)).unwrap());
+            beacons.push(runtime.block_on(countersign_beacon::serve::start(&config, later(&ahead))).unwrap());
             let (file, data, name) = at("witness");
             let config = countersign_witness::config::init(&file, &data, &name, any).unwrap();
-            witnesses.push(runtime.block_on(countersign_witness::serve::start(&config, seconds)).unwrap());
+            witnesses
+                .push(runtime.block_on(countersign_witness::serve::start(&config, later(&ahead))).unwrap());
         }
         let beacon_urls = beacons.iter().map(|beacon| format!("https://{}", beacon.address)).collect();
         let witness_urls = witnesses.iter().map(|witness| format!("https://{}", witness.address)).collect();
@@ -97,6 +108,7 @@ impl World {
             beacon_urls,
             witness_urls,
             address,
+            ahead,
             runtime,
             folder,
         };
@@ -280,10 +292,18 @@ impl World {
     pub fn copy(&self, from: &str, to: &str) {
         let (from, to) = (PathBuf::from(self.path(from)), PathBuf::from(self.path(to)));
         let _absent = std::fs::remove_dir_all(&to);
-        std::fs::create_dir_all(&to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap() {
-            let entry = entry.unwrap();
-            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        copy_folder(&from, &to);
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), target).unwrap()),
         }
     }
 }

@@ -14,7 +14,7 @@ use countersign_wire::http::{ClearEvidence, JobEvent};
 use countersign_wire::message::{self, Delivery, from_server};
 
 use super::plan::{Due, Plan, PlanError};
-use super::{Later, Work};
+use super::{Later, Work, recovery};
 use crate::app::{App, Org};
 use crate::gate::connection::{Connection, frame};
 use crate::store::job_device::{self, Sent, Waiting};
@@ -80,6 +80,7 @@ pub async fn round(
     }
     let chain = { org.chain().clone() };
     let clears = app.peers.clears(&chain, &challenges.tree.root()).await;
+    recovery::follow(app, org, &chain, &clears).await?;
     // Devices go by the beacons' clocks: what these do not call due would be refused.
     let passed = certainly_passed(&clears).unwrap_or(now);
     errands.retain(|errand| {

@@ -26,7 +26,10 @@ const LEAST_IN_A_PIECE: u64 = 16;
 
 /// How much of each step's output came, and is kept or about to be.
 #[derive(Debug, Default)]
-pub struct Outputs(HashMap<(Sha256, u64), Count>);
+pub struct Outputs(HashMap<Place, Count>);
+
+/// A step of an occurrence of a job.
+type Place = (Sha256, u64, u64);
 
 /// How much came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +77,8 @@ impl Outputs {
     ) -> Result<(), OutputError> {
         let job = check(&piece)?;
         let (id, device) = (org.id.to_string(), connection.device.to_string());
-        let kept = self.kept(app, &id, &device, job, piece.step).await?;
+        let place = (job, piece.occurrence, piece.step);
+        let Some(kept) = self.kept(app, &id, &device, place).await? else { return Ok(()) };
         let most = { org.chain().policy().body.limits.output };
         if piece.offset < kept.bytes || piece.bytes.is_empty() {
             // An agent sends a run's output again on a new connection; this much has been kept.
@@ -82,7 +86,7 @@ impl Outputs {
         }
         let Some(after) = kept.with(u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX), most) else {
             if !kept.beyond {
-                self.0.insert((job, piece.step), Count { beyond: true, ..kept });
+                self.0.insert(place, Count { beyond: true, ..kept });
                 let words =
                     format!("it brings more output of job {job} than is kept; what is beyond is passed over");
                 facts::note(app, org, &Fact::new(connection.device, Kind::Output, words)).await;
@@ -90,26 +94,27 @@ impl Outputs {
             return Ok(());
         };
         let row = OutputRow {
+            occurrence: stored(piece.occurrence),
             step: stored(piece.step),
             place: stored(piece.offset),
             stream: i64::from(piece.stream),
             bytes: piece.bytes,
         };
-        self.0.insert((job, piece.step), after);
+        self.0.insert(place, after);
         Ok(receipts::keep(app, org, Letter::Output(Piece { device: connection.device, job, row })).await?)
     }
 
-    /// How much of this step is kept.
+    /// How much of this step is kept; none if a later occurrence has taken its place.
     async fn kept(
         &mut self,
         app: &App,
         org: &str,
         device: &str,
-        job: Sha256,
-        step: u64,
-    ) -> Result<Count, OutputError> {
-        if let Some(kept) = self.0.get(&(job, step)) {
-            return Ok(*kept);
+        place: Place,
+    ) -> Result<Option<Count>, OutputError> {
+        let (job, occurrence, step) = place;
+        if let Some(kept) = self.0.get(&place) {
+            return Ok(Some(*kept));
         }
         if !job_device::is_given(&app.db, org, &job.to_string(), device).await? {
             return Err(OutputError::NotGiven(job));
@@ -117,10 +122,14 @@ impl Outputs {
         if self.0.len() >= MOST_JOBS * MAX_STEPS {
             self.0.clear();
         }
-        let (bytes, pieces) = output::kept(&app.db, org, &job.to_string(), device, stored(step)).await?;
+        let (name, at) = (job.to_string(), (stored(occurrence), stored(step)));
+        if output::newest(&app.db, org, &name, device).await? > at.0 {
+            return Ok(None);
+        }
+        let (bytes, pieces) = output::kept(&app.db, org, &name, device, at).await?;
         let kept = Count { bytes: counted(bytes), pieces: counted(pieces), beyond: false };
-        self.0.insert((job, step), kept);
-        Ok(kept)
+        self.0.insert(place, kept);
+        Ok(Some(kept))
     }
 }
 
@@ -128,7 +137,7 @@ fn check(piece: &StepOutput) -> Result<Sha256, OutputError> {
     let steps = u64::try_from(MAX_STEPS).unwrap_or(u64::MAX);
     let shape = if piece.bytes.len() > MOST_IN_A_PIECE {
         "a piece is too large"
-    } else if i64::try_from(piece.offset).is_err() || piece.step >= steps || piece.occurrence != 0 {
+    } else if i64::try_from(piece.offset.max(piece.occurrence)).is_err() || piece.step >= steps {
         "there is no such step"
     } else if !matches!(piece.stream, 1 | 2) {
         "there is no such stream"

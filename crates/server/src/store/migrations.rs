@@ -3,8 +3,11 @@
 use super::{Db, OpenError, StoreError, query};
 
 /// The steps, oldest first. One that was released never changes again.
-const STEPS: [&str; 2] =
-    [include_str!("../../migrations/0001_records.sql"), include_str!("../../migrations/0002_facts.sql")];
+const STEPS: [&str; 3] = [
+    include_str!("../../migrations/0001_records.sql"),
+    include_str!("../../migrations/0002_facts.sql"),
+    include_str!("../../migrations/0003_occurrences.sql"),
+];
 
 pub async fn run(db: &Db) -> Result<(), OpenError> {
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);

@@ -5,6 +5,8 @@ use super::{Db, StoreError, Tx, query, row};
 row! {
     /// A piece.
     pub struct OutputRow {
+        /// Which occurrence of the job, counted from 0.
+        pub occurrence: i64,
         /// Which step, counted from 0.
         pub step: i64,
         /// The place of its first byte in the output of both streams.
@@ -16,7 +18,7 @@ row! {
     }
 }
 
-/// Keeps a piece; answers 0 if one with this place is known.
+/// Keeps a piece and lets go of what earlier occurrences wrote; answers 0 if one with this place is known.
 pub async fn insert(
     tx: &mut Tx,
     org: &str,
@@ -26,7 +28,16 @@ pub async fn insert(
 ) -> Result<u64, StoreError> {
     query!(
         tx: execute tx,
-        "INSERT INTO output (org, job, device, step, place, stream, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "DELETE FROM output WHERE org = $1 AND job = $2 AND device = $3 AND occurrence < $4",
+        org,
+        job,
+        device,
+        row.occurrence,
+    )?;
+    query!(
+        tx: execute tx,
+        "INSERT INTO output (org, job, device, step, place, stream, bytes, occurrence)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
          ON CONFLICT (org, job, device, step, place) DO NOTHING",
         org,
         job,
@@ -35,18 +46,38 @@ pub async fn insert(
         row.place,
         row.stream,
         &row.bytes,
+        row.occurrence,
     )
 }
 
-/// How many bytes of a step are kept, and in how many pieces.
-pub async fn kept(db: &Db, org: &str, job: &str, device: &str, step: i64) -> Result<(i64, i64), StoreError> {
-    query!(
-        db: fetch_one (i64, i64), db,
-        "SELECT CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT), COUNT(*) FROM output
-         WHERE org = $1 AND job = $2 AND device = $3 AND step = $4",
+/// The last occurrence of a job of which output is kept; 0 if there is none.
+pub async fn newest(db: &Db, org: &str, job: &str, device: &str) -> Result<i64, StoreError> {
+    let row = query!(
+        db: fetch_one (i64,), db,
+        "SELECT COALESCE(MAX(occurrence), 0) FROM output WHERE org = $1 AND job = $2 AND device = $3",
         org,
         job,
         device,
+    )?;
+    Ok(row.0)
+}
+
+/// How many bytes of a step of an occurrence are kept, and in how many pieces.
+pub async fn kept(
+    db: &Db,
+    org: &str,
+    job: &str,
+    device: &str,
+    (occurrence, step): (i64, i64),
+) -> Result<(i64, i64), StoreError> {
+    query!(
+        db: fetch_one (i64, i64), db,
+        "SELECT CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT), COUNT(*) FROM output
+         WHERE org = $1 AND job = $2 AND device = $3 AND occurrence = $4 AND step = $5",
+        org,
+        job,
+        device,
+        occurrence,
         step,
     )
 }
@@ -55,7 +86,7 @@ pub async fn kept(db: &Db, org: &str, job: &str, device: &str, step: i64) -> Res
 pub async fn of(db: &Db, org: &str, job: &str, device: &str) -> Result<Vec<OutputRow>, StoreError> {
     query!(
         db: fetch_all OutputRow, db,
-        "SELECT step, place, stream, bytes FROM output
+        "SELECT occurrence, step, place, stream, bytes FROM output
          WHERE org = $1 AND job = $2 AND device = $3 ORDER BY step, place",
         org,
         job,

@@ -153,7 +153,7 @@ impl World {
     }
 
     /// Stops the server and starts the real program over the same data folder, at another port.
-    pub async fn as_program(self) -> Self {
+    pub async fn into_program(self) -> Self {
         let Self { server, mut http, org, policy, witnesses, beacons, folder, serial } = self;
         server.stop().await;
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();

@@ -199,16 +199,27 @@ async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
 }
 
 async fn output_is_kept_in_its_order(db: &Db) -> Result<(), StoreError> {
-    let piece = |place, bytes: &[u8]| OutputRow { step: 0, place, stream: 1, bytes: bytes.to_vec() };
+    let piece =
+        |place, bytes: &[u8]| OutputRow { occurrence: 0, step: 0, place, stream: 1, bytes: bytes.to_vec() };
     let (first, second) = (piece(0, b"hello "), piece(6, b"world"));
     let mut tx = db.begin().await?;
     assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &second).await?, 1);
     assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &first).await?, 1);
     assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &piece(0, b"other")).await?, 0);
     tx.commit().await?;
-    assert_eq!(output::kept(db, ORG, JOB, "dev-1", 0).await?, (11, 2));
-    assert_eq!(output::kept(db, ORG, JOB, "dev-1", 1).await?, (0, 0));
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, (11, 2));
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 1)).await?, (0, 0));
     assert_eq!(output::of(db, ORG, JOB, "dev-1").await?, [first, second]);
+    let again = OutputRow { occurrence: 3, ..piece(0, b"again") };
+    let mut tx = db.begin().await?;
+    assert_eq!(
+        output::insert(&mut tx, ORG, JOB, "dev-1", &again).await?,
+        1,
+        "in the place of what was written before"
+    );
+    tx.commit().await?;
+    assert_eq!(output::newest(db, ORG, JOB, "dev-1").await?, 3);
+    assert_eq!(output::of(db, ORG, JOB, "dev-1").await?, [again]);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ mod long {
         let [mut honest, mut liar] = world.tills(["honest", "liar"]).await;
         honest.disconnect().await;
         liar.disconnect().await;
-        let world = world.as_program().await;
+        let world = world.into_program().await;
         for till in [&mut honest, &mut liar] {
             till.server = world.server.address;
             till.connect().await;
