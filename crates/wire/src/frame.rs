@@ -2,7 +2,11 @@
 //!
 //! Source: docs/spec/8-interfaces.md, "Agent connection".
 
-use prost::Message;
+use prost::bytes::Buf;
+use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};
+use prost::{DecodeError, Message};
+
+use crate::message::{FromAgent, FromServer};
 
 /// The protocol's name in TLS (ALPN).
 pub const ALPN: &[u8] = b"countersign/1";
@@ -11,6 +15,9 @@ pub const MOST_FROM_AGENT: usize = 256 * 1024;
 /// The largest frame a server may send, in bytes: a delivery with a policy and its proofs fits.
 pub const MOST_FROM_SERVER: usize = 4 * 1024 * 1024;
 
+/// The most fields that the lists of one message and what stands beside them may have together. The smallest thing that
+/// an honest list holds is a hash, so that no frame of an agent, and no delivery, comes near.
+pub const MOST_FIELDS: usize = 8_192;
 /// How many bytes of room are kept between two frames.
 const KEPT: usize = 8 * 1024;
 
@@ -25,9 +32,55 @@ pub enum FrameError {
         /// Bytes accepted.
         most: usize,
     },
+    /// With lists so long that they would take many times the room of the frame.
+    #[error("a frame with more than {MOST_FIELDS} fields")]
+    TooManyFields,
     /// Not a message of the expected type.
     #[error("a frame that is no message: {0}")]
-    Message(#[from] prost::DecodeError),
+    Message(#[from] DecodeError),
+}
+
+/// A message that a frame holds by itself.
+pub trait Framed: Message + Default {
+    /// Where in it lists may stand: the field numbers on the way to each message that has one.
+    const LISTS: &[&[u32]];
+}
+
+impl Framed for FromAgent {
+    const LISTS: &[&[u32]] = &[&[1]];
+}
+
+impl Framed for FromServer {
+    const LISTS: &[&[u32]] = &[&[1], &[1, 3], &[1, 4], &[2], &[3], &[4]];
+}
+
+/// Counts the fields of `message` and of all that is on the way to a list, before any of them takes room: two bytes of
+/// a frame can be an empty element, which in memory has thirty times their size.
+fn count_fields(
+    mut message: &[u8],
+    lists: &[&[u32]],
+    way: &mut Vec<u32>,
+    count: &mut usize,
+) -> Result<(), FrameError> {
+    while !message.is_empty() {
+        *count += 1;
+        if *count > MOST_FIELDS {
+            return Err(FrameError::TooManyFields);
+        }
+        let (tag, wire_type) = decode_key(&mut message)?;
+        way.push(tag);
+        if wire_type == WireType::LengthDelimited && lists.iter().any(|list| list.starts_with(way)) {
+            let length = usize::try_from(decode_varint(&mut message)?).unwrap_or(usize::MAX);
+            // One that is cut off is told by the decoder.
+            let inner = message.get(..length).unwrap_or(message);
+            count_fields(inner, lists, way, count)?;
+            message.advance(inner.len());
+        } else {
+            skip_field(wire_type, tag, &mut message, DecodeContext::default())?;
+        }
+        way.pop();
+    }
+    Ok(())
 }
 
 /// The bytes of one frame: a 4-byte big-endian length and the message.
@@ -44,13 +97,15 @@ pub fn encode(message: &impl Message) -> Vec<u8> {
 #[derive(Debug)]
 pub struct Decoder {
     buffer: Vec<u8>,
+    /// How many bytes of it have been read.
+    read: usize,
     most: usize,
 }
 
 impl Decoder {
     /// A decoder that refuses frames of more than `most` bytes before their body is read.
     pub fn new(most: usize) -> Self {
-        Self { buffer: Vec::new(), most }
+        Self { buffer: Vec::new(), read: 0, most }
     }
 
     /// From here on refuses frames of more than `most` bytes.
@@ -60,11 +115,14 @@ impl Decoder {
 
     /// Whether a frame has begun and is not whole.
     pub fn is_inside(&self) -> bool {
-        !self.buffer.is_empty()
+        self.read < self.buffer.len()
     }
 
     /// Takes in bytes as they came.
     pub fn push(&mut self, bytes: &[u8]) {
+        // Once for each piece and not for each frame: a piece can be a thousand empty ones.
+        self.buffer.drain(..self.read);
+        self.read = 0;
         self.buffer.extend_from_slice(bytes);
     }
 
@@ -72,18 +130,20 @@ impl Decoder {
     ///
     /// # Errors
     /// The stream cannot be read on: close the connection.
-    pub fn next_message<M: Message + Default>(&mut self) -> Result<Option<M>, FrameError> {
-        let Some((length, rest)) = self.buffer.split_first_chunk::<4>() else { return Ok(None) };
+    pub fn next_message<M: Framed>(&mut self) -> Result<Option<M>, FrameError> {
+        let left = self.buffer.get(self.read..).unwrap_or_default();
+        let Some((length, rest)) = left.split_first_chunk::<4>() else { return Ok(None) };
         let bytes = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
         if bytes > self.most {
             return Err(FrameError::TooLarge { bytes, most: self.most });
         }
         let Some(body) = rest.get(..bytes) else { return Ok(None) };
+        count_fields(body, M::LISTS, &mut Vec::new(), &mut 0)?;
         let message = M::decode(body)?;
-        self.buffer.drain(..bytes + 4);
-        if self.buffer.is_empty() && self.buffer.capacity() > KEPT {
+        self.read += bytes + 4;
+        if !self.is_inside() && self.buffer.capacity() > KEPT {
             // One large frame is no reason to hold its room for as long as the connection lives.
-            self.buffer = Vec::new();
+            (self.buffer, self.read) = (Vec::new(), 0);
         }
         Ok(Some(message))
     }
@@ -92,7 +152,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Challenge, FromAgent, from_agent};
+    use crate::message::{Challenge, Clear, Delivery, FromAgent, Hello, from_agent, from_server};
 
     fn challenge(random: Vec<u8>) -> FromAgent {
         FromAgent { what: Some(from_agent::What::Challenge(Challenge { random })) }
@@ -132,5 +192,54 @@ mod tests {
         let mut decoder = Decoder::new(10);
         decoder.push(&[0, 0, 0, 2, 0xff, 0xff]);
         assert!(matches!(decoder.next_message::<FromAgent>(), Err(FrameError::Message(_))));
+    }
+
+    fn delivery(clears: usize, paths: usize) -> FromServer {
+        let clear = Clear { path: vec![Vec::new(); paths], ..Clear::default() };
+        let delivery = Delivery { clears: vec![clear; clears], ..Delivery::default() };
+        FromServer { what: Some(from_server::What::Delivery(delivery)) }
+    }
+
+    #[test]
+    fn a_message_with_too_many_fields_is_refused_before_it_takes_room() {
+        // The delivery itself is a field, and so is each Clear.
+        let most = MOST_FIELDS - 1;
+        let cases = [
+            (delivery(most, 0), true),
+            (delivery(most + 1, 0), false),
+            (delivery(2, most / 2 - 1), true),
+            (delivery(2, most / 2), false),
+        ];
+        for (message, taken) in cases {
+            let mut decoder = Decoder::new(MOST_FROM_SERVER);
+            decoder.push(&encode(&message));
+            let expected = if taken { Ok(Some(message)) } else { Err(FrameError::TooManyFields) };
+            assert_eq!(decoder.next_message::<FromServer>(), expected);
+        }
+        let hello = Hello { holds: vec![String::new(); MOST_FIELDS], ..Hello::default() };
+        let mut decoder = Decoder::new(MOST_FROM_AGENT);
+        decoder.push(&encode(&FromAgent { what: Some(from_agent::What::Hello(hello)) }));
+        assert_eq!(decoder.next_message::<FromAgent>(), Err(FrameError::TooManyFields));
+    }
+
+    #[test]
+    fn every_list_of_a_message_is_counted() {
+        // Two bytes each: an empty element of the list with this number, in the message that this way leads to.
+        let lists: [(&[u8], u8); 9] =
+            [(&[1], 2), (&[1], 3), (&[1], 5), (&[1, 3], 4), (&[1, 4], 2), (&[2], 1), (&[3], 4), (&[4], 1), (&[5], 1)];
+        for (way, list) in lists {
+            let mut body = [list << 3 | 2, 0].repeat(MOST_FIELDS);
+            for field in way.iter().rev() {
+                let mut outer = vec![field << 3 | 2];
+                prost::encoding::encode_varint(u64::try_from(body.len()).unwrap(), &mut outer);
+                outer.extend(body);
+                body = outer;
+            }
+            let mut decoder = Decoder::new(MOST_FROM_SERVER);
+            decoder.push(&u32::try_from(body.len()).unwrap().to_be_bytes());
+            decoder.push(&body);
+            let refused = decoder.next_message::<FromServer>() == Err(FrameError::TooManyFields);
+            assert_eq!(refused, way != [5], "{way:?}: a `Sorry` has no list");
+        }
     }
 }
