@@ -184,10 +184,27 @@ pub fn read_sequence(mut text: &str) -> Option<Vec<&str>> {
     let mut items = Vec::new();
     while !text.is_empty() {
         let (head, rest) = text.split_once('\n')?;
-        let length = head.strip_prefix("envelope ")?.parse().ok()?;
-        let (item, tail) = rest.split_at_checked(length)?;
+        let length = head.strip_prefix("envelope ")?;
+        let bytes = length.parse::<usize>().ok().filter(|bytes| bytes.to_string() == length)?;
+        let (item, tail) = rest.split_at_checked(bytes)?;
         items.push(item);
         text = tail;
     }
     Some(items)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sequence_is_cut_in_one_way() {
+        assert_eq!(write_sequence(&["a\n", ""]), "envelope 2\na\nenvelope 0\n");
+        assert_eq!(read_sequence("envelope 2\na\nenvelope 0\n"), Some(Vec::from(["a\n", ""])));
+        for bad in
+            ["envelope +2\na\n", "envelope 02\na\n", "envelope 3\na\n", "envelope 1\nå\n", "envelope 2\na"]
+        {
+            assert_eq!(read_sequence(bad), None, "{bad}");
+        }
+    }
 }
