@@ -21,7 +21,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -290,8 +290,12 @@ JOB = record(
         list=record(count=NUMBER, root=HASH),
         labels=record(labels=LABELS, as_of=NUMBER, joins=boolean),
     ),
-    waves=list_of(record(share=NUMBER, soak=NUMBER)),
+    waves=list_of(record(who=one_of(share=NUMBER, labels=LABELS), soak=NUMBER)),
     on_halt=pattern("kill or finish", "kill|finish"), repeat=NUMBER,
+)
+ADVANCE = record(
+    org=ORG, id=STATEMENT_ID, policy=HASH, resume=or_nothing(HASH), job=HASH, wave=NUMBER, root=HASH, well=NUMBER,
+    failed=NUMBER, missing=NUMBER, why=PROSE,
 )
 HALT = record(
     org=or_nothing(ORG), id=STATEMENT_ID, policy=or_nothing(HASH),
@@ -310,7 +314,7 @@ ENROLL = record(
         retire=record(device=DEVICE),
     ),
 )
-TYPES = {"policy": POLICY, "job": JOB, "halt": HALT, "resume": RESUME, "enroll": ENROLL}
+TYPES = {"policy": POLICY, "job": JOB, "advance": ADVANCE, "halt": HALT, "resume": RESUME, "enroll": ENROLL}
 
 
 def _pairs(pairs):
@@ -938,6 +942,12 @@ def check_quorum(envelope: Envelope, policy: Held, which: str) -> None:
         raise Refused("Quorum", f"signed by {len(people)} of {quorum['role']}, {which} needs {quorum['need']}")
 
 
+def keys_that_signed(envelope: Envelope, policy: Held, role: str) -> int:
+    """How many keys of a set that belongs to nobody in particular signed."""
+    keys = [SshKey.read(each) for each in policy.value[role]["keys"]]
+    return sum(1 for key in keys if shown_by(envelope, policy, key) is not None)
+
+
 def is_known(envelope: Envelope, policies: list[Held]) -> bool:
     """Whether a signature under it verifies by a person's key of a policy held ([3], "The chain"; [6], check 0)."""
     return any(shown_by(envelope, policy, key) is not None for policy in policies for _, key, _ in policy.people_keys())
@@ -1045,6 +1055,7 @@ class Chain:
     policies: list[Held] = field(default_factory=list)
     resumes: list[tuple[str, dict]] = field(default_factory=list)
     halts: list[Halt] = field(default_factory=list)
+    waiting: list[Held] = field(default_factory=list)  # policies of the recovery set that follow the newest
 
     @property
     def newest(self) -> Held:
@@ -1086,26 +1097,30 @@ class Chain:
         raise refusal
 
     def take(self, envelope: Envelope) -> str:
-        """Take a policy, resume or halt: `taken` or `known`. What is refused changes nothing."""
+        """Take a policy, resume or halt: `taken`, `waits`, `lifted` or `known`. What is refused changes nothing."""
         takes = {"policy": self.take_policy, "resume": self.take_resume, "halt": self.take_halt}
         if envelope.kind not in takes:
             raise Refused("Statement", f"a {envelope.kind} is no news")
-        held = [each.hash for each in self.policies + self.halts] + [hash_ for hash_, _ in self.resumes]
+        held = [each.hash for each in self.policies + self.halts + self.waiting] + [hash_ for hash_, _ in self.resumes]
         if envelope.hash in held:
             return "known"
-        takes[envelope.kind](envelope)
-        return "taken"
+        return takes[envelope.kind](envelope) or "taken"
 
-    def read(self, envelope: Envelope) -> dict:
-        """Its text, after a known person's signature; of this organization."""
-        if not is_known(envelope, self.policies):
+    def recover(self, hash_: str) -> None:
+        """A policy that waited is in force: it takes the place of an N+1."""
+        self.policies.append(next(each for each in self.waiting if each.hash == hash_))
+        self.waiting = []
+
+    def read(self, envelope: Envelope, recoverers: int = 0) -> dict:
+        """Its text, after a known person's signature; of this organization. A policy's may be the recovery set's."""
+        if not recoverers and not is_known(envelope, self.policies):
             raise Refused("UnknownSigners", f"a {envelope.kind} signed by nobody known")
         value = read_text(envelope.kind, envelope.text)
         if value["org"] != self.org:
             raise Refused("Organization", f"a {envelope.kind} of {value['org']}, this is {self.org}")
         return value
 
-    def take_policy(self, envelope: Envelope) -> None:
+    def take_policy(self, envelope: Envelope) -> str | None:
         if not self.policies:
             if "org-" + envelope.hash != self.org:
                 raise Refused("Organization", f"the genesis policy has the hash {envelope.hash}, this is {self.org}")
@@ -1113,24 +1128,44 @@ class Chain:
             if value["org"] or value["number"] != 1 or value["previous"]:
                 raise Refused("Number", "a genesis policy with organization, predecessor or another number than 1")
             return self._add_policy(envelope, value, None)
-        value, before = self.read(envelope), self.newest
+        before = self.newest
+        recoverers = keys_that_signed(envelope, before, "recovery")
+        if not recoverers and not is_known(envelope, [before]):
+            raise Refused("UnknownSigners", "a policy signed by nobody of the newest policy")
+        value = self.read(envelope, recoverers)
         if before.hash not in value["previous"]:
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
         if value["number"] != before.number + 1:
             raise Refused("Number", f"number {value['number']} after {before.number}")
-        self._add_policy(envelope, value, before)
+        need = before.value["recovery"]["need"]
+        return self._add_policy(envelope, value, before, 0 < need <= recoverers)
 
-    def _add_policy(self, envelope: Envelope, value: dict, before: Held | None) -> None:
-        """Usable; signed by the quorums of both; in the log the new one names, cosigned by the old one's witnesses."""
+    def _add_policy(self, envelope: Envelope, value: dict, before: Held | None, recovers: bool = False) -> str | None:
+        """Usable; signed by the quorums of both; in the log the new one names, cosigned by the old one's witnesses.
+
+        Where only the old one's quorum is lacking and its recovery set signed, the new one waits."""
         check_usable(value)
         moved = before and NoteKey.read(value["log"]["key"]) != before.log
         log = before.place[0] + bool(moved) if before else 0
         new = Held(value, envelope.hash, self.org, (log, envelope.proof.index))
-        for judge in filter(None, (before, new)):
-            check_quorum(envelope, judge, "policy")
+        waits = False
+        try:
+            check_quorum(envelope, before or new, "policy")
+        except Refused:
+            if not recovers:
+                raise
+            waits = True
+        check_quorum(envelope, new, "policy")
         witnesses = (before or new).value["witnesses"]
         logged_at(envelope.proof, envelope.entry(self.org), new.log, (before or new).note_keys("witnesses"), witnesses["need"])
-        self.policies.append(new)
+        if not waits:
+            self.policies.append(new)
+            self.waiting = []
+            return None
+        if len(self.waiting) >= 4:
+            raise Refused("TooManyWait", "4 policies of the recovery set wait already")
+        self.waiting.append(new)
+        return "waits"
 
     def take_resume(self, envelope: Envelope) -> None:
         value = self.read(envelope)
@@ -1143,7 +1178,7 @@ class Chain:
         self.check_logged(envelope.proof, envelope.entry(self.org), policy)
         self.resumes.append((envelope.hash, value))
 
-    def take_halt(self, envelope: Envelope) -> None:
+    def take_halt(self, envelope: Envelope) -> str | None:
         """On sight: without proof, without Clear. The first signature by a key that may halt makes it."""
         if not any(self._halter(envelope, policy) for policy in self.policies):
             raise Refused("NotAHalter", "signed by nobody who may halt under a policy held")
@@ -1157,7 +1192,15 @@ class Chain:
             raise Refused("VendorScope", f"a vendor's halt of {value['scope']}, of {value['org'] or 'no organization'}")
         if not is_vendors and value["org"] != self.org:
             raise Refused("Organization", f"a halt of {value['org'] or 'none'}, this is {self.org}")
-        self.halts.append(Halt(value, envelope.hash, hex256(key.blob), VENDORS if is_vendors else policy.number))
+        halt = Halt(value, envelope.hash, hex256(key.blob), VENDORS if is_vendors else policy.number)
+        if self.is_lifted(halt):
+            return "lifted"
+        of_all = "organization" in value["scope"]
+        alike = [each for each in self.halts if each.key == halt.key and ("organization" in each.value["scope"]) == of_all]
+        if sum(1 for each in alike if not self.is_lifted(each)) >= 80:
+            raise Refused("TooManyHalts", "80 active halts of this key are kept")
+        self.halts.append(halt)
+        return None
 
     def _halter(self, envelope: Envelope, policy: Held) -> tuple[SshKey, bool] | None:
         """The key that halts, and whether it is a vendor's: the first in the envelope's order."""
@@ -1211,11 +1254,16 @@ class Device:
     labels: dict
     enrollment: str
     place: Place  # of its own leaf: the enrollment's, or its join's
+    seq: int = 0  # which enrollment of this device; 0 for one that joined
+    retired: str = ""  # the statement by which it has left
+
+    def label(self, name: str) -> str | None:
+        """My label of this name, the site under `site`."""
+        return {**self.labels, "site": self.site}.get(name)
 
     def fits(self, labels: dict) -> bool:
-        """Whether all of `labels` are mine, the site under `site`."""
-        mine = {**self.labels, "site": self.site}
-        return all(mine.get(name) == value for name, value in labels.items())
+        """Whether all of `labels` are mine."""
+        return all(self.label(name) == value for name, value in labels.items())
 
 
 def check_enrollment(chain: Chain, envelope: Envelope) -> dict:
@@ -1238,7 +1286,38 @@ def enrolled_directly(chain: Chain, envelope: Envelope) -> Device:
         raise Refused("NotEnrolled", "an enrollment of no single device")
     device = what["device"]
     key = device_key(device["key"])
-    return Device(key.name, key, device["site"], device["labels"], envelope.hash, chain.place_of(envelope.proof))
+    place = chain.place_of(envelope.proof)
+    return Device(key.name, key, device["site"], device["labels"], envelope.hash, place, device["seq"])
+
+
+def enrolled_anew(chain: Chain, held: Device, envelope: Envelope) -> Device:
+    """[3], "Enrolled anew": the next enrollment of the device that is held, or its end."""
+    what = check_enrollment(chain, envelope)
+    if "retire" in what:
+        if what["retire"]["device"] != held.ident:
+            raise Refused("OtherDevice", f"it retires {what['retire']['device']}, this device is {held.ident}")
+        return replace(held, retired=envelope.hash)
+    if "device" not in what:
+        raise Refused("NotThat", "an enrollment of no single device")
+    new, previous = enrolled_directly(chain, envelope), what["device"]["previous"]
+    if new.ident != held.ident:
+        raise Refused("OtherDevice", f"it is for {new.ident}, this device is {held.ident}")
+    if new.seq <= held.seq or previous != held.enrollment:
+        raise Refused("NotNext", f"enrollment {new.seq} follows {previous or 'none'}, held is {held.seq}, {held.enrollment}")
+    policy = chain.in_force_at(new.place)
+    signed = [each for each in signers(envelope, policy) if not each.same_origin]
+    for number, rule in enumerate(policy.value["rules"], 1):
+        changes = any(held.label(name) != new.label(name) for name in rule["labels"])
+        if changes and (held.fits(rule["labels"]) or new.fits(rule["labels"])) and not could_run(rule, policy, signed):
+            raise Refused("Relabels", f"rule {number} reads a label that changes, and too few signed")
+    return new
+
+
+def could_run(rule: dict, policy: Held, signed: list[Signer]) -> bool:
+    """Whether one of those who signed could have asked under the rule, and enough others approved."""
+    people = {each.name for each in signed if set(rule["properties"]) <= each.shows}
+    approvers = people & policy.members(rule["approvers"])
+    return any(len(approvers - {one}) >= rule["approvals"] for one in people & policy.members(rule["requesters"]))
 
 
 def device_key(text: str) -> NoteKey:
@@ -1312,8 +1391,8 @@ class Counted:
     drawn: Clocks
 
 
-def count_clear(shown: ShownClear, chain: Chain, now: Clocks) -> Counted:
-    """One Clear, if it counts ([5], "Enough")."""
+def count_clear(shown: ShownClear, chain: Chain, now: Clocks, named: str) -> Counted:
+    """One Clear, if it counts ([5], "Enough") for the policy `named`: the newest, or one that waits."""
     policy, lines = chain.newest, shown.note.fields()
     beacon = next((key for key in policy.note_keys("beacons") if shown.note.is_signed_by(key)), None)
     if beacon is None:
@@ -1328,7 +1407,7 @@ def count_clear(shown: ShownClear, chain: Chain, now: Clocks) -> Counted:
     if root_by_path(leaf_hash(shown.challenge), shown.index, shown.size, shown.path).hex() != root:
         raise Refused("NotFresh", f"no path from my challenge to {root}")
     check_age(shown.drawn, policy, now, "NotFresh")
-    if named_policy != policy.hash or resume != (chain.newest_resume or "none"):
+    if named_policy != named or resume != (chain.newest_resume or "none"):
         raise Refused("NotFresh", f"a Clear for policy {named_policy} and resume {resume}")
     held = {halt.hash for halt in chain.halts}
     for each in halts:
@@ -1475,15 +1554,17 @@ def check_row(job: dict, rule: dict, policy: Held, signed: list[Signer]) -> None
 def check_job(job: dict, policy: Held) -> None:
     """Check 5, what a job may be, whatever the time."""
     life, steps = job["not_after"] - job["not_before"], job["steps"]
-    shares, soaks = [each["share"] for each in job["waves"]], [each["soak"] for each in job["waves"]]
+    who, soaks = [each["who"] for each in job["waves"]], [each["soak"] for each in job["waves"]]
+    shares = [each["share"] for each in who if "share" in each]
     if not 0 < life <= policy.value["limits"]["life"]:
         raise Refused("Job", f"a life of {life} s, the policy allows {policy.value['limits']['life']}")
     if not 1 <= len(steps) <= 16 or any(asked["timeout"] < 1 for step in steps for asked in step.values()):
         raise Refused("Job", f"{len(steps)} steps, from 1 to 16 may be, each with a timeout")
-    if job["repeat"] != 0:
-        raise Refused("Job", f"repeat is {job['repeat']}, this version knows 0")
-    if shares and (shares[-1] != 10_000 or any(a >= b for a, b in zip([0] + shares, shares))) or soaks != sorted(soaks):
-        raise Refused("Job", f"waves with the shares {shares} and soaks {soaks}")
+    if 0 < job["repeat"] < 10:
+        raise Refused("Job", f"it repeats every {job['repeat']} s, 10 s is the least")
+    climb = all(a < b for a, b in zip([0] + shares, shares))
+    if who and (who[-1] != {"share": 10_000} or not climb or {"labels": {}} in who) or soaks != sorted(soaks):
+        raise Refused("Job", f"waves of {who} with soaks {soaks}")
 
 
 def check_time(job: dict, rows: list[dict], lo: int, hi: int) -> None:
@@ -1526,20 +1607,61 @@ def wave_of(job: dict, job_hash: str, device: Device) -> tuple[int, int]:
     drawn = sha256(f"countersign-wave/v1\n{job_hash}\n{device.ident}\n".encode())
     place = int.from_bytes(drawn[:8], "big") * 10_000 // 2**64
     for number, wave in enumerate(job["waves"]):
-        if place < wave["share"]:
+        who = wave["who"]
+        if place < who["share"] if "share" in who else device.fits(who["labels"]):
             return number, wave["soak"]
     return 0, 0
 
 
-def check_wave(job: dict, job_hash: str, policy: Held, device: Device, proof_time: int, lo: int) -> None:
-    """Check 10."""
+def check_wave(job: dict, job_hash: str, chain: Chain, device: Device, proof_time: int, lo: int, advances: list[Envelope],
+               halted: set[str]) -> None:
+    """Check 10: its time, and where people have to look, an advance that holds."""
     number, soak = wave_of(job, job_hash, device)
     starts = max(job["not_before"], proof_time) + soak
-    listed = job["targets"].get("list")
-    if number > 0 and (listed is None or listed["count"] > policy.value["limits"]["auto_waves_max"]):
-        raise Refused("WaveNeedsAdvance", f"wave {number + 1} needs an advance, which this version does not know")
     if lo < starts:
         raise Refused("WaveNotYet", f"wave {number + 1} starts at {starts}, it may still be {lo}")
+    listed = job["targets"].get("list")
+    if number == 0 or (listed and listed["count"] <= chain.newest.value["limits"]["auto_waves_max"]):
+        return
+    fault = None
+    for advance in advances:
+        try:
+            if sets_free(advance, job, job_hash, number + 1, chain, device, halted):
+                return
+        except Refused as refused:
+            fault = fault or refused
+    if fault:
+        raise Refused("Advance", f"wave {number + 1} waits for an advance that holds: {fault.sentence}")
+    raise Refused("WaveNeedsAdvance", f"wave {number + 1} waits for a person to start it")
+
+
+def sets_free(advance: Envelope, job: dict, job_hash: str, wave: int, chain: Chain, device: Device, halted: set[str]) -> bool:
+    """Whether an advance is for this job and wave; refuses one that is and does not hold ([6], "Waves")."""
+    if advance.kind != "advance":
+        raise Refused("Statement", f"a {advance.kind} is no advance")
+    value = chain.read(advance)
+    if value["job"] != job_hash or value["wave"] != wave:
+        return False
+    named, newest = chain.policy(value["policy"]), chain.newest
+    if named is None:
+        raise Refused("UnknownPolicy", f"it names policy {value['policy']}, which is not held")
+    judges = [named] if named is newest else [named, newest]
+    people = {each.name for policy in judges for each in signers(advance, policy)}
+    cut = chain.cut_by(value, advance.hash, people)
+    if cut:
+        raise Refused("Cut", f"the resume {cut} cuts it")
+    for policy in judges:
+        quorum = policy.value["quorums"]["promote"]
+        independent = {each.name for each in signers(advance, policy) if not each.same_origin} - halted
+        of_role = independent & policy.members([quorum["role"]])
+        if len(of_role) < quorum["need"]:
+            raise Refused("Quorum", f"set free by {len(of_role)} of {quorum['role']}, {quorum['need']} are needed")
+        asked = any(rule["approvals"] > 0 for rule in rows_that_fit(job, policy, device))
+        if asked and not of_role - {job["requester"]}:
+            raise Refused("RequesterAlone", f"set free by {job['requester']} alone, who asked for the job")
+    witnesses = newest.value["witnesses"]
+    logged_at(advance.proof, advance.entry(chain.org), newest.log, newest.note_keys("witnesses"), witnesses["need"])
+    return True
 
 
 @dataclass(frozen=True)
@@ -1554,7 +1676,7 @@ class Local:
     running: int = 0
     receipts: int = 0
     disk_full: bool = False
-    ledger: tuple[str, ...] = ()  # of each step of this job that was accepted: `started`, `ended-well` or `failed`
+    ledger: tuple[tuple[int, int, str], ...] = ()  # occurrence, step, and `started`, `ended-well` or `failed`
 
 
 COMPONENT = "countersign-agent"
@@ -1571,13 +1693,22 @@ def covers(halt: Halt, job: dict, job_hash: str, version: str) -> bool:
     return scope == "organization" or what == {"job": job_hash, "person": job["requester"]}[scope]
 
 
-def check_once(job: dict, ledger: tuple[str, ...]) -> None:
-    """Check 8. What is asked for is the first step that was not accepted yet."""
-    if len(ledger) >= len(job["steps"]):
-        raise Refused("Again", f"step {len(job['steps'])} was accepted before")
-    for number, state in enumerate(ledger, 1):
-        if state != "ended-well":
-            raise Refused("EarlierFailed", f"step {number} was accepted before and did not end well: {state}")
+def check_once(job: dict, ledger: tuple[tuple[int, int, str], ...], lo: int) -> int:
+    """Check 8. What is asked for is the first step that was not accepted yet in the occurrence that is due; gives its number."""
+    occurrence = max(0, lo - job["not_before"]) // job["repeat"] if job["repeat"] else 0
+    last = max((each for each, _, _ in ledger), default=occurrence)
+    if last > occurrence:
+        raise Refused("Passed", f"occurrence {occurrence} has passed, {last} was accepted before")
+    if last < occurrence and any(state == "started" for _, _, state in ledger):
+        raise Refused("EarlierRuns", f"occurrence {occurrence} has to wait, {last} is still running")
+    states = {step: state for each, step, state in ledger if each == occurrence}
+    for number in range(len(job["steps"])):
+        if number not in states:
+            return number
+        if states[number] != "ended-well":
+            code = "Again" if states[number] == "started" else "EarlierFailed"
+            raise Refused(code, f"step {number + 1} was accepted before and did not end well: {states[number]}")
+    raise Refused("Again", f"step {len(job['steps'])} was accepted before")
 
 
 def check_budget(policy: Held, local: Local) -> None:
@@ -1591,12 +1722,24 @@ def check_budget(policy: Held, local: Local) -> None:
         raise Refused("DiskFull", "the disk is full")
 
 
-def count_clears(clears: list[ShownClear], chain: Chain, local: Local, say) -> list[Counted]:
+def recovered(clears: list[ShownClear], chain: Chain, local: Local) -> str:
+    """The policy of the recovery set that enough beacons name, if one waits and they do ([3], "Recovery")."""
+    for policy in chain.waiting:
+        try:
+            counted = count_clears(clears, chain, local, silent, policy.hash)
+            taken_of(counted, chain.newest.value["beacons"]["need"])
+            return policy.hash
+        except Refused:
+            pass
+    return ""
+
+
+def count_clears(clears: list[ShownClear], chain: Chain, local: Local, say, named: str) -> list[Counted]:
     """Those that count as of their arrival; a beacon's second counts for nothing."""
     counted: list[Counted] = []
     for number, shown in enumerate(clears, 1):
         try:
-            one = count_clear(shown, chain, local.arrived)
+            one = count_clear(shown, chain, local.arrived, named)
             if one.beacon in [each.beacon for each in counted]:
                 raise Refused("NotFresh", "its beacon has spoken already")
             counted.append(one)
@@ -1607,8 +1750,14 @@ def count_clears(clears: list[ShownClear], chain: Chain, local: Local, say) -> l
 
 
 def judge(chain: Chain, device: Device, job: Envelope, clears: list[ShownClear], target: tuple[int, list[bytes]] | None,
-          local: Local, say) -> list[Signer]:
+          local: Local, say, advances: list[Envelope] = ()) -> list[Signer]:
     """Checks 0 to 12 in their order ([6]); check 2 has made `chain`. Gives who signed, or raises the first refusal."""
+    if device.retired:
+        raise Refused("Retired", f"this device was retired by {device.retired}")
+    in_force = recovered(clears, chain, local)
+    if in_force:
+        chain.recover(in_force)
+        say(2, f"enough beacons name {in_force}, the recovery set's policy: it is in force")
     newest = chain.newest
     if job.kind != "job" or not is_known(job, chain.policies):
         raise Refused("UnknownSigners", "no signature under the job verifies by a person's key of a policy held")
@@ -1618,7 +1767,7 @@ def judge(chain: Chain, device: Device, job: Envelope, clears: list[ShownClear],
         raise Refused("OtherOrganization", f"a job of {value['org']}, this is {chain.org}")
     say(1, f"organization {chain.org}")
 
-    counted = count_clears(clears, chain, local, say)
+    counted = count_clears(clears, chain, local, say, newest.hash)
     taken = taken_of(counted, newest.value["beacons"]["need"])
     for each in taken:
         check_age(each.drawn, newest, local.now, "Aged")
@@ -1653,11 +1802,11 @@ def judge(chain: Chain, device: Device, job: Envelope, clears: list[ShownClear],
     witnesses = newest.value["witnesses"]
     time = logged_at(job.proof, job.entry(chain.org), newest.log, newest.note_keys("witnesses"), witnesses["need"])
     say(7, f"leaf {job.proof.index} of {job.proof.size} in {job.proof.origin}, witnessed {when(time)}")
-    check_once(value, local.ledger)
-    say(8, f"step {len(local.ledger) + 1} of {len(value['steps'])} was not accepted before")
+    step = check_once(value, local.ledger, lo)
+    say(8, f"step {step + 1} of {len(value['steps'])} was not accepted before")
     check_target(value, named, device, target)
     say(9, f"{device.ident} is a target")
-    check_wave(value, job.hash, newest, device, time, lo)
+    check_wave(value, job.hash, chain, device, time, lo, list(advances), halted)
     say(10, f"its wave, {wave_of(value, job.hash, device)[0] + 1}, has started")
     check_budget(newest, local)
     say(11, "within the device's budget")
@@ -1780,15 +1929,21 @@ def read_local(path: Path) -> Local:
     for line in read_lines(path):
         key, _, value = line.partition(" ")
         if key == "step":
-            ledger.append(value.split(" ")[-1])
+            ledger.append(value)
         else:
             values[key] = value
     try:
         times = (Clocks(int(values[f"{at}_boot_ms"]), int(values[f"{at}_wall_ms"])) for at in ("drawn", "arrived", "now"))
         return Local(*times, int(values["floor"]), values["version"], int(values["running"]), int(values["receipts"]),
-                     values["disk"] == "full", tuple(ledger))
+                     values["disk"] == "full", tuple(read_step(each) for each in ledger))
     except (KeyError, ValueError) as error:
         raise Unreadable(f"{path}: {error}") from error
+
+
+def read_step(value: str) -> tuple[int, int, str]:
+    """`<occurrence> <number> <state>`."""
+    occurrence, step, state = value.split(" ")
+    return int(occurrence), int(step), state
 
 
 def read_place(path: Path) -> tuple[int, int, list[bytes]]:
@@ -1850,12 +2005,26 @@ def read_device(folder: Path, chain: Chain) -> Device:
         raise Refused("NotEnrolled", refused.sentence) from refused
 
 
+def read_anew(folder: Path, chain: Chain, device: Device) -> tuple[Device, list[str]]:
+    """The enrollments that came after the first, and a line for each: `taken`, or `refused` and a code."""
+    lines = []
+    for path in numbered(folder, "anew/*.txt"):
+        try:
+            if not device.retired:
+                device = enrolled_anew(chain, device, Envelope.read(read_file(path)))
+            lines.append(f"{path.stem} taken")
+        except Refused as refused:
+            lines.append(f"{path.stem} refused {refused.code}")
+    return device, lines
+
+
 @dataclass
 class Verdict:
     """What came of a bundle: its chain with a line for each envelope, what could be read, and the refusal if there was one."""
 
     chain: Chain
     chain_lines: list[str]
+    anew_lines: list[str] = field(default_factory=list)
     job: Envelope | None = None
     device: Device | None = None
     refusal: Refused | None = None
@@ -1871,11 +2040,13 @@ def judge_folder(folder: Path, say) -> Verdict:
     verdict, local = Verdict(chain, lines), read_local(folder / "now")
     try:
         verdict.job = Envelope.read(read_file(folder / "job.txt"))
-        device = verdict.device = read_device(folder, chain)
+        device, verdict.anew_lines = read_anew(folder, chain, read_device(folder, chain))
+        verdict.device = device
         say("", f"{device.ident} of {device.site}, enrolled by {device.enrollment}")
         target = read_place(folder / "target") if (folder / "target").exists() else None
         place = (target[0], target[2]) if target else None
-        judge(chain, device, verdict.job, read_clears(folder, local.drawn, say), place, local, say)
+        advances = [Envelope.read(read_file(path)) for path in numbered(folder, "advances/*.txt")]
+        judge(chain, device, verdict.job, read_clears(folder, local.drawn, say), place, local, say, advances)
     except Refused as refused:
         verdict.refusal = refused
     return verdict
@@ -1922,13 +2093,15 @@ def differences(folder: Path, verdict: Verdict) -> list[str]:
         mine = ["refused", verdict.refusal.code] if verdict.refusal else ["accepted"]
         if [wanted[0], *wanted[2:]] != mine:
             found.append(f"expected {' '.join(wanted)!r}, found {mine[-1]} ({verdict})")
-    if (folder / "chain/expected").exists():
-        wanted = read_lines(folder / "chain/expected")
-        for theirs, mine in zip(wanted, verdict.chain_lines):
+    for part, lines in (("chain", verdict.chain_lines), ("anew", verdict.anew_lines)):
+        if not (folder / part / "expected").exists():
+            continue
+        wanted = read_lines(folder / part / "expected")
+        for theirs, mine in zip(wanted, lines):
             if theirs.split(" ")[: len(mine.split(" "))] != mine.split(" "):
-                found.append(f"chain: expected {theirs!r}, found {mine!r}")
-        if len(wanted) != len(verdict.chain_lines):
-            found.append(f"chain: expected {len(wanted)} lines, found {len(verdict.chain_lines)}")
+                found.append(f"{part}: expected {theirs!r}, found {mine!r}")
+        if len(wanted) != len(lines):
+            found.append(f"{part}: expected {len(wanted)} lines, found {len(lines)}")
     return found
 
 

@@ -169,7 +169,7 @@ class TheRule(unittest.TestCase):
             "EnrolledLater": {"targets": {"labels": {"labels": {"till": "1"}, "as_of": 1, "joins": False}}},
             "accepted": {"targets": {"labels": {"labels": {"till": "1"}, "as_of": 1, "joins": True}}},
             "Statement": {"requester": "do\u202era"},
-            "WaveNotYet": {"waves": [{"share": 10000, "soak": 60}]},
+            "WaveNotYet": {"waves": [{"who": {"share": 10000}, "soak": 60}]},
             "Job": {"repeat": 1},
             "UnknownPolicy": {"policy": "0" * 64},
             "UnknownResume": {"resume": "0" * 64},
@@ -232,11 +232,11 @@ class TheRule(unittest.TestCase):
 
     def test_the_same_step_twice(self):
         job = self.org.envelope("job", self.org.job(), ("dora", "anna"))
-        self.assertEqual(self.org.judge(job, ledger=("started",)), "Again")
+        self.assertEqual(self.org.judge(job, ledger=((0, 0, "started"),)), "Again")
         steps = self.org.job()["steps"] * 2
         job = self.org.envelope("job", self.org.job(steps=steps), ("dora", "anna"))
-        for ledger, code in ((("ended-well",), "accepted"), (("failed",), "EarlierFailed"), (("started",), "EarlierFailed")):
-            self.assertEqual(self.org.judge(job, ledger=ledger), code)
+        for state, code in (("ended-well", "accepted"), ("failed", "EarlierFailed"), ("started", "Again")):
+            self.assertEqual(self.org.judge(job, ledger=((0, 0, state),)), code)
 
     def test_the_budget(self):
         job = self.org.envelope("job", self.org.job(), ("dora", "anna"))
