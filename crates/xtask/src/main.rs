@@ -3,6 +3,7 @@
 mod bench;
 mod demo;
 mod drill;
+mod fuzz;
 mod install;
 mod shell;
 mod test;
@@ -25,6 +26,8 @@ enum Chore {
     Install,
     /// Measure one thing and print its figures.
     Bench(bench::Args),
+    /// Look for bytes that break a law of a parser.
+    Fuzz(fuzz::Args),
     /// Play the story: a hijacked server gives an order, and the devices refuse.
     Demo(demo::Args),
     /// Rehearse an attack by its name, or list all attacks.
@@ -48,6 +51,7 @@ fn start(chore: &Chore, root: &Path) -> anyhow::Result<()> {
         Chore::Tidy => tidy::run(root),
         Chore::Install => install::run(root),
         Chore::Bench(args) => bench::run(root, args),
+        Chore::Fuzz(args) => fuzz::run(root, args),
         Chore::Demo(args) => demo::run(root, args),
         Chore::Drill(args) => drill::run(root, args),
     }
