@@ -17,8 +17,8 @@ const ED25519_SMALL_Y: [Words; 5] = [
     [0; 4],
     [1, 0, 0, 0],
     [0xffff_ffff_ffff_ffec, 0xffff_ffff_ffff_ffff, 0xffff_ffff_ffff_ffff, 0x7fff_ffff_ffff_ffff],
-    [0xb027_b2c2_8f95_e826, 0xf098_eff2_89f4_c345, 0x3963_c6d3_05ac_dfd5, 0x05fc_536d_8802_38b1],
-    [0x4fd8_4d3d_706a_17c7, 0x0f67_100d_760b_3cba, 0xc69c_392c_fa53_202a, 0x7a03_ac92_77fd_c74e],
+    [0xb027_b2c2_8f95_e826, 0xf098_eff2_89f4_c345, 0x3933_c6d3_05ac_dfd5, 0x05fc_536d_8802_38b1],
+    [0x4fd8_4d3d_706a_17c7, 0x0f67_100d_760b_3cba, 0xc6cc_392c_fa53_202a, 0x7a03_ac92_77fd_c74e],
 ];
 
 /// Why an encoded Ed25519 point is no public key.

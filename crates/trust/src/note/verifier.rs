@@ -159,3 +159,6 @@ impl fmt::Debug for VerifierKey {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod edge_cases;

@@ -239,3 +239,6 @@ fn fixed_ecdsa(numbers: &[u8]) -> Result<[u8; 64], SigError> {
     }
     Ok(fixed)
 }
+
+#[cfg(test)]
+mod edge_cases;

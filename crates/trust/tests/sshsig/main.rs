@@ -9,6 +9,7 @@
 
 mod assertions;
 mod authenticator;
+mod edge_points;
 mod keygen;
 mod second_opinion;
 mod security_keys;
