@@ -225,8 +225,17 @@ mod tests {
     #[test]
     fn every_list_of_a_message_is_counted() {
         // Two bytes each: an empty element of the list with this number, in the message that this way leads to.
-        let lists: [(&[u8], u8); 9] =
-            [(&[1], 2), (&[1], 3), (&[1], 5), (&[1, 3], 4), (&[1, 4], 2), (&[2], 1), (&[3], 4), (&[4], 1), (&[5], 1)];
+        let lists: [(&[u8], u8); 9] = [
+            (&[1], 2),
+            (&[1], 3),
+            (&[1], 5),
+            (&[1, 3], 4),
+            (&[1, 4], 2),
+            (&[2], 1),
+            (&[3], 4),
+            (&[4], 1),
+            (&[5], 1),
+        ];
         for (way, list) in lists {
             let mut body = [list << 3 | 2, 0].repeat(MOST_FIELDS);
             for field in way.iter().rev() {

@@ -1,9 +1,10 @@
 //! The canonical texts of what people sign.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::Enroll;
 use countersign_trust::statement::halt::Halt;
 use countersign_trust::statement::job::{Job, MAX_STEPS};
@@ -55,7 +56,7 @@ pub fn job(data: &[u8]) {
     match job.check(86_400) {
         Ok(()) => {
             assert!((1..=MAX_STEPS).contains(&job.steps.len()) && job.not_before < job.not_after);
-            let wave = Job::wave_of(&Sha256::of(data), &job.waves, &DeviceId(Sha256::of(b"till").0));
+            let wave = job.wave_of(&Sha256::of(data), &DeviceId(Sha256::of(b"till").0), &BTreeMap::new());
             assert!(wave < job.waves.len().max(1));
         }
         Err(error) => super::says_little(&error),
@@ -75,4 +76,9 @@ pub fn resume(data: &[u8]) {
 /// An enrollment.
 pub fn enroll(data: &[u8]) {
     one_text::<Enroll>(data);
+}
+
+/// An advance.
+pub fn advance(data: &[u8]) {
+    one_text::<Advance>(data);
 }

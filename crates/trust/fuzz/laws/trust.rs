@@ -21,12 +21,13 @@ mod thief;
 pub type Law = (&'static str, fn(&[u8]));
 
 /// The laws of `trust`.
-pub const LAWS: [Law; 27] = [
+pub const LAWS: [Law; 28] = [
     ("policy", statements::policy),
     ("job", statements::job),
     ("halt", statements::halt),
     ("resume", statements::resume),
     ("enroll", statements::enroll),
+    ("advance", statements::advance),
     ("key", people::key),
     ("armor", people::armor),
     ("signature", people::signature),

@@ -15,6 +15,7 @@ use countersign_trust::ledger::{Record, StepKey, StepState};
 use countersign_trust::note::Note;
 use countersign_trust::receipt::{Reason, Receipt, Verdict};
 use countersign_trust::sshwire::Writer;
+use countersign_trust::statement::Kind;
 use countersign_trust::time::Time;
 use countersign_wire::frame::encode;
 use countersign_wire::message::{self, FromAgent, FromServer, from_agent, from_server};
@@ -89,6 +90,7 @@ impl Seeds {
             Ok("job") => "job",
             Ok("halt") => "halt",
             Ok("resume") => "resume",
+            Ok("advance") => "advance",
             _ => "enroll",
         };
         self.put(law, signed.statement());
@@ -152,7 +154,9 @@ impl Seeds {
         let Ok(job) = Logged::from_text(&text) else { return };
         let news = envelopes.iter().filter_map(|text| News::from_text(text).ok()).collect();
         let clears = (1..=4).filter_map(|number| read_clear(vector, number)).collect();
-        let delivery = Delivery { job, news, clears, target: None };
+        let advances = envelopes.iter().filter_map(|text| Logged::from_text(text).ok());
+        let advances = advances.filter(|logged| logged.signed.kind() == Ok(Kind::Advance)).collect();
+        let delivery = Delivery { job, news, clears, target: None, advances };
         self.put_from_server(from_server::What::Delivery(message::Delivery::from(&delivery)));
         let envelopes = delivery.news.iter().map(ToString::to_string).collect();
         self.put_from_server(from_server::What::News(message::NewsTexts { envelopes }));
