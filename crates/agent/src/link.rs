@@ -7,6 +7,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use countersign_trust::delivery::Delivery;
 use countersign_trust::device::Input;
 use countersign_trust::ids::Sha256;
 use countersign_trust::statement::policy::Policy;
@@ -255,7 +256,11 @@ async fn hear<R: AsyncRead + Unpin>(
 /// It does not carry what it should, or the server takes leave: the connection is closed.
 pub fn input(what: from_server::What) -> Result<Option<Input>, LinkError> {
     Ok(match what {
-        from_server::What::Delivery(delivery) => Some(Input::Delivered(Box::new(delivery.try_into()?))),
+        from_server::What::Delivery(delivery) => Some(match Delivery::try_from(delivery) {
+            Ok(delivery) => Input::Delivered(Box::new(delivery)),
+            // It is refused by a receipt like any other; what comes behind it may be good.
+            Err(error) => Input::Unreadable(error.to_string()),
+        }),
         from_server::What::News(news) => {
             let news = news.envelopes.iter().map(|text| read_news(text)).collect::<Result<_, _>>()?;
             Some(Input::News(news))

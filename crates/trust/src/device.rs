@@ -56,6 +56,8 @@ pub enum Input {
     Tick,
     /// The server brought a job.
     Delivered(Box<Delivery>),
+    /// The server brought a delivery that cannot be read, for this reason.
+    Unreadable(String),
     /// Anybody brought policies, resumes or halts.
     News(Vec<News>),
     /// Beacons answered directly.
@@ -204,6 +206,7 @@ impl Device {
             Input::Disconnected => self.connected = false,
             Input::Tick => {}
             Input::Delivered(delivery) => self.delivered(*delivery, moment.now, &mut out)?,
+            Input::Unreadable(why) => self.refuse(None, &Refusal::Unreadable(why), moment.now, &mut out)?,
             Input::News(news) => self.take_news(&news, &mut out)?,
             Input::Clears(answers) => self.clears(&answers, moment.now, &mut out)?,
             Input::Ended(key, ending) => self.ended(key, &ending, moment.now, &mut out)?,

@@ -14,6 +14,9 @@ use crate::time::Time;
 /// Why a device does not run what it was brought. Each says what was found and what was asked for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// What came is no delivery: there is nothing to judge.
+    #[error("what came cannot be read: {0}")]
+    Unreadable(String),
     /// Step 0: nobody known signed it, so its text was not even read.
     #[error("no signature by a key of a policy this device holds")]
     UnknownSigners,
@@ -260,6 +263,7 @@ impl Refusal {
     /// Source: docs/spec/7-receipts.md, "Codes".
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Unreadable(_) => "unreadable",
             Self::UnknownSigners => "unknown_signers",
             Self::Statement(_) => "statement",
             Self::OtherOrganization { .. } => "other_organization",

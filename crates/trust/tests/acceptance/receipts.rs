@@ -132,6 +132,15 @@ fn a_flood_of_one_reason_hides_no_other() {
 }
 
 #[test]
+fn what_cannot_be_read_is_refused_by_a_receipt_that_names_no_job() {
+    let mut life = Life::new();
+    life.hear(Input::Unreadable("the job: 0 signatures".to_owned()));
+    let receipt = life.receipts().pop().unwrap();
+    assert_eq!((receipt.verdict, receipt.job), (Verdict::Refused, None));
+    assert_eq!(receipt.because.as_str(), "what came cannot be read: the job: 0 signatures");
+}
+
+#[test]
 fn what_does_not_fit_into_the_spool_is_told_when_it_does() {
     let mut life = Life::new();
     let job = life.org.job();
