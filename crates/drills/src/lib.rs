@@ -10,6 +10,7 @@
 //! | [`catalogue`] | every attack by name, and how it is rehearsed |
 //! | [`http`] | requests to servers and beacons |
 //! | [`organization`] | people and their keys, from fixed seeds |
+//! | [`thief`] | a good job bent in a hundred ways by the thief of a server, against real agents |
 //! | [`rehearsal`] | the same without sockets and without waiting: a virtual clock, and a hand on every wire |
 #![allow(
     clippy::unwrap_used,
@@ -41,4 +42,5 @@ pub mod http;
 pub mod organization;
 pub mod part;
 pub mod rehearsal;
+pub mod thief;
 pub mod world;

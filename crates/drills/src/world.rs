@@ -83,6 +83,14 @@ impl World {
     /// # Panics
     /// Something does not come up.
     pub fn set_up(stage: Stage, prepare: impl FnOnce(&PathBuf)) -> Self {
+        Self::set_up_with(stage, prepare, |_| ())
+    }
+
+    /// The same, with another genesis policy.
+    ///
+    /// # Panics
+    /// Something does not come up.
+    pub fn set_up_with(stage: Stage, prepare: impl FnOnce(&PathBuf), edit: impl FnOnce(&mut Policy)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -105,6 +113,7 @@ impl World {
             policy.addresses.witnesses.insert(word(&name), word(&url));
             witnesses.push(part);
         }
+        edit(&mut policy);
         let mut server = Part::new(Kind::Server, place("server".to_owned()), stage);
         prepare(&server.folder);
         beacons.iter_mut().chain(&mut witnesses).chain([&mut server]).for_each(Part::start);
@@ -118,7 +127,15 @@ impl World {
     /// # Panics
     /// They do not come up.
     pub fn join(&mut self, count: usize) {
-        let token = self.token(count);
+        self.join_as(count, "till");
+    }
+
+    /// The same, with another word under the label `class`.
+    ///
+    /// # Panics
+    /// They do not come up.
+    pub fn join_as(&mut self, count: usize, class: &str) {
+        let token = self.token(count, class);
         for _ in 0..count {
             let place = self.folder.path().join(format!("agent-{}", self.machines.len()));
             let mut machine = self.enroll(place, &token);
@@ -133,7 +150,7 @@ impl World {
     /// # Panics
     /// It cannot join.
     pub fn join_apart(&mut self, place: PathBuf) {
-        let token = self.token(1);
+        let token = self.token(1, "till");
         let machine = self.enroll(place, &token);
         self.machines.push(machine);
     }
@@ -146,12 +163,12 @@ impl World {
         Machine { agent: Part::new(Kind::Agent, place, self.stage), id: DeviceId::of_key(key.raw()), key }
     }
 
-    fn token(&self, count: usize) -> Token {
+    fn token(&self, count: usize, class: &str) -> Token {
         let seed = [9; 32];
         let batch = Batch {
             token: NoteSigner::new(TOKEN_KEY_NAME, KeyKind::Ed25519, &seed).unwrap().verifier().clone(),
             site: word("Smygehamn"),
-            labels: labels(&[("class", "till")]),
+            labels: labels(&[("class", class)]),
             count: count.try_into().unwrap(),
             until: now().plus(3_600),
         };
@@ -168,7 +185,8 @@ impl World {
         });
     }
 
-    fn id(&self) -> StatementId {
+    /// An id that no other statement has.
+    pub(crate) fn id(&self) -> StatementId {
         StatementId([self.serial.fetch_add(1, Ordering::Relaxed) + 1; 16])
     }
 

@@ -14,38 +14,69 @@ use crate::loot::Loot;
 pub struct StolenLog<'a> {
     loot: &'a Loot,
     leaves: Vec<Sha256>,
+    tree: Tree,
     key: NoteSigner,
 }
 
 impl<'a> StolenLog<'a> {
     /// The log as the server left it.
+    ///
+    /// # Errors
+    /// The loot holds no log key.
     pub fn new(loot: &'a Loot) -> anyhow::Result<Self> {
-        Ok(Self { loot, leaves: loot.leaves.clone(), key: loot.log_key()? })
+        let (leaves, tree) = (loot.leaves.clone(), loot.leaves.iter().copied().collect());
+        Ok(Self { loot, leaves, tree, key: loot.log_key()? })
     }
 
-    /// Logs `signed`, unless it stands there already, and has the witnesses cosign the log.
-    pub async fn log(&mut self, signed: Signed) -> anyhow::Result<Logged> {
-        let chain = &self.loot.chain;
-        let entry = signed.leaf(&chain.org())?;
-        let hash = leaf_hash(entry.as_bytes());
-        let known = self.leaves.iter().position(|leaf| *leaf == hash);
-        let place = known.unwrap_or(self.leaves.len());
-        if known.is_none() {
-            self.loot.write_leaf(place, &hash, &entry).await?;
+    /// The tree as it stands.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
+    }
+
+    /// The stolen key.
+    pub fn key(&self) -> &NoteSigner {
+        &self.key
+    }
+
+    /// Puts `signed` at the log's end, unless it stands there already; its place. Nothing is written down.
+    ///
+    /// # Errors
+    /// It is of no kind.
+    pub fn append(&mut self, signed: &Signed) -> anyhow::Result<u64> {
+        let hash = leaf_hash(signed.leaf(&self.loot.chain.org())?.as_bytes());
+        let place = self.leaves.iter().position(|leaf| *leaf == hash).unwrap_or(self.leaves.len());
+        if place == self.leaves.len() {
             self.leaves.push(hash);
+            self.tree.push(hash);
         }
-        let tree: Tree = self.leaves.iter().copied().collect();
-        let (size, index) = (tree.size(), u64::try_from(place)?);
+        Ok(u64::try_from(place)?)
+    }
+
+    /// The log as it stands, signed, and cosigned by every honest witness.
+    ///
+    /// # Errors
+    /// A witness does not answer as it should.
+    pub async fn cosigned(&self) -> anyhow::Result<Note> {
         let origin = self.key.verifier().name().to_owned();
-        let text = Checkpoint { origin, size, root: tree.root() }.to_string();
+        let text = Checkpoint { origin, size: self.tree.size(), root: self.tree.root() }.to_string();
         let mut checkpoint = self.key.note(text)?;
         let bare = checkpoint.clone();
-        for url in chain.policy().body.addresses.witnesses.values() {
-            for cosignature in cosign(&tree, url.as_str(), &bare).await? {
+        for url in self.loot.chain.policy().body.addresses.witnesses.values() {
+            for cosignature in cosign(&self.tree, url.as_str(), &bare).await? {
                 checkpoint.add(cosignature)?;
             }
         }
-        let inclusion = tree.inclusion(index, size)?;
+        Ok(checkpoint)
+    }
+
+    /// Logs `signed`, unless it stands there already, and has the witnesses cosign the log.
+    pub(crate) async fn log(&mut self, signed: Signed) -> anyhow::Result<Logged> {
+        let (before, index) = (self.tree.size(), self.append(&signed)?);
+        if index == before {
+            let entry = signed.leaf(&self.loot.chain.org())?;
+            self.loot.write_leaf(usize::try_from(index)?, &leaf_hash(entry.as_bytes()), &entry).await?;
+        }
+        let (checkpoint, inclusion) = (self.cosigned().await?, self.tree.inclusion(index, self.tree.size())?);
         Ok(Logged { signed, proof: Proof { extra: None, index, inclusion, checkpoint } })
     }
 }

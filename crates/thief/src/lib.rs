@@ -1,15 +1,16 @@
 //! What a thief of a server does, for its program and for drills. See the program for who it is.
 
 mod attempts;
-mod forge;
+pub mod forge;
 mod https;
-mod loot;
+pub mod loot;
 mod serve;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context;
+pub use serve::device_of;
 
 /// A thief who has prepared everything and goes to work.
 pub struct Thief {

@@ -100,7 +100,11 @@ async fn deliveries(trade: &Trade, device: DeviceId, challenge: [u8; 32]) -> any
     Ok(trade.attempts.iter().map(bring).collect())
 }
 
-fn device_of(stream: &tokio_rustls::server::TlsStream<TcpStream>) -> anyhow::Result<DeviceId> {
+/// Whose certificate an agent showed.
+///
+/// # Errors
+/// It showed none of an Ed25519 key.
+pub fn device_of(stream: &tokio_rustls::server::TlsStream<TcpStream>) -> anyhow::Result<DeviceId> {
     let certificates = stream.get_ref().1.peer_certificates().context("no client certificate")?;
     let der = certificates.first().context("no client certificate")?;
     // The end of a SubjectPublicKeyInfo for Ed25519 is the raw key: RFC 8410.

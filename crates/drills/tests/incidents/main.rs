@@ -8,6 +8,7 @@
 )]
 
 mod a_job_two_people_signed;
+mod bent_jobs;
 mod five_commands;
 mod full_disk;
 mod halted;
