@@ -9,7 +9,7 @@ pub mod catalogue;
 mod lines;
 mod stage;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use countersign_thief::forge::StolenLog;
@@ -64,6 +64,8 @@ struct Play<'a> {
     expected: Expected,
     /// What each machine may still be told one by one in its present life.
     told: BTreeMap<usize, usize>,
+    /// Deaf machines on which as much waits as may.
+    filled: BTreeSet<usize>,
     /// A job that ran, on each machine that runs any.
     ran: BTreeMap<usize, Signed>,
     /// Files of the twins that were brought.
@@ -92,6 +94,7 @@ pub fn play(stage: Stage, count: usize, seed: u64) -> Account {
         chance: Chance::new(seed),
         expected: BTreeMap::new(),
         told: BTreeMap::new(),
+        filled: BTreeSet::new(),
         ran: BTreeMap::new(),
         twins: Vec::new(),
         targets: (0..).zip(&listed).map(place).collect(),
@@ -186,6 +189,7 @@ impl Play<'_> {
                 let index = self.log.append(&signed).unwrap();
                 items.push(Item { mutation: None, machine, signed, index });
             }
+            self.filled.insert(machine);
         }
         items
     }
@@ -193,7 +197,7 @@ impl Play<'_> {
     fn item(&mut self, kind: usize, turn: usize, goods: &BTreeMap<usize, (Job, PathBuf)>) -> Item {
         let on = self.mutations[kind].on;
         let places: Vec<usize> = (0..PLACES.len()).filter(|machine| PLACES[*machine] == on).collect();
-        let machine = places[(kind + turn) % places.len()];
+        let machine = places[(turn + self.rounds) % places.len()];
         let sign = self.mutations[kind].sign;
         let mut chance = self.chance.clone();
         let signed = sign(&mut self.bench(machine, goods, &mut chance, &BTreeMap::new()));
@@ -300,7 +304,7 @@ impl Play<'_> {
         let parcel = self.parcel(&twin, checkpoint, clears);
         self.send(machine, parcel);
         // Its Clears are good for what waited.
-        if PLACES[machine] == On::Deaf && self.told.get(&machine).is_some_and(|told| *told > 0) {
+        if self.filled.remove(&machine) {
             (0..WAITING).for_each(|_| self.expect(machine, None));
         }
         let (id, hash) = (self.robbed.world.machines[machine].id, twin.signed.hash());

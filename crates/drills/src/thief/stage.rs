@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use countersign_thief::loot::Loot;
 use countersign_trust::delivery::{News, write_sequence};
-use countersign_trust::envelope::Signed;
+use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::key::{Algorithm, PublicKey};
 use countersign_trust::sshwire::Writer;
@@ -180,11 +180,11 @@ impl Robbed {
 fn decide(world: &World, halted: &Job, halted_line: &str) {
     let genesis = world.statement(&Sha256(world.org.0)).envelope;
     let genesis: Policy =
-        countersign_trust::statement::read(Signed::from_text(&genesis).unwrap().statement()).unwrap();
+        countersign_trust::statement::read(Logged::from_text(&genesis).unwrap().signed.statement()).unwrap();
     let mut next = genesis;
     (next.org, next.number, next.previous) = (Some(world.org), 2, [Sha256(world.org.0)].into());
     next.people.remove(&word("dan"));
-    next.roles.values_mut().for_each(|people| drop(people.remove(&word("dan"))));
+    next.roles.values_mut().for_each(|people| assert!(people.remove(&word("dan")) || !people.is_empty()));
     let policy = world.log(&sign(&next, &["anna", "bo"]), &[]);
     let script = Sha256::of(format!("{halted_line}\n").as_bytes());
     let hash = sign(halted, &["anna"]).hash();

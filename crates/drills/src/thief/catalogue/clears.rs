@@ -167,7 +167,7 @@ fn lying() -> Vec<Mutation> {
             (NOT_FRESH, "it names the halt"),
             another,
             |b, parcel| {
-                lie(b, parcel, |clear, chance| drop(clear.halts.insert(nobody(chance))));
+                lie(b, parcel, |clear, chance| assert!(clear.halts.insert(nobody(chance))));
             },
         ),
         row(

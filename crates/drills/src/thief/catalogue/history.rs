@@ -110,7 +110,7 @@ fn rival(bench: &Bench<'_>) -> Signed {
     let mut rival: Policy = body.clone();
     (rival.number, rival.previous) = (body.number + 1, [*hash].into());
     rival.people.insert(word("mallory"), person(&["mallory"]));
-    rival.roles.values_mut().for_each(|people| drop(people.insert(word("mallory"))));
+    rival.roles.values_mut().for_each(|people| assert!(people.insert(word("mallory"))));
     rival.quorums.policy.need = NonZeroU8::MIN;
     sign(&rival, &["bo", "mallory"])
 }
