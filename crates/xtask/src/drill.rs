@@ -12,10 +12,19 @@ pub struct Args {
     /// Every attack with how it is rehearsed and what it shows.
     #[arg(long)]
     list: bool,
+    /// How many bent deliveries the attack `thief` plays.
+    #[arg(long, requires = "name")]
+    count: Option<u64>,
+    /// What the attack `thief` draws its places and values by.
+    #[arg(long, requires = "name")]
+    seed: Option<u64>,
 }
 
 /// Starts the program of the drills, which holds the catalogue.
 pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
+    if args.count.is_some() || args.seed.is_some() {
+        return thief(root, args);
+    }
     let told = match (&args.name, args.list) {
         (None, true) => "--list",
         (Some(name), false) => name,
@@ -24,4 +33,15 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let program =
         ["run", "--quiet", "--locked", "--package=countersign-drills", "--bin=countersign-drill", "--", told];
     shell_run(cargo(root).args(program))
+}
+
+/// Plays the thief as often as one likes, every part of it a process.
+fn thief(root: &Path, args: &Args) -> anyhow::Result<()> {
+    if args.name.as_deref() != Some("thief") {
+        bail!("--count and --seed are for the attack `thief`");
+    }
+    let (count, seed) = (args.count.unwrap_or(10_000).to_string(), args.seed.unwrap_or(1).to_string());
+    let program =
+        ["run", "--quiet", "--locked", "--package=countersign-drills", "--example=drill_thief", "--"];
+    shell_run(cargo(root).args(program).args(["--count", &count, "--seed", &seed]))
 }

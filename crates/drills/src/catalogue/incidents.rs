@@ -94,6 +94,12 @@ pub fn beyond_the_list() -> Vec<Attack> {
             )],
         ),
         real(
+            "thief",
+            "The thief of the server bends good jobs in every way it knows, also with one operator's, beacon's or witness's key.",
+            Promise::Signed,
+            &[("countersign-drills", "bent_jobs::nothing_bent_runs_and_each_is_refused_by_its_rule")],
+        ),
+        real(
             "stolen-database",
             "Somebody changes jobs in the database, before and after their approval.",
             Promise::Signed,

@@ -34,6 +34,10 @@ fn code_of(mutations: &[Mutation], because: &str) -> &'static str {
     if because.starts_with("what came cannot be read: ") {
         return "unreadable";
     }
+    // It quotes what a Clear names, in words that other refusals use too.
+    if because.contains(" of 3 Clears") {
+        return "not_fresh";
+    }
     let named = |mutation: &&Mutation| {
         !mutation.says.is_empty() && mutation.code != "unreadable" && because.contains(mutation.says)
     };
@@ -54,6 +58,11 @@ fn refused(play: &Play<'_>, machine: usize) -> Vec<Receipt> {
 /// For how many refusals a machine's receipts stand.
 pub fn told(play: &Play<'_>, machine: usize) -> u64 {
     refused(play, machine).iter().map(|receipt| receipt.count).sum()
+}
+
+/// A length as counts go.
+pub fn number(length: usize) -> u64 {
+    u64::try_from(length).unwrap()
 }
 
 /// The newest words of every machine.
@@ -109,7 +118,7 @@ fn chained(play: &Play<'_>, machine: usize) {
 pub fn close(play: &Play<'_>, seed: u64) -> Account {
     let mut codes: BTreeMap<&'static str, u64> = BTreeMap::new();
     let (mut accepted, mut tries) = (0, vec![0; play.mutations.len()]);
-    for machine in 0..PLACES.len() {
+    for (machine, on) in PLACES.iter().enumerate() {
         chained(play, machine);
         let mut told: BTreeMap<&'static str, u64> = BTreeMap::new();
         for receipt in refused(play, machine) {
@@ -120,7 +129,7 @@ pub fn close(play: &Play<'_>, seed: u64) -> Account {
             *due.entry(expected_code(play, *mutation)).or_default() += 1;
             mutation.iter().for_each(|kind| tries[*kind] += 1);
         }
-        assert_eq!(told, due, "{:?} {machine}", PLACES[machine]);
+        assert_eq!(told, due, "{on:?} {machine}");
         told.iter().for_each(|(code, count)| *codes.entry(*code).or_default() += count);
         let receipts = play.robbed.lines.receipts(&play.robbed.world.machines[machine].id);
         accepted += receipts.iter().filter(|(_, receipt)| receipt.verdict == Verdict::Accepted).count();
@@ -142,28 +151,25 @@ pub fn close(play: &Play<'_>, seed: u64) -> Account {
         .sum();
     let ran = written - play.twins.len();
     let row = |(mutation, tried): (&Mutation, &u64)| (mutation.name, mutation.has, *tried, mutation.code);
-    let tried = play.expected.values().map(|expected| expected.len() as u64).sum();
+    let tried = play.expected.values().map(|expected| number(expected.len())).sum();
     assert_eq!(codes.values().sum::<u64>(), tried);
     Account {
         seed,
         rows: play.mutations.iter().zip(&tries).map(row).collect(),
         codes,
-        twins: play.twins.len() as u64,
+        twins: number(play.twins.len()),
         tried,
-        ran: ran as u64,
+        ran: number(ran),
     }
 }
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "{:62} {:22} {:>6}  {:24} {:>4}",
-            "bent", "with the server and", "tried", "refused by", "ran"
-        )?;
+        let head = ["bent", "with the server and", "tried", "refused by"];
+        writeln!(f, "{:62} {:22} {:>6}  {}", head[0], head[1], head[2], head[3])?;
         for (name, has, tried, code) in &self.rows {
             let has = if has.is_empty() { "nothing else" } else { has };
-            writeln!(f, "{name:62} {has:22} {tried:>6}  {code:24} {:>4}", 0)?;
+            writeln!(f, "{name:62} {has:22} {tried:>6}  {code}")?;
         }
         writeln!(f, "\ncode                       told by receipts")?;
         self.codes.iter().try_for_each(|(code, count)| writeln!(f, "{code:26} {count:>6}"))?;

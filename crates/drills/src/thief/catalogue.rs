@@ -114,7 +114,9 @@ pub struct Bench<'a> {
     pub me: DeviceId,
     /// Clears of all four beacons for the machine's challenge; none before it is logged.
     pub clears: &'a [AnsweredClear],
-    /// Clears for a challenge from before its start, or for another's.
+    /// Clears for the challenge that it had before it was started again, if it was.
+    pub stale_clears: &'a [AnsweredClear],
+    /// Clears for another's challenge.
     pub others_clears: &'a [AnsweredClear],
     /// Every target's place.
     pub targets: &'a [TargetProof],

@@ -110,15 +110,15 @@ impl Robbed {
             .filter(|(_, on)| *on != On::Outside)
             .map(|(machine, _)| machine.id)
             .collect();
-        let halted_line = "true # this was halted";
-        let halted = world.job(&listed, &["true"]);
-        decide(&world, &halted, halted_line);
+        let mark = format!("echo here >> {}", world.folder.path().join("evil").display());
+        let halted_line = format!("{mark} # this was halted");
+        let halted = world.job(&listed, &[&mark]);
+        decide(&world, &halted, &halted_line);
         let mut base = world.job(&listed, &["true"]);
         let (loot, listener) = steal(&mut world);
         base.policy = loot.chain.policy().hash;
         base.resume = loot.chain.resume();
         tell_beacons(&world, &loot);
-        let mark = format!("echo here >> {}", world.folder.path().join("evil").display());
         let found = Found {
             chain: loot.chain.clone(),
             server: loot.halt_key().unwrap(),
@@ -135,7 +135,7 @@ impl Robbed {
             now: now(),
             halted,
             mark,
-            halted_line: halted_line.to_owned(),
+            halted_line,
         };
         let (lines, loot) = (Lines::default(), Arc::new(loot));
         drop(world.spawn(lines.clone().serve(listener, loot.clone())));

@@ -76,6 +76,16 @@ fn honest() -> Vec<Mutation> {
             },
         ),
         row(
+            ("Clears from before the machine was started again", NOTHING),
+            On::Deaf,
+            (NOT_FRESH, "answers none of my challenges"),
+            another,
+            |b, parcel| {
+                parcel.clears = b.stale_clears.to_vec();
+                parcel.clears.remove(b.chance.index(4));
+            },
+        ),
+        row(
             ("a Clear with the path of a neighbour", NOTHING),
             On::Deaf,
             (NOT_FRESH, "answers none of my challenges"),
