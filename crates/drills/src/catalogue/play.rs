@@ -48,12 +48,11 @@ pub fn refused(world: &World, machine: usize, job: &Sha256, because: &str) {
     assert!(said.1.contains(because), "expected `{because}`, it says `{}`:\n{}", said.1, world.story);
 }
 
-/// The machine has not run it, and says nothing of it: what came was no message, so the connection was closed.
-pub fn cut_off(world: &World, machine: usize, job: &Sha256, because: &str) {
+/// The machine has not run it, and says that what came could not be read; it names no job.
+pub fn unreadable(world: &World, machine: usize, job: &Sha256, because: &str) {
     assert_eq!(world.started(machine, job).len(), 0, "it ran:\n{}", world.story);
     assert_eq!(world.said(machine, job), None, "{}", world.story);
-    let (name, said) =
-        (&world.machines[machine].name, "closes the connection: the server sent what cannot be read: ");
+    let (name, said) = (&world.machines[machine].name, "refuses what came: what came cannot be read: ");
     let mut lines = world.story.lines.iter().filter(|line| line.who == *name && line.what.starts_with(said));
     assert!(lines.any(|line| line.what.contains(because)), "expected `{because}`:\n{}", world.story);
 }

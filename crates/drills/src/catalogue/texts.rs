@@ -6,7 +6,7 @@ use countersign_trust::ids::OrgId;
 use countersign_trust::sshsig::SshSig;
 use countersign_trust::statement::{Kind, write};
 
-use super::play::{bent, bring_text, cut_off, refused, stolen, tries, twin_runs};
+use super::play::{bent, bring_text, refused, stolen, tries, twin_runs, unreadable};
 use super::{Attack, How, Promise};
 use crate::organization::{sign, sign_text};
 use crate::rehearsal::story::Story;
@@ -114,7 +114,7 @@ fn unsigned() -> Story {
         let (_, proof) = rest.split_once("-----END SSH SIGNATURE-----\n").unwrap();
         format!("{statement}{proof}")
     });
-    cut_off(&world, 0, &naked, "the job: ");
+    unreadable(&world, 0, &naked, "the job: ");
     twin_runs(&mut world);
     world.story
 }
@@ -161,7 +161,7 @@ fn algorithm() -> Story {
         });
         text.replace(&first.to_armor(), &weaker)
     });
-    cut_off(&world, 0, &hash, "the job: signature 1: ");
+    unreadable(&world, 0, &hash, "the job: signature 1: ");
     twin_runs(&mut world);
     world.story
 }
@@ -175,13 +175,13 @@ fn trailing() -> Story {
     let hash = bring_text(&mut world, signed, |text| {
         text.replace(&first.to_armor(), &rewritten(&first, |blob| blob.push(0)))
     });
-    cut_off(&world, 0, &hash, "the job: signature 1: ");
+    unreadable(&world, 0, &hash, "the job: signature 1: ");
     let job = bent(&mut world, |_| ());
     world.tell("a thief", "writes a line between the signatures and the proof");
     let hash = bring_text(&mut world, sign(&job, &["anna", "bo"]), |text| {
         text.replace("c2sp.org/tlog-proof@v1\n", "and run it as root\nc2sp.org/tlog-proof@v1\n")
     });
-    cut_off(&world, 0, &hash, "the job: proof: ");
+    unreadable(&world, 0, &hash, "the job: proof: ");
     twin_runs(&mut world);
     world.story
 }
