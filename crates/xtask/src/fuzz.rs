@@ -5,7 +5,7 @@
 
 mod corpus;
 
-use crate::shell::{cargo, output, run as shell_run};
+use crate::shell::{cargo, run as shell_run, succeeds};
 use anyhow::{Context as _, bail};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -96,7 +96,9 @@ impl Fuzzer {
         let seeds = works.join("seeds");
         let _absent = fs::remove_dir_all(&seeds);
         let places = format!("{}:{}", root.join("crates/trust/vectors").display(), seeds.display());
-        output(Command::new(&program).env("COUNTERSIGN_SEEDS", places))?;
+        if !succeeds(Command::new(&program).env("COUNTERSIGN_SEEDS", places)) {
+            bail!("`COUNTERSIGN_SEEDS=… {}` failed", program.display());
+        }
         Ok(Self { program, works, kept: home.join("corpus") })
     }
 

@@ -48,8 +48,8 @@ impl Seeds {
 
     fn take_vector(&mut self, vector: &Path) {
         let mut envelopes = Vec::new();
-        for folder in [vector.to_path_buf(), vector.join("chain"), vector.join("clears")] {
-            let Ok(entries) = fs::read_dir(folder) else { continue };
+        for part in ["", "chain", "clears", "advances"] {
+            let Ok(entries) = fs::read_dir(vector.join(part)) else { continue };
             let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
             paths.sort();
             for path in paths.iter().filter(|path| path.is_file()) {
