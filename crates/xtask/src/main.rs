@@ -5,6 +5,7 @@ mod demo;
 mod drill;
 mod fuzz;
 mod install;
+mod mutants;
 mod shell;
 mod test;
 mod tidy;
@@ -28,6 +29,8 @@ enum Chore {
     Bench(bench::Args),
     /// Look for bytes that break a law of a parser.
     Fuzz(fuzz::Args),
+    /// Change the acceptance rule in one place at a time, and see whether a test notices.
+    Mutants(mutants::Args),
     /// Play the story: a hijacked server gives an order, and the devices refuse.
     Demo(demo::Args),
     /// Rehearse an attack by its name, or list all attacks.
@@ -52,6 +55,7 @@ fn start(chore: &Chore, root: &Path) -> anyhow::Result<()> {
         Chore::Install => install::run(root),
         Chore::Bench(args) => bench::run(root, args),
         Chore::Fuzz(args) => fuzz::run(root, args),
+        Chore::Mutants(args) => mutants::run(root, args),
         Chore::Demo(args) => demo::run(root, args),
         Chore::Drill(args) => drill::run(root, args),
     }
