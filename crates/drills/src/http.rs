@@ -18,6 +18,8 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Who asks, and whom.
 #[derive(Clone, Debug)]
 pub struct Http {
@@ -33,12 +35,29 @@ impl Http {
     /// # Panics
     /// Nobody answers.
     pub async fn ask(&self, method: &str, path: &str, body: String) -> (u16, String) {
-        let tcp = TcpStream::connect(self.address).await.unwrap();
-        tcp.set_nodelay(true).unwrap();
+        let answered = self.try_ask(method, path, body).await;
+        answered.unwrap_or_else(|why| panic!("{method} {path} at {}: {why}", self.address))
+    }
+
+    /// The same of somebody who may go away in the middle of it.
+    ///
+    /// # Errors
+    /// Nobody answers, or not to the end.
+    pub async fn try_ask(&self, method: &str, path: &str, body: String) -> Result<(u16, String), BoxError> {
+        let (status, bytes) = self.fetch(method, path, body).await?;
+        Ok((status, String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The same, and the body is bytes.
+    ///
+    /// # Errors
+    /// Nobody answers, or not to the end.
+    pub async fn fetch(&self, method: &str, path: &str, body: String) -> Result<(u16, Bytes), BoxError> {
+        let tcp = TcpStream::connect(self.address).await?;
+        tcp.set_nodelay(true)?;
         let name = ServerName::from(self.address.ip());
-        let stream = TlsConnector::from(Arc::new(client())).connect(name, tcp).await.unwrap();
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let stream = TlsConnector::from(Arc::new(client())).connect(name, tcp).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
         let request = Request::builder()
             .method(method)
@@ -46,13 +65,12 @@ impl Http {
             .header("host", "localhost")
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", if body.starts_with('{') { "application/json" } else { "text/plain" })
-            .body(Full::<Bytes>::from(body))
-            .unwrap();
-        let response = sender.send_request(request).await.unwrap();
+            .body(Full::<Bytes>::from(body))?;
+        let response = sender.send_request(request).await?;
         let status = response.status().as_u16();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = response.into_body().collect().await?.to_bytes();
         connection.abort();
-        (status, String::from_utf8_lossy(&body).into_owned())
+        Ok((status, body))
     }
 
     /// GET of a JSON body.

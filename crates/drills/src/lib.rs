@@ -8,6 +8,7 @@
 //! | [`world`] | an organization with its parts, and what people do in it |
 //! | [`part`] | one part: in a thread, or as a process of its own |
 //! | [`catalogue`] | every attack by name, and how it is rehearsed |
+//! | [`forgetful`] | a disk that forgets what was not synced, for power cuts |
 //! | [`http`] | requests to servers and beacons |
 //! | [`organization`] | people and their keys, from fixed seeds |
 //! | [`thief`] | a good job bent in a hundred ways by the thief of a server, against real agents |
@@ -37,6 +38,7 @@ pub mod catalogue;
 )]
 #[path = "../../trust/tests/acceptance/folder.rs"]
 mod folder;
+pub mod forgetful;
 pub mod http;
 #[path = "../../trust/tests/acceptance/organization.rs"]
 pub mod organization;

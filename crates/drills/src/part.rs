@@ -36,6 +36,8 @@ pub enum Stage {
     Threads,
     /// As processes: this very program, started again. Its `main` calls [`act`] first.
     Processes,
+    /// As processes: the programs that people install, as they were built beside this one.
+    Programs,
 }
 
 /// A part that can run, or runs.
@@ -114,10 +116,34 @@ impl Part {
                 command.args([FLAG, &format!("{kind:?}")]).arg(folder).arg(address.to_string());
                 Running::Process(command.stdin(Stdio::null()).spawn().unwrap())
             }
+            Stage::Programs => Running::Process(self.run_program()),
         });
         if kind != Kind::Agent {
             until(&format!("{kind:?} listens"), || TcpStream::connect(address).ok());
         }
+    }
+
+    /// The installed program for this part, with what tells it where its things are.
+    pub fn program(&self) -> Command {
+        let name = format!("countersign-{}", format!("{:?}", self.kind).to_lowercase());
+        let mut command = Command::new(programs().join(name));
+        match self.kind {
+            Kind::Beacon | Kind::Witness => command.arg("--config").arg(self.folder.with_extension("toml")),
+            Kind::Server => {
+                command.args(["run", "--listen", &self.address.to_string(), "--data"]).arg(&self.folder)
+            }
+            Kind::Agent => command.arg("--data").arg(&self.folder),
+        };
+        command.stdin(Stdio::null());
+        command
+    }
+
+    fn run_program(&self) -> Child {
+        let mut command = self.program();
+        if self.kind != Kind::Server {
+            command.arg("run");
+        }
+        command.stdout(Stdio::null()).spawn().unwrap()
     }
 
     /// Ends it as SIGTERM does.
@@ -190,6 +216,22 @@ pub fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
         assert!(std::time::Instant::now() < deadline, "not within 30 s: {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// The folder of the programs that were built beside this one.
+///
+/// # Panics
+/// One is missing.
+pub fn programs() -> PathBuf {
+    let this = std::env::current_exe().unwrap();
+    // Tests lie a folder deeper than programs.
+    let folder = this.parent().and_then(Path::parent).unwrap().to_path_buf();
+    for program in ["", "-server", "-agent", "-beacon", "-witness"] {
+        let program = format!("countersign{program}");
+        let there = folder.join(&program).exists();
+        assert!(there, "{program} is not built: run `cargo build --workspace --bins` first");
+    }
+    folder
 }
 
 fn run(kind: Kind, folder: &Path, address: SocketAddr, ahead: &Arc<AtomicU64>, end: oneshot::Receiver<End>) {

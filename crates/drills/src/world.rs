@@ -5,7 +5,7 @@ use std::fs;
 use std::num::NonZeroU8;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use countersign_agent::disk::Folder;
@@ -60,7 +60,7 @@ pub struct World {
     pub http: Http,
     pin: Sha256,
     stage: Stage,
-    serial: AtomicU8,
+    serial: AtomicU16,
     runtime: Runtime,
     /// Where everything lies.
     pub folder: tempfile::TempDir,
@@ -118,7 +118,7 @@ impl World {
         prepare(&server.folder);
         beacons.iter_mut().chain(&mut witnesses).chain([&mut server]).for_each(Part::start);
         let (org, pin, http) = runtime.block_on(found(&server, policy));
-        let (serial, machines) = (AtomicU8::new(0), Vec::new());
+        let (serial, machines) = (AtomicU16::new(0), Vec::new());
         Self { machines, server, beacons, witnesses, org, http, pin, stage, serial, runtime, folder }
     }
 
@@ -163,7 +163,11 @@ impl World {
         Machine { agent: Part::new(Kind::Agent, place, self.stage), id: DeviceId::of_key(key.raw()), key }
     }
 
-    fn token(&self, count: usize, class: &str) -> Token {
+    /// A token by which so many machines of this class may join, logged.
+    ///
+    /// # Panics
+    /// The server does not log it.
+    pub fn token(&self, count: usize, class: &str) -> Token {
         let seed = [9; 32];
         let batch = Batch {
             token: NoteSigner::new(TOKEN_KEY_NAME, KeyKind::Ed25519, &seed).unwrap().verifier().clone(),
@@ -187,7 +191,9 @@ impl World {
 
     /// An id that no other statement has.
     pub(crate) fn id(&self) -> StatementId {
-        StatementId([self.serial.fetch_add(1, Ordering::Relaxed) + 1; 16])
+        let mut id = [7; 16];
+        id[..2].copy_from_slice(&(self.serial.fetch_add(1, Ordering::Relaxed) + 1).to_be_bytes());
+        StatementId(id)
     }
 
     /// All devices.
@@ -226,7 +232,8 @@ impl World {
         }
     }
 
-    fn path(&self, rest: &str) -> String {
+    /// A path below the organization's.
+    pub fn path(&self, rest: &str) -> String {
         format!("/v1/orgs/{}/{rest}", self.org)
     }
 

@@ -2,28 +2,11 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// The programs as they were built beside this test.
-fn programs() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().unwrap().parent().unwrap().to_path_buf();
-    for program in [
-        "countersign",
-        "countersign-server",
-        "countersign-agent",
-        "countersign-beacon",
-        "countersign-witness",
-    ] {
-        assert!(
-            folder.join(program).exists(),
-            "{program} is not built: run `cargo build --workspace --bins` first"
-        );
-    }
-    folder
-}
+use countersign_drills::part::programs;
 
 /// The lines between the fences after the README's marker.
 fn commands_of_the_readme() -> Vec<String> {
