@@ -202,8 +202,18 @@ fn read_letter(path: &Path) -> Option<String> {
     u64::try_from(read).is_ok_and(|read| read <= MOST_IN_A_LETTER).then_some(text)
 }
 
+/// Creates a folder for its owner only, and is sure that its name lasts; one that is there already is fine.
 fn create_folder(path: &Path) -> Result<(), DiskError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create the folder", path))
+    let missing = path.ancestors().take_while(|folder| !folder.is_dir()).count();
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create the folder", path))?;
+    if missing == 0 {
+        // Who was killed just after making it has not synced its name. Who may not open the folder above has not made it.
+        return match sync_folder_of(path) {
+            Err(DiskError::Io { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
+    path.ancestors().take(missing).try_for_each(sync_folder_of)
 }
 
 /// Makes the file at `path` hold these bytes, for its owner only: all of them, or it stays what it was.
@@ -226,7 +236,7 @@ fn swap_in(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
 }
 
 fn sync_folder_of(path: &Path) -> Result<(), DiskError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
 }
 

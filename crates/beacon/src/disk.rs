@@ -53,9 +53,7 @@ impl Folder {
 
     /// Makes a folder in it, and is sure that it is there.
     pub fn make(&self, name: &str) -> Result<(), DiskError> {
-        let path = self.root.join(name);
-        create_folder(&path)?;
-        sync_folder(path.parent().unwrap_or(&self.root))
+        create_folder(&self.root.join(name))
     }
 
     /// The names of the files in a folder, sorted; what a crash left half written is not among them, and is written
@@ -94,13 +92,22 @@ impl Folder {
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
-        sync_folder(path.parent().unwrap_or(&self.root))
+        sync_folder_of(&path)
     }
 }
 
-/// Creates a folder for its owner only; one that is there already is fine.
+/// Creates a folder for its owner only, and is sure that its name lasts; one that is there already is fine.
 pub fn create_folder(path: &Path) -> Result<(), DiskError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create the folder", path))
+    let missing = path.ancestors().take_while(|folder| !folder.is_dir()).count();
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create the folder", path))?;
+    if missing == 0 {
+        // Who was killed just after making it has not synced its name. Who may not open the folder above has not made it.
+        return match sync_folder_of(path) {
+            Err(DiskError::Io { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
+    path.ancestors().take(missing).try_for_each(sync_folder_of)
 }
 
 /// Creates a file that was not there before, readable for its owner only.
@@ -108,7 +115,7 @@ pub fn create(path: &Path, text: &str) -> Result<(), DiskError> {
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = created.map_err(failed("create", path))?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", path))?;
-    sync_folder(path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))
+    sync_folder_of(path)
 }
 
 fn write_synced(path: &Path, text: &str) -> Result<(), DiskError> {
@@ -117,8 +124,10 @@ fn write_synced(path: &Path, text: &str) -> Result<(), DiskError> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", path))
 }
 
-fn sync_folder(path: &Path) -> Result<(), DiskError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
+/// Makes the name of what lies at `path` last.
+fn sync_folder_of(path: &Path) -> Result<(), DiskError> {
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {

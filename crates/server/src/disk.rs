@@ -41,7 +41,7 @@ impl Folder {
     /// The disk.
     pub fn open(path: &Path) -> Result<Self, DiskError> {
         let failed = |error| DiskError::Io { path: path.to_owned(), error };
-        fs::create_dir_all(path).map_err(failed)?;
+        create_folder(path).map_err(failed)?;
         private(path, 0o700).map_err(failed)?;
         Ok(Self(path.to_owned()))
     }
@@ -95,8 +95,28 @@ impl Folder {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)?;
-        fs::File::open(&self.0)?.sync_all()
+        sync_folder_of(path)
     }
+}
+
+/// Creates a folder, and is sure that its name lasts; one that is there already is fine.
+fn create_folder(path: &Path) -> io::Result<()> {
+    let missing = path.ancestors().take_while(|folder| !folder.is_dir()).count();
+    fs::create_dir_all(path)?;
+    if missing == 0 {
+        // Who was killed just after making it has not synced its name. Who may not open the folder above has not made it.
+        return match sync_folder_of(path) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
+    path.ancestors().take(missing).try_for_each(sync_folder_of)
+}
+
+/// Makes the name of what lies at `path` last.
+fn sync_folder_of(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    fs::File::open(folder)?.sync_all()
 }
 
 fn private(path: &Path, mode: u32) -> io::Result<()> {

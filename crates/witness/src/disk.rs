@@ -53,7 +53,6 @@ impl Folder {
             create_folder(&path)?;
             folder.clear_unfinished(&path)?;
         }
-        sync_folder(root)?;
         Ok(folder)
     }
 
@@ -90,7 +89,7 @@ impl Folder {
             let _ = fs::remove_file(&unfinished);
             return Err(error);
         }
-        sync_folder(path.parent().unwrap_or(&self.root))
+        sync_folder_of(&path)
     }
 
     fn clear_unfinished(&self, folder: &Path) -> Result<(), DiskError> {
@@ -104,9 +103,18 @@ impl Folder {
     }
 }
 
-/// Creates a folder for its owner only; one that is there already is fine.
+/// Creates a folder for its owner only, and is sure that its name lasts; one that is there already is fine.
 pub fn create_folder(path: &Path) -> Result<(), DiskError> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create the folder", path))
+    let missing = path.ancestors().take_while(|folder| !folder.is_dir()).count();
+    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed("create the folder", path))?;
+    if missing == 0 {
+        // Who was killed just after making it has not synced its name. Who may not open the folder above has not made it.
+        return match sync_folder_of(path) {
+            Err(DiskError::Io { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            synced => synced,
+        };
+    }
+    path.ancestors().take(missing).try_for_each(sync_folder_of)
 }
 
 /// Creates a file that was not there before, readable for its owner only.
@@ -114,7 +122,7 @@ pub fn create(path: &Path, text: &str) -> Result<(), DiskError> {
     let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let mut file = created.map_err(failed("create", path))?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", path))?;
-    sync_folder(path.parent().filter(|parent| *parent != Path::new("")).unwrap_or(Path::new(".")))
+    sync_folder_of(path)
 }
 
 fn write_synced(path: &Path, text: &str) -> Result<(), DiskError> {
@@ -123,8 +131,10 @@ fn write_synced(path: &Path, text: &str) -> Result<(), DiskError> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed("write", path))
 }
 
-fn sync_folder(path: &Path) -> Result<(), DiskError> {
-    File::open(path).and_then(|folder| folder.sync_all()).map_err(failed("sync", path))
+/// Makes the name of what lies at `path` last.
+fn sync_folder_of(path: &Path) -> Result<(), DiskError> {
+    let folder = path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("sync", folder))
 }
 
 fn failed(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DiskError {
