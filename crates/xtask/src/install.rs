@@ -1,8 +1,8 @@
 //! `cargo xtask install`: what the tests need from outside Cargo, installed where it is missing.
 //!
 //! The tests talk to the real thing: OpenSSH's `ssh-keygen` and `ssh-agent`, PostgreSQL's `initdb` and
-//! `postgres`, a Python that has `cryptography` as a second opinion on bytes, and systemd with its bus, which a
-//! drill boots in namespaces.
+//! `postgres`, a Python that has `cryptography` as a second opinion on bytes, systemd with its bus, which a
+//! drill boots in namespaces, and FUSE for disks that forget.
 
 use crate::shell::{output, run as shell_run, succeeds};
 use anyhow::{Context as _, bail};
@@ -15,7 +15,7 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool { program: "ssh-keygen", package: "openssh-client" },
     Tool { program: "ssh-agent", package: "openssh-client" },
     Tool { program: "initdb", package: "postgresql" },
@@ -23,6 +23,7 @@ const TOOLS: [Tool; 7] = [
     Tool { program: "python3", package: "python3-venv" },
     Tool { program: "systemd-analyze", package: "systemd" },
     Tool { program: "dbus-daemon", package: "dbus" },
+    Tool { program: "fusermount3", package: "fuse3" },
 ];
 
 /// Debian keeps PostgreSQL's programs out of `PATH`, in a folder for each version.
@@ -128,12 +129,13 @@ mod tests {
     fn each_missing_package_is_named_once() {
         let empty = folder_with(&[]);
         let packages = missing_packages(&[empty.path().to_path_buf()]);
-        assert_eq!(packages, ["openssh-client", "postgresql", "python3-venv", "systemd", "dbus"]);
+        assert_eq!(packages, ["openssh-client", "postgresql", "python3-venv", "systemd", "dbus", "fuse3"]);
     }
 
     #[test]
     fn programs_may_stand_in_different_folders() {
-        let system = folder_with(&["ssh-keygen", "ssh-agent", "python3", "systemd-analyze", "dbus-daemon"]);
+        let system = ["ssh-keygen", "ssh-agent", "python3", "systemd-analyze", "dbus-daemon", "fusermount3"];
+        let system = folder_with(&system);
         let postgres = folder_with(&["initdb", "postgres"]);
         let folders = [system.path().to_path_buf(), postgres.path().to_path_buf()];
         assert_eq!(missing_packages(&folders), Vec::<&str>::new());
