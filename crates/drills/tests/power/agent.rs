@@ -92,7 +92,10 @@ impl Life {
     }
 
     fn stop(&mut self) {
-        let job = self.order(&["0"], "sleep 500");
+        // Who loses the job before it is taken up, and takes it up after the resume, comes to an end with it then.
+        let over = self.world.nonce();
+        let more = format!("until [ -e {} ]; do sleep 0.05; done", over.path().display());
+        let job = self.order(&["0"], &more);
         let begun = |life: &Self| life.effects[&job].lines().len() == 1;
         until("it runs", || (self.disk.is_dead() || begun(self)).then_some(()));
         let halt = Halt {
@@ -116,6 +119,7 @@ impl Life {
             why: word("It is over."),
         };
         self.resume = Some(self.world.log(&sign(&resume, &["anna", "bo"]), &[]));
+        fs::write(over.path(), "").unwrap();
     }
 
     fn decide(&mut self) {
