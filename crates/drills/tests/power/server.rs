@@ -19,6 +19,7 @@ use countersign_trust::envelope::{Signed, leaf};
 use countersign_trust::ids::Sha256;
 use countersign_trust::merkle::{Tree, leaf_hash, tile_path, verify_inclusion};
 use countersign_trust::note::Note;
+use countersign_trust::receipt::Verdict;
 use countersign_wire::http::{NewToken, Page, PostStatement, ReceiptPlace, ReceiptView, StatementView};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -159,9 +160,12 @@ impl Life {
         }
         for hash in &self.promised.decided {
             until("it is logged", || (self.world.statement(hash).state == "logged").then_some(()));
-            let device = &self.world.machines[0].id;
-            let ran = || !self.effects[hash].lines().is_empty();
-            until(&format!("it has run: {:?}", self.world.on(hash, device)), || ran().then_some(()));
+            // An agent that is started again between taking the job up and its start says so.
+            let machine = &self.world.machines[0];
+            let says =
+                |verdict| self.world.receipt(hash, machine).is_some_and(|receipt| receipt.verdict == verdict);
+            let ran = || !self.effects[hash].lines().is_empty() || says(Verdict::Interrupted);
+            until(&format!("it has run: {:?}", self.world.on(hash, &machine.id)), || ran().then_some(()));
         }
         for (job, nonce) in &self.effects {
             assert!(nonce.lines().len() < 2, "{job} ran {} times", nonce.lines().len());
