@@ -1,6 +1,12 @@
 //! Where the power goes, and what is left.
 
-use countersign_drills::forgetful::Survives;
+use std::time::Duration;
+
+use countersign_drills::forgetful::{Disk, Survives};
+
+/// What a program says at all on a dead disk, it says within this time; after it, it only waits.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+const GLANCE: Duration = Duration::from_millis(5);
 
 /// The power goes at this operation of a story, and this is left.
 #[derive(Clone, Copy, Debug)]
@@ -34,4 +40,18 @@ pub fn each(operations: u64) -> impl Iterator<Item = Cut> {
 /// `kill -9` at so many operations: everything that was written is there.
 pub fn kills(count: u64, operations: u64) -> impl Iterator<Item = Cut> {
     some(count, operations).map(|cut| Cut { survives: Survives::Everything, ..cut })
+}
+
+/// What comes of it, unless the power goes and nothing comes soon after.
+pub async fn while_there_is_power<T>(disk: &Disk, what: impl Future<Output = T>) -> Option<T> {
+    let dead = async {
+        while !disk.is_dead() {
+            tokio::time::sleep(GLANCE).await;
+        }
+        tokio::time::sleep(LAST_WORDS).await;
+    };
+    tokio::select! {
+        done = what => Some(done),
+        () = dead => None,
+    }
 }

@@ -25,10 +25,11 @@ use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
-use crate::cuts::{self, Cut};
+use crate::cuts::{self, Cut, while_there_is_power};
 
 /// The server that runs; killed when it is dropped.
-struct Server {
+struct Server<'a> {
+    disk: &'a Disk,
     child: Child,
     http: Http,
     runtime: Runtime,
@@ -42,12 +43,12 @@ struct Promised {
     halt: Option<Sha256>,
 }
 
-impl Server {
+impl<'a> Server<'a> {
     /// None if the power goes before it listens: on a dead disk it tries for a while, and ends.
-    fn start(part: &Part, disk: &Disk) -> Option<Self> {
+    fn start(part: &Part, disk: &'a Disk) -> Option<Self> {
         let http = Http { address: part.address, token: String::new() };
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let server = Self { child: part.program().spawn().unwrap(), http, runtime };
+        let server = Self { disk, child: part.program().spawn().unwrap(), http, runtime };
         let up = until("it listens", || {
             let up = TcpStream::connect(part.address).is_ok();
             (up || disk.is_dead()).then_some(up)
@@ -65,7 +66,8 @@ impl Server {
     ) -> Option<T> {
         let http = Http { token: token.to_owned(), ..self.http.clone() };
         let body = if method == "GET" { String::new() } else { serde_json::to_string(body).unwrap() };
-        let (status, text) = self.runtime.block_on(http.try_ask(method, path, body)).ok()?;
+        let (status, text) =
+            self.runtime.block_on(while_there_is_power(self.disk, http.try_ask(method, path, body)))?.ok()?;
         (200..300).contains(&status).then(|| serde_json::from_str(&text).unwrap())
     }
 
@@ -127,7 +129,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for Server<'_> {
     fn drop(&mut self) {
         let _gone = self.child.kill();
         self.child.wait().unwrap();

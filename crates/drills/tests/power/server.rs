@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::agent::onto_disk;
-use crate::cuts::{self, Cut};
+use crate::cuts::{self, Cut, while_there_is_power};
 use crate::told::Told;
 
 /// A server's life, beside a device that bears witness.
@@ -129,7 +129,7 @@ impl Life {
         let body = serde_json::to_string(body).unwrap();
         let path = self.world.path(path);
         let asked = self.world.http.try_ask(method, &path, body);
-        let (status, text) = self.world.block_on(asked).ok()?;
+        let (status, text) = self.world.block_on(while_there_is_power(&self.disk, asked))?.ok()?;
         (200..300).contains(&status).then(|| serde_json::from_str(&text).unwrap())
     }
 
