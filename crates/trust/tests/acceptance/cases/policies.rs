@@ -383,6 +383,19 @@ fn bad_policies() -> Vec<Case> {
             },
             expected: |_| not_taken(not_canonical_policy()),
         },
+        Case {
+            name: "policy-key-of-small-order",
+            says: "a good policy with a person whose key is a point of order 8, by which anybody could sign",
+            bend: |scene| {
+                let signed = crate::organization::sign_text(
+                    weak_policy(scene),
+                    countersign_trust::statement::Kind::Policy,
+                    &ANNA_AND_BO,
+                );
+                brought(scene, signed)
+            },
+            expected: |scene| not_taken(weak_key(&weak_policy(scene))),
+        },
     ]
 }
 
@@ -396,5 +409,22 @@ fn not_canonical_policy() -> ChainError {
         .collect();
     let error =
         countersign_trust::text::TextError { line: 4, expected: "`\\\"previous\\\": `".into(), found };
+    ChainError::Statement(StatementError::Text { kind: Kind::Policy, error })
+}
+
+/// `c7176a70…`, a point of order 8, as the key of a person.
+const WEAK_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMcXanA9TdhPujwLdg0QZw8qIFP6LDnMxk7H/XeSrAN6";
+
+fn weak_policy(scene: &Scene) -> String {
+    let cia = ssh_key("cia").public_key().to_string();
+    countersign_trust::statement::write(&scene.org.next_policy()).0.replacen(&cia, WEAK_KEY, 1)
+}
+
+fn weak_key(policy: &str) -> ChainError {
+    use countersign_trust::statement::{Kind, StatementError};
+    let line = policy.lines().position(|line| line.contains(WEAK_KEY)).unwrap() + 1;
+    let found = format!("\"{WEAK_KEY}").chars().take(40).flat_map(char::escape_debug).collect();
+    let expected = countersign_trust::key::KeyError::SmallOrder.to_string();
+    let error = countersign_trust::text::TextError { line, expected, found };
     ChainError::Statement(StatementError::Text { kind: Kind::Policy, error })
 }
