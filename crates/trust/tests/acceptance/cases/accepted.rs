@@ -171,5 +171,14 @@ pub fn cases() -> Vec<Case> {
             },
             expected: |_| accepted(),
         },
+        Case {
+            name: "accepted-just-enough-waves",
+            says: "the rule asks for one wave; a job that names none has one",
+            bend: |scene| {
+                scene.found(|policy| policy.rules[0].waves = 1);
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
     ]
 }
