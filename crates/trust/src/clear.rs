@@ -388,3 +388,25 @@ fn check_clear(
 fn signer_name(note: &Note) -> String {
     note.signatures().first().map(|line| line.name().to_string()).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::note::{KeyKind, NoteSigner};
+
+    #[test]
+    fn a_device_keeps_its_eight_newest_challenges_open() {
+        let signer = NoteSigner::new("beacon", KeyKind::Ed25519, &[1; 32]).unwrap();
+        let now = Reading { boot_ms: 1, wall_ms: 1 };
+        let mut challenges = Challenges::default();
+        (1..=9).for_each(|number| challenges.draw([number; 32], now));
+        let is_open = |number| {
+            // A tree of one leaf; what stands in the note is not looked at here.
+            let clear = signer.note("anything\n".to_string()).unwrap();
+            let answer = AnsweredClear { clear, index: 0, size: 1, path: Vec::new() };
+            challenges.answered(&answer, &leaf_hash(&[number; 32])).is_some()
+        };
+        assert_eq!((1..=9).filter(|number| is_open(*number)).count(), 8);
+        assert!(!is_open(1) && challenges.newest().is_some_and(|(random, _)| random == [9; 32]));
+    }
+}
