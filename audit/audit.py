@@ -294,8 +294,8 @@ JOB = record(
     on_halt=pattern("kill or finish", "kill|finish"), repeat=NUMBER,
 )
 ADVANCE = record(
-    org=ORG, id=STATEMENT_ID, policy=HASH, resume=or_nothing(HASH), job=HASH, wave=NUMBER, root=HASH, well=NUMBER,
-    failed=NUMBER, missing=NUMBER, why=PROSE,
+    org=ORG, id=STATEMENT_ID, policy=HASH, resume=or_nothing(HASH), job=HASH, wave=NUMBER, root=HASH, well=NUMBER, failed=NUMBER,
+    missing=NUMBER, why=PROSE,
 )
 HALT = record(
     org=or_nothing(ORG), id=STATEMENT_ID, policy=or_nothing(HASH),
@@ -942,15 +942,19 @@ def check_quorum(envelope: Envelope, policy: Held, which: str) -> None:
         raise Refused("Quorum", f"signed by {len(people)} of {quorum['role']}, {which} needs {quorum['need']}")
 
 
-def keys_that_signed(envelope: Envelope, policy: Held, role: str) -> int:
-    """How many keys of a set that belongs to nobody in particular signed."""
-    keys = [SshKey.read(each) for each in policy.value[role]["keys"]]
-    return sum(1 for key in keys if shown_by(envelope, policy, key) is not None)
-
-
 def is_known(envelope: Envelope, policies: list[Held]) -> bool:
-    """Whether a signature under it verifies by a person's key of a policy held ([3], "The chain"; [6], check 0)."""
-    return any(shown_by(envelope, policy, key) is not None for policy in policies for _, key, _ in policy.people_keys())
+    """Whether a signature under it verifies by a person's key of a policy held ([3], "The chain"; [6], check 0).
+
+    A policy may be signed by a key of a recovery set instead.
+    """
+    if any(shown_by(envelope, policy, key) is not None for policy in policies for _, key, _ in policy.people_keys()):
+        return True
+    return envelope.kind == "policy" and any(recovering(envelope, policy) for policy in policies)
+
+
+def recovering(envelope: Envelope, policy: Held) -> int:
+    """How many keys of the recovery set of `policy` signed."""
+    return sum(shown_by(envelope, policy, SshKey.read(each)) is not None for each in policy.value["recovery"]["keys"])
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -983,7 +987,7 @@ def check_usable(value: dict) -> None:
         if role not in roles:
             raise unusable(f"the role {role} is not there")
     for which, quorum in value["quorums"].items():
-        able = [name for name in roles[quorum["role"]] if which == "promote" or can_sign(people[name], set(), True)]
+        able = [name for name in roles[quorum["role"]] if can_sign(people[name], set(), True)]
         if len(able) < quorum["need"]:
             raise unusable(f"{which} needs {quorum['need']} people, {quorum['role']} has {len(able)} whose keys count")
     for which in ("witnesses", "beacons", "vendor", "recovery"):
@@ -1043,8 +1047,14 @@ class Halt:
     key: str  # hash of the blob of the key by which it counts
     policy: int  # number of the policy it was made under; a vendor's was made under none that a resume could reach
 
+    @property
+    def of_all(self) -> bool:
+        return "organization" in self.value["scope"]
+
 
 VENDORS = LARGEST_INTEGER
+MOST_WAITING = 4
+MOST_HALTS = 80  # of one key that no resume lifted, of the organization, and as many others
 
 
 @dataclass
@@ -1053,9 +1063,9 @@ class Chain:
 
     org: str
     policies: list[Held] = field(default_factory=list)
+    waiting: list[Held] = field(default_factory=list)  # signed by the recovery set; perhaps the next
     resumes: list[tuple[str, dict]] = field(default_factory=list)
     halts: list[Halt] = field(default_factory=list)
-    waiting: list[Held] = field(default_factory=list)  # policies of the recovery set that follow the newest
 
     @property
     def newest(self) -> Held:
@@ -1101,26 +1111,19 @@ class Chain:
         takes = {"policy": self.take_policy, "resume": self.take_resume, "halt": self.take_halt}
         if envelope.kind not in takes:
             raise Refused("Statement", f"a {envelope.kind} is no news")
-        held = [each.hash for each in self.policies + self.halts + self.waiting] + [hash_ for hash_, _ in self.resumes]
-        if envelope.hash in held:
-            return "known"
-        return takes[envelope.kind](envelope) or "taken"
+        held = [each.hash for each in self.policies + self.halts] + [hash_ for hash_, _ in self.resumes]
+        return "known" if envelope.hash in held else takes[envelope.kind](envelope)
 
-    def recover(self, hash_: str) -> None:
-        """A policy that waited is in force: it takes the place of an N+1."""
-        self.policies.append(next(each for each in self.waiting if each.hash == hash_))
-        self.waiting = []
-
-    def read(self, envelope: Envelope, recoverers: int = 0) -> dict:
-        """Its text, after a known person's signature; of this organization. A policy's may be the recovery set's."""
-        if not recoverers and not is_known(envelope, self.policies):
+    def read(self, envelope: Envelope) -> dict:
+        """Its text, after a known person's signature; of this organization."""
+        if not is_known(envelope, self.policies):
             raise Refused("UnknownSigners", f"a {envelope.kind} signed by nobody known")
         value = read_text(envelope.kind, envelope.text)
         if value["org"] != self.org:
             raise Refused("Organization", f"a {envelope.kind} of {value['org']}, this is {self.org}")
         return value
 
-    def take_policy(self, envelope: Envelope) -> str | None:
+    def take_policy(self, envelope: Envelope) -> str:
         if not self.policies:
             if "org-" + envelope.hash != self.org:
                 raise Refused("Organization", f"the genesis policy has the hash {envelope.hash}, this is {self.org}")
@@ -1128,46 +1131,50 @@ class Chain:
             if value["org"] or value["number"] != 1 or value["previous"]:
                 raise Refused("Number", "a genesis policy with organization, predecessor or another number than 1")
             return self._add_policy(envelope, value, None)
-        before = self.newest
-        recoverers = keys_that_signed(envelope, before, "recovery")
-        if not recoverers and not is_known(envelope, [before]):
-            raise Refused("UnknownSigners", "a policy signed by nobody of the newest policy")
-        value = self.read(envelope, recoverers)
+        value, before = self.read(envelope), self.newest
         if before.hash not in value["previous"]:
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
         if value["number"] != before.number + 1:
             raise Refused("Number", f"number {value['number']} after {before.number}")
-        need = before.value["recovery"]["need"]
-        return self._add_policy(envelope, value, before, 0 < need <= recoverers)
+        return self._add_policy(envelope, value, before)
 
-    def _add_policy(self, envelope: Envelope, value: dict, before: Held | None, recovers: bool = False) -> str | None:
-        """Usable; signed by the quorums of both; in the log the new one names, cosigned by the old one's witnesses.
-
-        Where only the old one's quorum is lacking and its recovery set signed, the new one waits."""
+    def _add_policy(self, envelope: Envelope, value: dict, before: Held | None) -> str:
+        """Usable; signed by the quorums of both, or by the recovery set for the old one's, and then it waits; in the log that
+        the new one names, cosigned by the old one's witnesses."""
         check_usable(value)
         moved = before and NoteKey.read(value["log"]["key"]) != before.log
         log = before.place[0] + bool(moved) if before else 0
         new = Held(value, envelope.hash, self.org, (log, envelope.proof.index))
-        waits = False
-        try:
-            check_quorum(envelope, before or new, "policy")
-        except Refused:
-            if not recovers:
-                raise
-            waits = True
-        check_quorum(envelope, new, "policy")
+        waits = bool(before) and self._recovers(envelope, before)
+        for judge in (new,) if waits or not before else (before, new):
+            check_quorum(envelope, judge, "policy")
         witnesses = (before or new).value["witnesses"]
         logged_at(envelope.proof, envelope.entry(self.org), new.log, (before or new).note_keys("witnesses"), witnesses["need"])
         if not waits:
-            self.policies.append(new)
-            self.waiting = []
-            return None
-        if len(self.waiting) >= 4:
-            raise Refused("TooManyWait", "4 policies of the recovery set wait already")
+            self.put_in_force(new)
+            return "taken"
+        if new.hash in [each.hash for each in self.waiting]:
+            return "known"
+        if len(self.waiting) >= MOST_WAITING:
+            raise Refused("TooManyWait", f"{len(self.waiting)} policies wait already")
         self.waiting.append(new)
         return "waits"
 
-    def take_resume(self, envelope: Envelope) -> None:
+    @staticmethod
+    def _recovers(envelope: Envelope, before: Held) -> bool:
+        """Whether it lacks the policy quorum of `before`, and enough of the recovery set signed it ([3], "Recovery")."""
+        try:
+            check_quorum(envelope, before, "policy")
+        except Refused:
+            return 0 < before.value["recovery"]["need"] <= recovering(envelope, before)
+        return False
+
+    def put_in_force(self, policy: Held) -> None:
+        """The next one; whatever else waited to be it is forgotten."""
+        self.policies.append(policy)
+        self.waiting = []
+
+    def take_resume(self, envelope: Envelope) -> str:
         value = self.read(envelope)
         if self.newest_resume not in (value["previous"] or [""]):
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {self.newest_resume or 'none'}")
@@ -1177,8 +1184,9 @@ class Chain:
         check_quorum(envelope, policy, "resume")
         self.check_logged(envelope.proof, envelope.entry(self.org), policy)
         self.resumes.append((envelope.hash, value))
+        return "taken"
 
-    def take_halt(self, envelope: Envelope) -> str | None:
+    def take_halt(self, envelope: Envelope) -> str:
         """On sight: without proof, without Clear. The first signature by a key that may halt makes it."""
         if not any(self._halter(envelope, policy) for policy in self.policies):
             raise Refused("NotAHalter", "signed by nobody who may halt under a policy held")
@@ -1195,12 +1203,11 @@ class Chain:
         halt = Halt(value, envelope.hash, hex256(key.blob), VENDORS if is_vendors else policy.number)
         if self.is_lifted(halt):
             return "lifted"
-        of_all = "organization" in value["scope"]
-        alike = [each for each in self.halts if each.key == halt.key and ("organization" in each.value["scope"]) == of_all]
-        if sum(1 for each in alike if not self.is_lifted(each)) >= 80:
-            raise Refused("TooManyHalts", "80 active halts of this key are kept")
+        alike = [each for each in self.halts if each.key == halt.key and each.of_all == halt.of_all and not self.is_lifted(each)]
+        if len(alike) >= MOST_HALTS:
+            raise Refused("TooManyHalts", f"{len(alike)} halts by one key are held")
         self.halts.append(halt)
-        return None
+        return "taken"
 
     def _halter(self, envelope: Envelope, policy: Held) -> tuple[SshKey, bool] | None:
         """The key that halts, and whether it is a vendor's: the first in the envelope's order."""
@@ -1213,14 +1220,15 @@ class Chain:
                 return key, key in vendors
         return None
 
-    def active_halts(self) -> list[Halt]:
-        """Those that no resume has ended; of one key's the 17th and later stop nothing unless they halt all."""
+    def active_halts(self, named: set[str]) -> list[Halt]:
+        """Those that no resume has ended; of one key's the 17th and later stop nothing unless they halt all, or Clears that
+        count name them."""
         active: list[Halt] = []
         for halt in self.halts:
             earlier = sum(1 for each in active if each.key == halt.key)
-            if not self.is_lifted(halt) and (earlier < 16 or "organization" in halt.value["scope"]):
+            if not self.is_lifted(halt) and (earlier < 16 or halt.of_all):
                 active.append(halt)
-        return active
+        return active + [each for each in self.halts if each.hash in named and each not in active and not self.is_lifted(each)]
 
     def is_lifted(self, halt: Halt) -> bool:
         for _, resume in self.resumes:
@@ -1254,16 +1262,16 @@ class Device:
     labels: dict
     enrollment: str
     place: Place  # of its own leaf: the enrollment's, or its join's
-    seq: int = 0  # which enrollment of this device; 0 for one that joined
-    retired: str = ""  # the statement by which it has left
+    seq: int = 0
+    retired_by: str = ""
 
-    def label(self, name: str) -> str | None:
-        """My label of this name, the site under `site`."""
-        return {**self.labels, "site": self.site}.get(name)
+    @property
+    def all_labels(self) -> dict:
+        return {**self.labels, "site": self.site}
 
     def fits(self, labels: dict) -> bool:
-        """Whether all of `labels` are mine."""
-        return all(self.label(name) == value for name, value in labels.items())
+        """Whether all of `labels` are mine, the site under `site`."""
+        return all(self.all_labels.get(name) == value for name, value in labels.items())
 
 
 def check_enrollment(chain: Chain, envelope: Envelope) -> dict:
@@ -1284,40 +1292,42 @@ def enrolled_directly(chain: Chain, envelope: Envelope) -> Device:
     what = check_enrollment(chain, envelope)
     if "device" not in what:
         raise Refused("NotEnrolled", "an enrollment of no single device")
-    device = what["device"]
-    key = device_key(device["key"])
-    place = chain.place_of(envelope.proof)
+    return _device_of(chain, envelope, what["device"])
+
+
+def _device_of(chain: Chain, envelope: Envelope, device: dict) -> Device:
+    key, place = device_key(device["key"]), chain.place_of(envelope.proof)
     return Device(key.name, key, device["site"], device["labels"], envelope.hash, place, device["seq"])
 
 
 def enrolled_anew(chain: Chain, held: Device, envelope: Envelope) -> Device:
-    """[3], "Enrolled anew": the next enrollment of the device that is held, or its end."""
+    """[3], "Enrolled anew": what becomes of the device by a later enrollment, or by its end."""
     what = check_enrollment(chain, envelope)
+    if "batch" in what:
+        raise Refused("NotThat", "a batch is neither the enrollment of one device nor the end of one")
+    ident = what["retire"]["device"] if "retire" in what else device_key(what["device"]["key"]).name
+    if ident != held.ident:
+        raise Refused("OtherDevice", f"it is for {ident}, this device is {held.ident}")
     if "retire" in what:
-        if what["retire"]["device"] != held.ident:
-            raise Refused("OtherDevice", f"it retires {what['retire']['device']}, this device is {held.ident}")
-        return replace(held, retired=envelope.hash)
-    if "device" not in what:
-        raise Refused("NotThat", "an enrollment of no single device")
-    new, previous = enrolled_directly(chain, envelope), what["device"]["previous"]
-    if new.ident != held.ident:
-        raise Refused("OtherDevice", f"it is for {new.ident}, this device is {held.ident}")
-    if new.seq <= held.seq or previous != held.enrollment:
-        raise Refused("NotNext", f"enrollment {new.seq} follows {previous or 'none'}, held is {held.seq}, {held.enrollment}")
-    policy = chain.in_force_at(new.place)
+        return replace(held, retired_by=held.retired_by or envelope.hash)
+    after, previous = _device_of(chain, envelope, what["device"]), what["device"]["previous"]
+    if after.seq <= held.seq or previous != held.enrollment:
+        raise Refused("NotNext", f"enrollment {after.seq} follows {previous or 'none'}, held is {held.seq}, {held.enrollment}")
+    check_labels(envelope, chain.in_force_at(after.place), held, after)
+    return replace(after, retired_by=held.retired_by)
+
+
+def check_labels(envelope: Envelope, policy: Held, before: Device, after: Device) -> None:
+    """Who relabels a device must be enough for each rule that reads what changes, where it was and where it will be."""
+    names = before.all_labels.keys() | after.all_labels.keys()
+    changed = {name for name in names if before.all_labels.get(name) != after.all_labels.get(name)}
     signed = [each for each in signers(envelope, policy) if not each.same_origin]
     for number, rule in enumerate(policy.value["rules"], 1):
-        changes = any(held.label(name) != new.label(name) for name in rule["labels"])
-        if changes and (held.fits(rule["labels"]) or new.fits(rule["labels"])) and not could_run(rule, policy, signed):
-            raise Refused("Relabels", f"rule {number} reads a label that changes, and too few signed")
-    return new
-
-
-def could_run(rule: dict, policy: Held, signed: list[Signer]) -> bool:
-    """Whether one of those who signed could have asked under the rule, and enough others approved."""
-    people = {each.name for each in signed if set(rule["properties"]) <= each.shows}
-    approvers = people & policy.members(rule["approvers"])
-    return any(len(approvers - {one}) >= rule["approvals"] for one in people & policy.members(rule["requesters"]))
+        if changed & set(rule["labels"]) and (before.fits(rule["labels"]) or after.fits(rule["labels"])):
+            people = {each.name for each in signed if set(rule["properties"]) <= each.shows}
+            approvers = people & policy.members(rule["approvers"])
+            if not any(len(approvers - {name}) >= rule["approvals"] for name in people & policy.members(rule["requesters"])):
+                raise Refused("Relabels", f"it changes {sorted(changed)}, which rule {number} reads: too few signed")
 
 
 def device_key(text: str) -> NoteKey:
@@ -1391,8 +1401,8 @@ class Counted:
     drawn: Clocks
 
 
-def count_clear(shown: ShownClear, chain: Chain, now: Clocks, named: str) -> Counted:
-    """One Clear, if it counts ([5], "Enough") for the policy `named`: the newest, or one that waits."""
+def count_clear(shown: ShownClear, chain: Chain, named: Held, now: Clocks) -> Counted:
+    """One Clear, if it counts ([5], "Enough"); it must name `named`, the newest policy or one that waits to follow it."""
     policy, lines = chain.newest, shown.note.fields()
     beacon = next((key for key in policy.note_keys("beacons") if shown.note.is_signed_by(key)), None)
     if beacon is None:
@@ -1407,7 +1417,7 @@ def count_clear(shown: ShownClear, chain: Chain, now: Clocks, named: str) -> Cou
     if root_by_path(leaf_hash(shown.challenge), shown.index, shown.size, shown.path).hex() != root:
         raise Refused("NotFresh", f"no path from my challenge to {root}")
     check_age(shown.drawn, policy, now, "NotFresh")
-    if named_policy != named or resume != (chain.newest_resume or "none"):
+    if named_policy != named.hash or resume != (chain.newest_resume or "none"):
         raise Refused("NotFresh", f"a Clear for policy {named_policy} and resume {resume}")
     held = {halt.hash for halt in chain.halts}
     for each in halts:
@@ -1551,20 +1561,23 @@ def check_row(job: dict, rule: dict, policy: Held, signed: list[Signer]) -> None
         raise Refused("TooFewWaves", f"{len(job['waves'])} waves, {under} asks for {rule['waves']}")
 
 
+LEAST_REPEAT = 10
+
+
 def check_job(job: dict, policy: Held) -> None:
     """Check 5, what a job may be, whatever the time."""
     life, steps = job["not_after"] - job["not_before"], job["steps"]
-    who, soaks = [each["who"] for each in job["waves"]], [each["soak"] for each in job["waves"]]
-    shares = [each["share"] for each in who if "share" in each]
     if not 0 < life <= policy.value["limits"]["life"]:
         raise Refused("Job", f"a life of {life} s, the policy allows {policy.value['limits']['life']}")
     if not 1 <= len(steps) <= 16 or any(asked["timeout"] < 1 for step in steps for asked in step.values()):
         raise Refused("Job", f"{len(steps)} steps, from 1 to 16 may be, each with a timeout")
-    if 0 < job["repeat"] < 10:
-        raise Refused("Job", f"it repeats every {job['repeat']} s, 10 s is the least")
-    climb = all(a < b for a, b in zip([0] + shares, shares))
-    if who and (who[-1] != {"share": 10_000} or not climb or {"labels": {}} in who) or soaks != sorted(soaks):
-        raise Refused("Job", f"waves of {who} with soaks {soaks}")
+    if 0 < job["repeat"] < LEAST_REPEAT:
+        raise Refused("Job", f"it repeats each {job['repeat']} s, at least {LEAST_REPEAT} may be")
+    who, soaks = [each["who"] for each in job["waves"]], [each["soak"] for each in job["waves"]]
+    shares = [0] + [each["share"] for each in who if "share" in each]
+    climbing = all(a < b for a, b in zip(shares, shares[1:]))
+    if who and (who[-1].get("share") != 10_000 or not climbing or {"labels": {}} in who) or soaks != sorted(soaks):
+        raise Refused("Job", f"the waves {who} with soaks {soaks}")
 
 
 def check_time(job: dict, rows: list[dict], lo: int, hi: int) -> None:
@@ -1603,7 +1616,7 @@ def check_target(job: dict, named: Held, device: Device, shown: tuple[int, list[
 
 
 def wave_of(job: dict, job_hash: str, device: Device) -> tuple[int, int]:
-    """The first wave a device is in, from 0, and its soak ([6], "Waves")."""
+    """The first wave that takes a device, from 0, and its soak ([6], "Waves")."""
     drawn = sha256(f"countersign-wave/v1\n{job_hash}\n{device.ident}\n".encode())
     place = int.from_bytes(drawn[:8], "big") * 10_000 // 2**64
     for number, wave in enumerate(job["waves"]):
@@ -1613,55 +1626,76 @@ def wave_of(job: dict, job_hash: str, device: Device) -> tuple[int, int]:
     return 0, 0
 
 
-def check_wave(job: dict, job_hash: str, chain: Chain, device: Device, proof_time: int, lo: int, advances: list[Envelope],
-               halted: set[str]) -> None:
-    """Check 10: its time, and where people have to look, an advance that holds."""
-    number, soak = wave_of(job, job_hash, device)
-    starts = max(job["not_before"], proof_time) + soak
+def check_wave(number: int, starts: int, lo: int) -> None:
     if lo < starts:
         raise Refused("WaveNotYet", f"wave {number + 1} starts at {starts}, it may still be {lo}")
+
+
+def needs_advance(job: dict, number: int, policy: Held) -> bool:
+    """Whether a person must set wave `number`, from 0, free."""
     listed = job["targets"].get("list")
-    if number == 0 or (listed and listed["count"] <= chain.newest.value["limits"]["auto_waves_max"]):
-        return
+    return number > 0 and (listed is None or listed["count"] > policy.value["limits"]["auto_waves_max"])
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A job that was read, on a device, and whom halts hold: what an advance is judged by."""
+
+    job: dict
+    hash: str
+    device: Device
+    halted: set[str]
+
+
+def check_advances(asked: Asked, number: int, chain: Chain, advances: list[Envelope | Refused]) -> Envelope:
+    """One that holds, or the fault of the first that is for this wave ([6], "Waves")."""
     fault = None
-    for advance in advances:
+    for each in advances:
         try:
-            if sets_free(advance, job, job_hash, number + 1, chain, device, halted):
-                return
+            if isinstance(each, Refused):
+                raise each
+            if check_advance(each, asked, number, chain):
+                return each
         except Refused as refused:
-            fault = fault or refused
-    if fault:
-        raise Refused("Advance", f"wave {number + 1} waits for an advance that holds: {fault.sentence}")
-    raise Refused("WaveNeedsAdvance", f"wave {number + 1} waits for a person to start it")
+            fault = fault or Refused("Advance", f"wave {number + 1} waits for an advance that holds: {refused.sentence}")
+    raise fault or Refused("WaveNeedsAdvance", f"wave {number + 1} waits for a person to start it")
 
 
-def sets_free(advance: Envelope, job: dict, job_hash: str, wave: int, chain: Chain, device: Device, halted: set[str]) -> bool:
-    """Whether an advance is for this job and wave; refuses one that is and does not hold ([6], "Waves")."""
-    if advance.kind != "advance":
-        raise Refused("Statement", f"a {advance.kind} is no advance")
-    value = chain.read(advance)
-    if value["job"] != job_hash or value["wave"] != wave:
+def check_advance(envelope: Envelope, asked: Asked, number: int, chain: Chain) -> bool:
+    """Whether it is for this job and wave; if so it holds, or is refused."""
+    if envelope.kind != "advance":
+        raise Refused("Statement", f"a {envelope.kind} is no advance")
+    if not is_known(envelope, chain.policies):
+        raise Refused("UnknownSigners", "an advance signed by nobody known")
+    value, newest = read_text("advance", envelope.text), chain.newest
+    if value["org"] != chain.org:
+        raise Refused("OtherOrganization", f"an advance of {value['org']}, this is {chain.org}")
+    if (value["job"], value["wave"]) != (asked.hash, number + 1):
         return False
-    named, newest = chain.policy(value["policy"]), chain.newest
+    named = chain.policy(value["policy"])
     if named is None:
         raise Refused("UnknownPolicy", f"it names policy {value['policy']}, which is not held")
     judges = [named] if named is newest else [named, newest]
-    people = {each.name for policy in judges for each in signers(advance, policy)}
-    cut = chain.cut_by(value, advance.hash, people)
+    signed = {each.hash: signers(envelope, each) for each in judges}
+    cut = chain.cut_by(value, envelope.hash, {each.name for people in signed.values() for each in people})
     if cut:
         raise Refused("Cut", f"the resume {cut} cuts it")
     for policy in judges:
-        quorum = policy.value["quorums"]["promote"]
-        independent = {each.name for each in signers(advance, policy) if not each.same_origin} - halted
-        of_role = independent & policy.members([quorum["role"]])
-        if len(of_role) < quorum["need"]:
-            raise Refused("Quorum", f"set free by {len(of_role)} of {quorum['role']}, {quorum['need']} are needed")
-        asked = any(rule["approvals"] > 0 for rule in rows_that_fit(job, policy, device))
-        if asked and not of_role - {job["requester"]}:
-            raise Refused("RequesterAlone", f"set free by {job['requester']} alone, who asked for the job")
+        check_promoted(asked, policy, signed[policy.hash])
     witnesses = newest.value["witnesses"]
-    logged_at(advance.proof, advance.entry(chain.org), newest.log, newest.note_keys("witnesses"), witnesses["need"])
+    logged_at(envelope.proof, envelope.entry(chain.org), newest.log, newest.note_keys("witnesses"), witnesses["need"])
     return True
+
+
+def check_promoted(asked: Asked, policy: Held, signed: list[Signer]) -> None:
+    """`quorums.promote` under `policy`; where the job needs approvals, somebody other than its requester is among them."""
+    quorum = policy.value["quorums"]["promote"]
+    people = {each.name for each in signed if not each.same_origin} & policy.members([quorum["role"]]) - asked.halted
+    if len(people) < quorum["need"]:
+        raise Refused("Quorum", f"signed by {len(people)} of {quorum['role']}, promote needs {quorum['need']}")
+    asks = any(rule["approvals"] for rule in rows_that_fit(asked.job, policy, asked.device))
+    if asks and people == {asked.job["requester"]}:
+        raise Refused("Quorum", f"signed by {asked.job['requester']} alone, who asked for the job")
 
 
 @dataclass(frozen=True)
@@ -1676,7 +1710,7 @@ class Local:
     running: int = 0
     receipts: int = 0
     disk_full: bool = False
-    ledger: tuple[tuple[int, int, str], ...] = ()  # occurrence, step, and `started`, `ended-well` or `failed`
+    ledger: tuple[tuple[int, int, str], ...] = ()  # steps of this job that were accepted: occurrence, number, how it is with it
 
 
 COMPONENT = "countersign-agent"
@@ -1693,15 +1727,19 @@ def covers(halt: Halt, job: dict, job_hash: str, version: str) -> bool:
     return scope == "organization" or what == {"job": job_hash, "person": job["requester"]}[scope]
 
 
-def check_once(job: dict, ledger: tuple[tuple[int, int, str], ...], lo: int) -> int:
-    """Check 8. What is asked for is the first step that was not accepted yet in the occurrence that is due; gives its number."""
-    occurrence = max(0, lo - job["not_before"]) // job["repeat"] if job["repeat"] else 0
-    last = max((each for each, _, _ in ledger), default=occurrence)
-    if last > occurrence:
-        raise Refused("Passed", f"occurrence {occurrence} has passed, {last} was accepted before")
-    if last < occurrence and any(state == "started" for _, _, state in ledger):
-        raise Refused("EarlierRuns", f"occurrence {occurrence} has to wait, {last} is still running")
-    states = {step: state for each, step, state in ledger if each == occurrence}
+def occurrence_at(job: dict, lo: int) -> int:
+    """Which time of a job that repeats is due ([6], "Occurrences")."""
+    return (lo - job["not_before"]) // job["repeat"] if job["repeat"] else 0
+
+
+def check_once(job: dict, ledger: tuple[tuple[int, int, str], ...], occurrence: int) -> int:
+    """Check 8. Gives what is asked for: the first step that was not accepted yet in this occurrence, from 0."""
+    for other, _, state in ledger:
+        if other > occurrence:
+            raise Refused("Passed", f"occurrence {occurrence} has passed, {other} was accepted before")
+        if other < occurrence and state == "started":
+            raise Refused("EarlierRuns", f"occurrence {occurrence} has to wait, {other} is still running")
+    states = {number: state for other, number, state in ledger if other == occurrence}
     for number in range(len(job["steps"])):
         if number not in states:
             return number
@@ -1722,24 +1760,12 @@ def check_budget(policy: Held, local: Local) -> None:
         raise Refused("DiskFull", "the disk is full")
 
 
-def recovered(clears: list[ShownClear], chain: Chain, local: Local) -> str:
-    """The policy of the recovery set that enough beacons name, if one waits and they do ([3], "Recovery")."""
-    for policy in chain.waiting:
-        try:
-            counted = count_clears(clears, chain, local, silent, policy.hash)
-            taken_of(counted, chain.newest.value["beacons"]["need"])
-            return policy.hash
-        except Refused:
-            pass
-    return ""
-
-
-def count_clears(clears: list[ShownClear], chain: Chain, local: Local, say, named: str) -> list[Counted]:
-    """Those that count as of their arrival; a beacon's second counts for nothing."""
+def count_clears(clears: list[ShownClear], chain: Chain, named: Held, local: Local, say) -> list[Counted]:
+    """Those that count as of their arrival and name `named`; a beacon's second counts for nothing."""
     counted: list[Counted] = []
     for number, shown in enumerate(clears, 1):
         try:
-            one = count_clear(shown, chain, local.arrived, named)
+            one = count_clear(shown, chain, named, local.arrived)
             if one.beacon in [each.beacon for each in counted]:
                 raise Refused("NotFresh", "its beacon has spoken already")
             counted.append(one)
@@ -1749,15 +1775,39 @@ def count_clears(clears: list[ShownClear], chain: Chain, local: Local, say, name
     return counted
 
 
-def judge(chain: Chain, device: Device, job: Envelope, clears: list[ShownClear], target: tuple[int, list[bytes]] | None,
-          local: Local, say, advances: list[Envelope] = ()) -> list[Signer]:
+def recover(clears: list[ShownClear], chain: Chain, local: Local, say) -> None:
+    """A policy of the recovery set is taken when enough Clears name it instead of the newest ([3], "Recovery")."""
+    for waiting in chain.waiting:
+        counted = count_clears(clears, chain, waiting, local, silent)
+        try:
+            taken_of(counted, chain.newest.value["beacons"]["need"])
+        except Refused as refused:
+            say(3, f"policy {waiting.hash} of the recovery set waits: {refused.sentence}")
+            continue
+        chain.put_in_force(waiting)
+        return say(3, f"policy {waiting.hash} of the recovery set is in force: enough Clears name it")
+
+
+def silent(_check, _line) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What came with a job: advances, Clears, and the place of this device in the list of targets."""
+
+    job: Envelope
+    advances: list[Envelope | Refused]  # or why one is none
+    clears: list[ShownClear]
+    target: tuple[int, list[bytes]] | None
+
+
+def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -> list[Signer]:
     """Checks 0 to 12 in their order ([6]); check 2 has made `chain`. Gives who signed, or raises the first refusal."""
-    if device.retired:
-        raise Refused("Retired", f"this device was retired by {device.retired}")
-    in_force = recovered(clears, chain, local)
-    if in_force:
-        chain.recover(in_force)
-        say(2, f"enough beacons name {in_force}, the recovery set's policy: it is in force")
+    job = delivery.job
+    if device.retired_by:
+        raise Refused("Retired", f"this device was retired by {device.retired_by}")
+    recover(delivery.clears, chain, local, say)
     newest = chain.newest
     if job.kind != "job" or not is_known(job, chain.policies):
         raise Refused("UnknownSigners", "no signature under the job verifies by a person's key of a policy held")
@@ -1767,7 +1817,7 @@ def judge(chain: Chain, device: Device, job: Envelope, clears: list[ShownClear],
         raise Refused("OtherOrganization", f"a job of {value['org']}, this is {chain.org}")
     say(1, f"organization {chain.org}")
 
-    counted = count_clears(clears, chain, local, say, newest.hash)
+    counted = count_clears(delivery.clears, chain, newest, local, say)
     taken = taken_of(counted, newest.value["beacons"]["need"])
     for each in taken:
         check_age(each.drawn, newest, local.now, "Aged")
@@ -1777,10 +1827,7 @@ def judge(chain: Chain, device: Device, job: Envelope, clears: list[ShownClear],
     named = chain.policy(value["policy"])
     if named is None:
         raise Refused("UnknownPolicy", f"it names policy {value['policy']}, which is not held")
-    by_clears = {hash_ for each in counted for hash_ in each.halts}
-    own = chain.active_halts()
-    named_too = [halt for halt in chain.halts if halt.hash in by_clears and halt not in own and not chain.is_lifted(halt)]
-    active = own + named_too
+    active = chain.active_halts({hash_ for each in counted for hash_ in each.halts})
     for halt in active:
         if covers(halt, value, job.hash, local.version):
             raise Refused("Halted", f"the halt {halt.hash} covers it: {halt.value['scope']}")
@@ -1802,12 +1849,17 @@ def judge(chain: Chain, device: Device, job: Envelope, clears: list[ShownClear],
     witnesses = newest.value["witnesses"]
     time = logged_at(job.proof, job.entry(chain.org), newest.log, newest.note_keys("witnesses"), witnesses["need"])
     say(7, f"leaf {job.proof.index} of {job.proof.size} in {job.proof.origin}, witnessed {when(time)}")
-    step = check_once(value, local.ledger, lo)
-    say(8, f"step {step + 1} of {len(value['steps'])} was not accepted before")
-    check_target(value, named, device, target)
+    occurrence = occurrence_at(value, lo)
+    step = check_once(value, local.ledger, occurrence)
+    say(8, f"step {step + 1} of {len(value['steps'])} was not accepted before in occurrence {occurrence}")
+    check_target(value, named, device, delivery.target)
     say(9, f"{device.ident} is a target")
-    check_wave(value, job.hash, chain, device, time, lo, list(advances), halted)
-    say(10, f"its wave, {wave_of(value, job.hash, device)[0] + 1}, has started")
+    wave, soak = wave_of(value, job.hash, device)
+    check_wave(wave, max(value["not_before"], time) + soak, lo)
+    say(10, f"its wave, {wave + 1}, has started")
+    if needs_advance(value, wave, newest):
+        advance = check_advances(Asked(value, job.hash, device, halted), wave, chain, delivery.advances)
+        say(10, f"advance {advance.hash} set it free, signed by " + ", ".join(map(str, signers(advance, newest))))
     check_budget(newest, local)
     say(11, "within the device's budget")
     return signed[newest.hash]
@@ -1929,21 +1981,23 @@ def read_local(path: Path) -> Local:
     for line in read_lines(path):
         key, _, value = line.partition(" ")
         if key == "step":
-            ledger.append(value)
+            ledger.append(read_step(value, path))
         else:
             values[key] = value
     try:
         times = (Clocks(int(values[f"{at}_boot_ms"]), int(values[f"{at}_wall_ms"])) for at in ("drawn", "arrived", "now"))
         return Local(*times, int(values["floor"]), values["version"], int(values["running"]), int(values["receipts"]),
-                     values["disk"] == "full", tuple(read_step(each) for each in ledger))
+                     values["disk"] == "full", tuple(ledger))
     except (KeyError, ValueError) as error:
         raise Unreadable(f"{path}: {error}") from error
 
 
-def read_step(value: str) -> tuple[int, int, str]:
-    """`<occurrence> <number> <state>`."""
-    occurrence, step, state = value.split(" ")
-    return int(occurrence), int(step), state
+def read_step(text: str, path: Path) -> tuple[int, int, str]:
+    """Of a step that was accepted: which occurrence, which step, and how it is with it."""
+    found = re.fullmatch("([0-9]{1,16}) ([0-9]{1,2}) (started|ended-well|failed)", text, re.ASCII)
+    if not found:
+        raise Unreadable(f"{path}: not a step: {text!r:.80}")
+    return int(found[1]), int(found[2]), found[3]
 
 
 def read_place(path: Path) -> tuple[int, int, list[bytes]]:
@@ -2005,17 +2059,28 @@ def read_device(folder: Path, chain: Chain) -> Device:
         raise Refused("NotEnrolled", refused.sentence) from refused
 
 
-def read_anew(folder: Path, chain: Chain, device: Device) -> tuple[Device, list[str]]:
-    """The enrollments that came after the first, and a line for each: `taken`, or `refused` and a code."""
+def read_anew(folder: Path, chain: Chain, device: Device, say) -> tuple[Device, list[str]]:
+    """The device after its later enrollments, and a line for each: its number, and `taken` or `refused` and a code."""
     lines = []
     for path in numbered(folder, "anew/*.txt"):
         try:
-            if not device.retired:
-                device = enrolled_anew(chain, device, Envelope.read(read_file(path)))
+            device = enrolled_anew(chain, device, Envelope.read(read_file(path)))
             lines.append(f"{path.stem} taken")
+            say("", f"anew {path.name}: taken")
         except Refused as refused:
             lines.append(f"{path.stem} refused {refused.code}")
+            say("", f"anew {path.name} is not taken: {refused.sentence}")
     return device, lines
+
+
+def read_advances(folder: Path) -> list[Envelope | Refused]:
+    def read(path: Path) -> Envelope | Refused:
+        try:
+            return Envelope.read(read_file(path))
+        except Refused as refused:
+            return refused
+
+    return [read(path) for path in numbered(folder, "advances/*.txt")]
 
 
 @dataclass
@@ -2040,13 +2105,14 @@ def judge_folder(folder: Path, say) -> Verdict:
     verdict, local = Verdict(chain, lines), read_local(folder / "now")
     try:
         verdict.job = Envelope.read(read_file(folder / "job.txt"))
-        device, verdict.anew_lines = read_anew(folder, chain, read_device(folder, chain))
+        device = verdict.device = read_device(folder, chain)
+        device, verdict.anew_lines = read_anew(folder, chain, device, say)
         verdict.device = device
         say("", f"{device.ident} of {device.site}, enrolled by {device.enrollment}")
         target = read_place(folder / "target") if (folder / "target").exists() else None
         place = (target[0], target[2]) if target else None
-        advances = [Envelope.read(read_file(path)) for path in numbered(folder, "advances/*.txt")]
-        judge(chain, device, verdict.job, read_clears(folder, local.drawn, say), place, local, say, advances)
+        delivery = Delivery(verdict.job, read_advances(folder), read_clears(folder, local.drawn, say), place)
+        judge(chain, device, delivery, local, say)
     except Refused as refused:
         verdict.refusal = refused
     return verdict
@@ -2093,25 +2159,20 @@ def differences(folder: Path, verdict: Verdict) -> list[str]:
         mine = ["refused", verdict.refusal.code] if verdict.refusal else ["accepted"]
         if [wanted[0], *wanted[2:]] != mine:
             found.append(f"expected {' '.join(wanted)!r}, found {mine[-1]} ({verdict})")
-    for part, lines in (("chain", verdict.chain_lines), ("anew", verdict.anew_lines)):
-        if not (folder / part / "expected").exists():
-            continue
-        wanted = read_lines(folder / part / "expected")
-        for theirs, mine in zip(wanted, lines):
-            if theirs.split(" ")[: len(mine.split(" "))] != mine.split(" "):
-                found.append(f"{part}: expected {theirs!r}, found {mine!r}")
-        if len(wanted) != len(lines):
-            found.append(f"{part}: expected {len(wanted)} lines, found {len(lines)}")
+    for name, lines in (("chain", verdict.chain_lines), ("anew", verdict.anew_lines)):
+        if (folder / name / "expected").exists():
+            wanted = read_lines(folder / name / "expected")
+            for theirs, mine in zip(wanted, lines):
+                if theirs.split(" ")[: len(mine.split(" "))] != mine.split(" "):
+                    found.append(f"{name}: expected {theirs!r}, found {mine!r}")
+            if len(wanted) != len(lines):
+                found.append(f"{name}: expected {len(wanted)} lines, found {len(lines)}")
     return found
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The commands.
 # ---------------------------------------------------------------------------------------------------------------------
-
-
-def silent(_check, _line) -> None:
-    pass
 
 
 def aloud(check, line) -> None:

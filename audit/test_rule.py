@@ -143,7 +143,8 @@ class Organization:
         clears = clears if clears is not None else [self.clear(each, BEGIN + 5) for each in BEACONS[:2]]
         known = audit.Local(**{"drawn": Clocks(0, 0), "arrived": Clocks(8000, 8000), "now": Clocks(10000, 10000), **local})
         try:
-            audit.judge(self.chain, device or self.device(), job, clears, (0, []), known, lambda *_: None)
+            delivery = audit.Delivery(job, [], clears, (0, []))
+            audit.judge(self.chain, device or self.device(), delivery, known, lambda *_: None)
         except Refused as refused:
             return refused.code
         return "accepted"
@@ -170,7 +171,7 @@ class TheRule(unittest.TestCase):
             "accepted": {"targets": {"labels": {"labels": {"till": "1"}, "as_of": 1, "joins": True}}},
             "Statement": {"requester": "do\u202era"},
             "WaveNotYet": {"waves": [{"who": {"share": 10000}, "soak": 60}]},
-            "Job": {"repeat": 1},
+            "Job": {"repeat": 9},
             "UnknownPolicy": {"policy": "0" * 64},
             "UnknownResume": {"resume": "0" * 64},
         }
