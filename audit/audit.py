@@ -4,11 +4,18 @@
 Written from docs/spec/ alone, for an auditor who trusts neither the server nor the Rust. It needs Python 3.11, the package
 `cryptography` and OpenSSH's `ssh-keygen`; it opens no connection and writes nothing but temporary files.
 
-    audit.py verify FOLDER     one evidence bundle: judge it again
+    audit.py verify FOLDER     one evidence bundle: judge it again, check by check, and say what it does not prove
+    audit.py bundle FOLDER     all bundles below it: who asked, who approved, which devices ran it, how it ended
     audit.py vectors FOLDER    a folder of such bundles: compare each verdict with the one written beside it
-    audit.py bundle FOLDER     what `countersign audit` wrote: who asked, who approved, which devices ran it, how it ended
 
-Exit: 0 it holds, 1 it does not, 2 it cannot be read. "[3]" in a comment is page 3 of docs/spec/.
+For example:
+    audit.py bundle evidence                            # a year of jobs, as `countersign audit --into evidence` wrote them
+    audit.py verify evidence/91c0a4.../dev-77f0...      # one job on one device
+    audit.py vectors crates/trust/vectors               # does this program judge as the Rust does?
+    cat evidence/*/*/org | sort -u                      # first: is this the organization that you were asked about?
+
+Exit: 0 it holds, 1 it does not, 2 it cannot be read. "[3]" in a comment is page 3 of docs/spec/. In what is printed "[3]" is check 3
+of docs/spec/6-acceptance.md, "[r]" a receipt; a word in brackets after a sentence is its stable code.
 """
 
 from __future__ import annotations
@@ -38,6 +45,9 @@ class Refused(Exception):
         super().__init__(sentence)
         self.code = code
         self.sentence = sentence
+
+    def __str__(self) -> str:
+        return f"{self.sentence} ({self.code})"
 
 
 class Unreadable(Exception):
@@ -1891,6 +1901,10 @@ class Receipt:
     def hash(self) -> str:
         return hex256(self.note.text)
 
+    @property
+    def number(self) -> int:
+        return self.fields["number"]
+
     @staticmethod
     def read(data: bytes) -> Receipt:
         note = Note.read(data)
@@ -1916,20 +1930,50 @@ class Receipt:
 
 
 def check_receipts(receipts: list[Receipt], org: str, key: NoteKey) -> None:
-    """Of one device: each is signed by it, their numbers rise, and one that follows the other names it.
-
-    A bundle holds the receipts of one job, so numbers may be missing between two; an auditor who wants all compares them.
-    """
-    for before, receipt in zip([None, *receipts], receipts):
-        number, previous = receipt.fields["number"], receipt.fields["previous"]
+    """Of one device: each is signed by it, and they follow each other."""
+    for receipt in receipts:
         if (receipt.org, receipt.device) != (org, key.device_id()) or not receipt.note.is_signed_by(key):
-            raise Refused("Receipt", f"receipt {number} is not signed by {key.device_id()}")
+            raise Refused("Receipt", f"receipt {receipt.number} is not signed by {key.device_id()}")
+    check_sequence(receipts)
+
+
+def check_sequence(receipts: list[Receipt]) -> None:
+    """Numbers rise, and one names the other exactly if it comes next. Others may be missing between two: `missing`."""
+    for before, receipt in zip([None, *receipts], receipts):
+        number, previous = receipt.number, receipt.fields["previous"]
         if number < 1 or (number == 1) != (previous == "none"):
             raise Refused("Receipt", f"receipt {number} follows {previous}")
-        if before and number <= before.fields["number"]:
-            raise Refused("Receipt", f"receipt {number} after receipt {before.fields['number']}")
-        if before and number == before.fields["number"] + 1 and previous != before.hash:
-            raise Refused("Receipt", f"receipt {number} names {previous}, the one before is {before.hash}")
+        if before and number == before.number:
+            raise Refused("Receipt", f"two receipts have the number {number}: {before.hash} and {receipt.hash}, proof of a clone")
+        if before and number < before.number:
+            raise Refused("Receipt", f"receipt {number} after receipt {before.number}")
+        if before and number == before.number + 1 and previous != before.hash:
+            raise Refused("Receipt", f"receipt {number} names {previous}, the one before is {before.hash}, proof of a clone")
+        if before and number > before.number + 1 and previous == before.hash:
+            raise Refused("Receipt", f"receipt {number} names receipt {before.number} as the one before: a gap in its numbers")
+
+
+def missing(receipts: list[Receipt]) -> str:
+    """The numbers that are not shown, up to the last that is."""
+    numbers = sorted({each.number for each in receipts})
+    gaps = [(a + 1, b - 1) for a, b in zip([0, *numbers], numbers) if b > a + 1]
+    return ", ".join(str(first) if first == last else f"{first} to {last}" for first, last in gaps)
+
+
+def check_runs(fields: list[dict]) -> list[str]:
+    """Of the receipts of one job: nothing ends that was not accepted, or twice. Gives the steps of which no end is shown."""
+    open_steps: dict[tuple[int, int], str] = {}
+    for each in fields:
+        step, name = (each["occurrence"], each["step"]), f"step {each['step'] + 1} of occurrence {each['occurrence']}"
+        if each["verdict"] == "accepted":
+            if step in open_steps:
+                raise Refused("Receipt", f"{name} was accepted twice")
+            open_steps[step] = name
+        elif each["verdict"] in ("ended", "interrupted"):
+            if not open_steps.get(step):
+                raise Refused("Receipt", f"receipt {each['number']} says that {name} {each['verdict']}, none shows that it was accepted")
+            open_steps[step] = ""
+    return [name for name in open_steps.values() if name]
 
 
 def check_batch(chain: Chain, receipt: Receipt, index: int, size: int, path: list[bytes], proof: Proof) -> int:
@@ -2092,12 +2136,17 @@ class Verdict:
     anew_lines: list[str] = field(default_factory=list)
     job: Envelope | None = None
     device: Device | None = None
+    joined: bool = False
     refusal: Refused | None = None
     receipts: list[Receipt] = field(default_factory=list)
     receipts_logged: int | None = None  # the time by which the last of them was
 
     def __str__(self) -> str:
-        return f"refused: {self.refusal.sentence}" if self.refusal else "accepted"
+        return f"refused: {self.refusal}" if self.refusal else "accepted"
+
+    def of_job(self) -> list[dict]:
+        """What its receipts say of this job."""
+        return [each.fields for each in self.receipts if self.job and each.fields["job"] == self.job.hash]
 
 
 def judge_folder(folder: Path, say) -> Verdict:
@@ -2106,6 +2155,7 @@ def judge_folder(folder: Path, say) -> Verdict:
     try:
         verdict.job = Envelope.read(read_file(folder / "job.txt"))
         device = verdict.device = read_device(folder, chain)
+        verdict.joined = (folder / "join.note").exists()
         device, verdict.anew_lines = read_anew(folder, chain, device, say)
         verdict.device = device
         say("", f"{device.ident} of {device.site}, enrolled by {device.enrollment}")
@@ -2129,26 +2179,58 @@ def read_receipts(folder: Path, verdict: Verdict, say) -> None:
     check_receipts(verdict.receipts, verdict.chain.org, verdict.device.key)
     for path, receipt in zip(paths, verdict.receipts):
         fields = receipt.fields
+        if int(path.stem) != receipt.number:
+            raise Refused("Receipt", f"receipt {receipt.number} is called {path.name}")
         place, proof = path.with_suffix(".path"), path.with_suffix(".tlog-proof")
         if not place.exists() or not proof.exists():
-            raise Refused("Receipt", f"receipt {fields['number']} is shown in no batch")
+            raise Refused("Receipt", f"receipt {receipt.number} is shown in no batch")
         time = check_batch(verdict.chain, receipt, *read_place(place), Proof.read(read_file(proof)))
         verdict.receipts_logged = max(time, verdict.receipts_logged or 0)
-        say("r", f"receipt {fields['number']}: {fields['verdict']} {fields['because']}".rstrip() + f", by the device, witnessed {when(time)}")
+        say("r", f"receipt {receipt.number}: {fields['verdict']} {fields['because']}".rstrip() + f", by the device, witnessed {when(time)}")
+        output = path.with_suffix(".output")
+        if output.exists():
+            check_output(receipt, read_file(output))
+            say("r", f"{output.name} is the output that receipt {receipt.number} names")
+    check_runs(verdict.of_job())
+
+
+def check_output(receipt: Receipt, output: bytes) -> None:
+    named = (receipt.fields["output"], receipt.fields["kept"])
+    if named != (hex256(output), len(output)):
+        raise Refused("Receipt", f"receipt {receipt.number} names the output {named[0]} of {named[1]} bytes, shown are {hex256(output)} of {len(output)}")
 
 
 def unlike_receipts(verdict: Verdict) -> list[str]:
     """Where the device says of this job that it accepted or refused it, and the rule judges otherwise."""
-    said = {each.fields["verdict"] for each in verdict.receipts if verdict.job and each.fields["job"] == verdict.job.hash}
+    said = {each["verdict"] for each in verdict.of_job()}
     if verdict.receipts and not said:
         return ["no receipt that is shown is of this job"]
     if verdict.refusal and said - {"refused"}:
-        return [f"the device ran what the rule refuses: {verdict.refusal.sentence}"]
+        return [f"the device ran what the rule refuses: {verdict.refusal}"]
     if said == {"refused"} and not verdict.refusal:
         return ["the device refused what the rule accepts"]
     if verdict.refusal and not said:
         return ["it is refused, and nothing in the bundle says that it was"]
+    judged = (verdict.chain.newest.hash, verdict.device.enrollment) if verdict.device else ()
+    accepted = [(each["policy"], each["enroll"]) for each in verdict.of_job() if each["verdict"] == "accepted"]
+    if accepted and judged not in accepted:
+        return [f"the device accepted it under policy {accepted[0][0]} and enrollment {accepted[0][1]}, shown are {' and '.join(judged)}"]
     return []
+
+
+def not_proven(verdict: Verdict) -> list[str]:
+    """What the bundle does not show, of this device and job."""
+    lines = ["how old the Clears were when it was judged, what else ran, and which steps had run: the device's clocks and ledger (`now`) are unsigned"]
+    if verdict.device:
+        lines.append("that the device was not enrolled anew or retired since: only the whole log shows it")
+    if verdict.joined:
+        lines.append("that its join was among the first of its batch: only the whole log shows it")
+    if not verdict.receipts:
+        return lines + ["what became of the job: no receipt is shown"]
+    lines.append("that the device did what its receipts say: they are its word")
+    if missing(verdict.receipts):
+        lines.append(f"that nothing was hidden: its receipts {missing(verdict.receipts)} are of other jobs, hidden or lost")
+    return lines + [f"how {name} ended: it was accepted" for name in check_runs(verdict.of_job())]
 
 
 def differences(folder: Path, verdict: Verdict) -> list[str]:
@@ -2186,15 +2268,20 @@ def check_folder(folder: Path, say) -> tuple[Verdict, list[str]]:
     try:
         read_receipts(folder, verdict, say)
     except Refused as refused:
-        unlike.append(refused.sentence)
+        unlike.append(str(refused))
     if not (folder / "expected").exists() or verdict.receipts:
         unlike += unlike_receipts(verdict)
     return verdict, unlike
 
 
 def verify(folder: Path) -> int:
-    """One bundle, line by line."""
+    """One bundle, line by line: what is proven, by which check; what is not; what does not hold; the verdict."""
+    print("Proven, if org is the id that you were given:")
     verdict, unlike = check_folder(folder, aloud)
+    if not unlike:
+        print("Not proven:")
+        for line in not_proven(verdict):
+            print(f"      {line}")
     for line in unlike:
         print(f"DOES NOT HOLD: {line}")
     print(verdict)
@@ -2233,10 +2320,9 @@ def print_job(verdict: Verdict) -> None:
 
 def print_device(folder: Path, verdict: Verdict) -> None:
     """A line for one device: what the rule says, and what the device's receipts say."""
-    ended = [each.fields for each in verdict.receipts if verdict.job and each.fields["job"] == verdict.job.hash]
     device = f"{verdict.device.ident} {verdict.device.site}" if verdict.device else folder.name
     print(f"  {device}\n    the rule      {verdict}")
-    for fields in ended:
+    for fields in verdict.of_job():
         how = f"{fields['verdict']} {fields['because']}".strip()
         print(f"    receipt {fields['number']:<5} {how}, step {fields['step'] + 1}, {when(fields['time'])}, output {fields['output']}")
     if verdict.receipts_logged is not None:
@@ -2259,14 +2345,37 @@ def bundle(folder: Path) -> int:
         wrong += bool(unlike)
         for line in unlike:
             print(f"    DOES NOT HOLD: {line}")
+    clones = print_devices([verdict for _, verdict, _ in checked])
     print(f"{len(checked) - wrong} of {len(checked)} bundles hold")
-    return 1 if wrong else 0
+    return 1 if wrong or clones else 0
+
+
+def print_devices(verdicts: list[Verdict]) -> int:
+    """What the receipts of all jobs of one device say together. Gives how many devices contradict themselves."""
+    devices: dict[str, dict[str, Receipt]] = {}
+    for verdict in verdicts:
+        if verdict.receipts_logged is not None:
+            devices.setdefault(verdict.device.ident, {}).update({each.hash: each for each in verdict.receipts})
+    wrong = 0
+    for ident, held in sorted(devices.items()):
+        receipts = sorted(held.values(), key=lambda each: each.number)
+        try:
+            check_sequence(receipts)
+            gaps = missing(receipts)
+            print(f"{ident}: {len(receipts)} receipts" + (f"; not shown: {gaps}" if gaps else ", none missing between them"))
+        except Refused as refused:
+            wrong += 1
+            print(f"{ident}\n    DOES NOT HOLD: {refused}")
+    return wrong
 
 
 COMMANDS = {"verify": verify, "vectors": vectors, "bundle": bundle}
 
 
 def main(arguments: list[str]) -> int:
+    if arguments in (["--help"], ["-h"], ["help"]):
+        print(__doc__.strip())
+        return 0
     if len(arguments) != 2 or arguments[0] not in COMMANDS:
         print(__doc__.strip(), file=sys.stderr)
         return 2

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import tempfile
 import unittest
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -166,11 +167,16 @@ class Trees(unittest.TestCase):
             audit.root_by_path(b"", 3, 3, [])
 
 
+@lru_cache(maxsize=None)
+def fresh_key(_number: int) -> ed25519.Ed25519PrivateKey:
+    return ed25519.Ed25519PrivateKey.generate()
+
+
 class MachineKey:
-    """An Ed25519 key that signs notes, made from a number."""
+    """An Ed25519 key that signs notes: a fresh one for each number, the same for as long as the tests run."""
 
     def __init__(self, number: int, name: str, kind: int = 1):
-        self.private = ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(b"test %d" % number).digest())
+        self.private = fresh_key(number)
         self.raw = self.private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.name = name or "dev-" + hashlib.sha256(self.raw).hexdigest()
         self.kind = bytes([kind])

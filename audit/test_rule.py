@@ -1,4 +1,4 @@
-"""A small organization with keys made from numbers, a good job on one device, and the same bent in one place."""
+"""A small organization with fresh keys, a good job on one device, and the same bent in one place."""
 
 import base64
 import contextlib
@@ -308,6 +308,14 @@ class Receipts(unittest.TestCase):
                 audit.check_receipts(wrong, "org-" + "d" * 64, key)
 
 
+def run_audit(*arguments: str | Path) -> tuple[int, str]:
+    """The exit of the program and all that it printed."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
+        code = audit.main([str(each) for each in arguments])
+    return code, output.getvalue()
+
+
 class Bundles(unittest.TestCase):
     """A folder as `countersign audit` writes it, with two receipts in one batch."""
 
@@ -327,6 +335,7 @@ class Bundles(unittest.TestCase):
         for number, beacon in enumerate(BEACONS[:2], 1):
             files[f"clears/{number}.clear"] = org.clear_note(beacon, BEGIN + 5)
             files[f"clears/{number}.path"] = b"index 0\nsize 1\n"
+        self.enrolled = audit.Envelope.read(files["enroll.txt"]).hash
         self.receipts()
         for name, data in files.items():
             self.write(name, data)
@@ -339,8 +348,9 @@ class Bundles(unittest.TestCase):
     def receipts(self, **changes) -> None:
         """`accepted`, then `ended`, in a batch of two."""
         job = hashlib.sha256(self.job[: self.job.index(b"\n}\n") + 3]).hexdigest()
-        first = receipt(self.org.org, 1, "none", job=job)
-        second = receipt(self.org.org, 2, audit.Receipt.read(first).hash, job=job, **{"verdict": "ended", "because": "exit 0", **changes})
+        held = {"job": job, "policy": self.org.chain.newest.hash, "enroll": self.enrolled}
+        first = receipt(self.org.org, 1, "none", **held)
+        second = receipt(self.org.org, 2, audit.Receipt.read(first).hash, **held, **{"verdict": "ended", "because": "exit 0", **changes})
         leaves = [audit.Note.read(each).text for each in (first, second)]
         entry = audit.log_entry(self.org.org, "receipts", audit.tree_root(leaves), b"")
         proof = self.org.log.add(entry, BEGIN + 30)
@@ -350,18 +360,12 @@ class Bundles(unittest.TestCase):
             self.write(f"receipts/{index + 1}.path", f"index {index}\nsize 2\n{path}".encode())
             self.write(f"receipts/{index + 1}.tlog-proof", proof)
 
-    def run_it(self, command: str, folder: Path) -> tuple[int, str]:
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
-            code = audit.main([command, str(folder)])
-        return code, output.getvalue()
-
     def test_a_good_bundle_holds_and_says_who_and_how(self):
-        code, output = self.run_it("bundle", self.root)
+        code, output = run_audit("bundle", self.root)
         self.assertEqual(code, 0, output)
         for words in ("asked for by  dora (SHA256:", "approved by   anna (SHA256:", "ended exit 0", DEVICE.name, "1 of 1 bundles hold"):
             self.assertIn(words, output)
-        code, output = self.run_it("verify", self.folder)
+        code, output = run_audit("verify", self.folder)
         self.assertEqual((code, output.splitlines()[-1]), (0, "accepted"), output)
 
     def test_what_does_not_hold_is_said(self):
@@ -378,25 +382,25 @@ class Bundles(unittest.TestCase):
             path = self.folder / name
             path.write_bytes(bend(good[path]))
             self.assertNotEqual(path.read_bytes(), good[path], name)
-            code, output = self.run_it("verify", self.folder)
+            code, output = run_audit("verify", self.folder)
             self.assertEqual(code, 2 if name == "org" else 1, f"{name}: {output}")
             path.write_bytes(good[path])
-        self.assertEqual(self.run_it("verify", self.folder)[0], 0)
+        self.assertEqual(run_audit("verify", self.folder)[0], 0)
 
     def test_a_device_that_ran_what_the_rule_refuses(self):
         self.receipts(verdict="ended", because="timeout")
-        self.assertEqual(self.run_it("verify", self.folder)[0], 0)
+        self.assertEqual(run_audit("verify", self.folder)[0], 0)
         for name in ("receipts/2.note", "receipts/2.path", "receipts/2.tlog-proof"):
             (self.folder / name).unlink()
         self.write("clears/2.path", b"index 0\nsize 2\n")
-        code, output = self.run_it("verify", self.folder)
+        code, output = run_audit("verify", self.folder)
         self.assertIn("the device ran what the rule refuses", output)
         self.assertEqual(code, 1)
 
     def test_a_folder_without_bundle_cannot_be_read(self):
         with tempfile.TemporaryDirectory() as empty:
-            self.assertEqual(self.run_it("bundle", Path(empty))[0], 2)
-            self.assertEqual(self.run_it("verify", Path(empty))[0], 2)
+            self.assertEqual(run_audit("bundle", Path(empty))[0], 2)
+            self.assertEqual(run_audit("verify", Path(empty))[0], 2)
 
 
 if __name__ == "__main__":
