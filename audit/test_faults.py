@@ -192,6 +192,12 @@ class Faults(unittest.TestCase):
     def test_an_approval_taken_away(self):
         self.seeded("(Approvals)", self.bent("job.txt", signatures_of(world().print_job(names=["anna"]))[0], b""))
 
+    def test_a_job_that_its_requester_did_not_sign(self):
+        job = world().print_job(names=("anna", "ben"))
+        held = {"job": hash_of(job)}
+        files = {"job.txt": job, "advances/1.txt": world().print_advance(hash_of(job), ("anna", "ben"))} | world().run(held, held, held, held)
+        self.seeded("(NotSignedByRequester)", files)
+
     def test_a_proof_of_another_leaf(self):
         job, advance = good_files()["job.txt"], good_files()["advances/1.txt"]
         proof = advance.index(b"c2sp.org/")
@@ -310,6 +316,9 @@ class Faults(unittest.TestCase):
 
     def test_a_receipt_that_names_another_before_it(self):
         self.seeded("receipt 3 names 1111", world().run({}, {}, {"previous": "1" * 64}))
+
+    def test_a_first_receipt_that_follows_another(self):
+        self.seeded("receipt 1 follows 1111", world().run({"previous": "1" * 64}))
 
     def test_two_receipts_of_one_number(self):
         files = world().run({}, {}, {"number": 2}, {"number": 3})
