@@ -28,6 +28,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -48,6 +49,20 @@ class Refused(Exception):
 
     def __str__(self) -> str:
         return f"{self.sentence} ({self.code})"
+
+
+def refuse_if(amiss, code: str, sentence: str) -> None:
+    if amiss:
+        raise Refused(code, sentence)
+
+
+@contextmanager
+def told_as(code: str):
+    """Whatever is refused within is refused under this code."""
+    try:
+        yield
+    except Refused as refused:
+        raise Refused(code, refused.sentence) from refused
 
 
 class Unreadable(Exception):
@@ -73,8 +88,7 @@ def unbase64(text: str) -> bytes:
         data = base64.b64decode(text.encode("ascii"), validate=True)
     except ValueError as error:
         raise Refused("Statement", f"not base64: {text[:40]!r}") from error
-    if base64.b64encode(data).decode() != text:
-        raise Refused("Statement", f"not the canonical base64 of its bytes: {text[:40]!r}")
+    refuse_if(base64.b64encode(data).decode() != text, "Statement", f"not the canonical base64 of its bytes: {text[:40]!r}")
     return data
 
 
@@ -367,8 +381,7 @@ class Wire:
         self.data = data
 
     def take(self, count: int) -> bytes:
-        if count > len(self.data):
-            raise Refused("Unreadable", f"{count} bytes wanted, {len(self.data)} left")
+        refuse_if(count > len(self.data), "Unreadable", f"{count} bytes wanted, {len(self.data)} left")
         taken, self.data = self.data[:count], self.data[count:]
         return taken
 
@@ -387,8 +400,7 @@ class Wire:
         return value
 
     def end(self) -> None:
-        if self.data:
-            raise Refused("Unreadable", f"{len(self.data)} bytes after the last field")
+        refuse_if(self.data, "Unreadable", f"{len(self.data)} bytes after the last field")
 
 
 def ssh_string(data: bytes) -> bytes:
@@ -504,15 +516,13 @@ class Signature:
             raise Refused("Unreadable", f"not an SSHSIG of version 1 and at most {MOST_SIGNATURE_BYTES} bytes")
         key_blob, namespace, reserved, hash_name, inner = (wire.string() for _ in range(5))
         wire.end()
-        if reserved or hash_name != b"sha512":
-            raise Refused("Unreadable", f"reserved {reserved!r}, hash {hash_name!r}")
+        refuse_if(reserved or hash_name != b"sha512", "Unreadable", f"reserved {reserved!r}, hash {hash_name!r}")
         if namespace not in [f"{kind}.v1@countersign".encode() for kind in TYPES]:
             raise Refused("Unreadable", f"the namespace {namespace!r}")
         wire = Wire(inner)
         algorithm, _signature = wire.string().decode("ascii", "replace"), wire.string()
         allowed = [of_signature for of_key, of_signature in ALGORITHMS.values() if Wire(key_blob).string() == of_key.encode()]
-        if algorithm not in allowed:
-            raise Refused("Unreadable", f"a signature {algorithm!r} by a key {Wire(key_blob).string()!r}")
+        refuse_if(algorithm not in allowed, "Unreadable", f"a signature {algorithm!r} by a key {Wire(key_blob).string()!r}")
         SshKey.from_blob(next(name for name, (_, of_signature) in ALGORITHMS.items() if of_signature == algorithm), key_blob)
         parts = {}
         if algorithm in SECURITY_KEYS:
@@ -523,9 +533,7 @@ class Signature:
         return Signature(blob, key_blob, namespace.decode(), algorithm, **parts)
 
     def armored(self) -> bytes:
-        encoded = base64.b64encode(self.blob)
-        lines = [encoded[i : i + 70] + b"\n" for i in range(0, len(encoded), 70)]
-        return ARMOR_BEGIN + b"".join(lines) + ARMOR_END
+        return ARMOR_BEGIN + lines_of_70(self.blob) + ARMOR_END
 
     def signed_blob(self, text: bytes) -> bytes:
         """What the key signed: PROTOCOL.sshsig, "Blob format" of the signed data."""
@@ -538,10 +546,13 @@ def unarmored(block: bytes) -> bytes:
     """The blob of one signature in OpenSSH's armor, whose lines have 70 digits ([2])."""
     body = block.removeprefix(ARMOR_BEGIN).removesuffix(ARMOR_END)
     blob = unbase64(body.replace(b"\n", b"").decode("ascii", "replace"))
-    encoded = base64.b64encode(blob)
-    if body != b"".join(encoded[i : i + 70] + b"\n" for i in range(0, len(encoded), 70)):
-        raise Refused("Unreadable", "the armor's lines are not of 70")
+    refuse_if(body != lines_of_70(blob), "Unreadable", "the armor's lines are not of 70")
     return blob
+
+
+def lines_of_70(blob: bytes) -> bytes:
+    encoded = base64.b64encode(blob)
+    return b"".join(encoded[at : at + 70] + b"\n" for at in range(0, len(encoded), 70))
 
 
 class SshKeygen:
@@ -590,8 +601,7 @@ def properties_of(key: SshKey, signature: Signature, text: bytes, passkeys: Pass
         raise Refused("Signature", f"a signature {signature.algorithm} by a key listed as {key.algorithm}")
     if key.algorithm in (ED25519, ECDSA, RSA):
         return set()
-    if not signature.flags & 0x01:
-        raise Refused("Signature", "made without presence")
+    refuse_if(not signature.flags & 0x01, "Signature", "made without presence")
     if key.algorithm == WEBAUTHN:
         _check_passkey(key, signature, text, passkeys)
     return {"presence", "verification"} if signature.flags & 0x04 else {"presence"}
@@ -600,8 +610,7 @@ def properties_of(key: SshKey, signature: Signature, text: bytes, passkeys: Pass
 def _check_passkey(key: SshKey, signature: Signature, text: bytes, passkeys: Passkeys) -> None:
     """PROTOCOL.u2f, "webauthn signatures", and the six demands of [2]."""
     flags, origin = signature.flags, signature.origin
-    if not flags & 0x04:
-        raise Refused("Signature", "a passkey without verification of its holder")
+    refuse_if(not flags & 0x04, "Signature", "a passkey without verification of its holder")
     if flags & 0x40 or bool(flags & 0x80) != bool(signature.extensions):
         raise Refused("Signature", f"a passkey with flags {flags:#04x} and {len(signature.extensions)} bytes of extensions")
     if not passkeys.rp_id or key.application != passkeys.rp_id.encode():
@@ -703,8 +712,7 @@ def _signature_line(line: str) -> tuple[str, bytes, bytes]:
     if len(parts) != 3 or parts[0] != "\u2014" or not parts[1] or "+" in parts[1]:
         raise Refused("Note", f"no signature line: {line!r:.80}")
     material = unbase64(parts[2])
-    if len(material) <= 4:
-        raise Refused("Note", f"a signature line without signature: {line!r:.80}")
+    refuse_if(len(material) <= 4, "Note", f"a signature line without signature: {line!r:.80}")
     return (parts[1], material[:4], material[4:])
 
 
@@ -733,31 +741,26 @@ def tree_root(leaves: list[bytes]) -> bytes:
 
 def root_by_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes:
     """The root that `path` gives for the leaf hash `leaf` (RFC 9162 section 2.1.3.2); the path has exactly its length."""
-    if not 0 <= index < size:
-        raise Refused("Path", f"index {index} in a tree of {size}")
+    refuse_if(not 0 <= index < size, "Path", f"index {index} in a tree of {size}")
     root, last, rest = leaf, size - 1, list(path)
     while last > 0:
         if index % 2 == 1 or index < last:
-            if not rest:
-                raise Refused("Path", f"a path of {len(path)} hashes is too short for a tree of {size}")
+            refuse_if(not rest, "Path", f"a path of {len(path)} hashes is too short for a tree of {size}")
             sibling = rest.pop(0)
             root = node_hash(sibling, root) if index % 2 == 1 else node_hash(root, sibling)
         index, last = index // 2, last // 2
-    if rest:
-        raise Refused("Path", f"a path of {len(path)} hashes is too long for a tree of {size}")
+    refuse_if(rest, "Path", f"a path of {len(path)} hashes is too long for a tree of {size}")
     return root
 
 
 def decimal(text: str) -> int:
-    if not re.fullmatch("0|[1-9][0-9]{0,18}", text, re.ASCII):
-        raise Refused("Note", f"not a decimal number: {text!r:.40}")
+    refuse_if(not re.fullmatch("0|[1-9][0-9]{0,18}", text, re.ASCII), "Note", f"not a decimal number: {text!r:.40}")
     return int(text)
 
 
 def hash_line(text: str) -> bytes:
     data = unbase64(text)
-    if len(data) != 32:
-        raise Refused("Note", f"not a hash: {text!r:.60}")
+    refuse_if(len(data) != 32, "Note", f"not a hash: {text!r:.60}")
     return data
 
 
@@ -776,8 +779,7 @@ class Proof:
     def read(data: bytes) -> Proof:
         head, parting, rest = data.partition(b"\n\n")
         lines = head.decode("utf-8", "replace").split("\n")
-        if not parting or lines.pop(0) != "c2sp.org/tlog-proof@v1":
-            raise Refused("Note", "not a tlog-proof")
+        refuse_if(not parting or lines.pop(0) != "c2sp.org/tlog-proof@v1", "Note", "not a tlog-proof")
         if lines and lines[0].startswith("extra "):
             unbase64(lines.pop(0).removeprefix("extra "))
         if not lines or not lines[0].startswith("index "):
@@ -785,8 +787,7 @@ class Proof:
         index = decimal(lines.pop(0).removeprefix("index "))
         checkpoint = Note.read(rest)
         fields = checkpoint.fields()
-        if len(fields) < 3 or not all(fields):
-            raise Refused("Note", "not a checkpoint")
+        refuse_if(len(fields) < 3 or not all(fields), "Note", "not a checkpoint")
         return Proof(index, [hash_line(each) for each in lines], checkpoint, fields[0], decimal(fields[1]), hash_line(fields[2]))
 
 
@@ -795,22 +796,18 @@ def log_entry(org: str, kind: str, statement: bytes, signatures: bytes) -> bytes
     return f"countersign-leaf/v1\n{org}\n{kind}\n{statement.hex()}\n{hex256(signatures)}\n".encode()
 
 
-def logged_at(proof: Proof | None, entry: bytes, log: NoteKey, witnesses: list[NoteKey], need: int) -> int:
-    """The time of the proof: the smallest t by which the cosignatures meet the quorum. Refuses what is not logged."""
+def logged_at(proof: Proof | None, entry: bytes, log: NoteKey, judge: Held) -> int:
+    """By the witnesses of the policy `judge`. The time of the proof: the smallest t by which the cosignatures meet the quorum. Refuses what is not logged."""
     if proof is None:
         raise Refused("Log", "no proof that it stands in the log")
     if proof.origin != log.name or not proof.checkpoint.is_signed_by(log):
         raise Refused("Log", f"a checkpoint of {proof.origin!r}, not signed by the log {log.name!r}")
-    try:
+    with told_as("Log"):
         root = root_by_path(leaf_hash(entry), proof.index, proof.size, proof.path)
-    except Refused as refused:
-        raise Refused("Log", refused.sentence) from refused
-    if root != proof.root:
-        raise Refused("Log", f"the proof leads to root {root.hex()}, the checkpoint's is {proof.root.hex()}")
-    times = sorted({key.raw: proof.checkpoint.cosigned_at(key) for key in witnesses}.values(), key=lambda t: (t is None, t))
-    times = [time for time in times if time is not None]
-    if len(times) < need:
-        raise Refused("Log", f"cosigned by {len(times)} witnesses, {need} are needed")
+    refuse_if(root != proof.root, "Log", f"the proof leads to root {root.hex()}, the checkpoint's is {proof.root.hex()}")
+    cosigned = {key.raw: proof.checkpoint.cosigned_at(key) for key in judge.note_keys("witnesses")}
+    times, need = sorted(time for time in cosigned.values() if time is not None), judge.value["witnesses"]["need"]
+    refuse_if(len(times) < need, "Log", f"cosigned by {len(times)} witnesses, {need} are needed")
     return times[need - 1]
 
 
@@ -835,18 +832,11 @@ class Envelope:
         return hex256(self.text)
 
     @staticmethod
+    @told_as("Unreadable")
     def read(data: bytes) -> Envelope:
         """Statement, signatures, and whatever follows the last signature as the proof, which only a halt may lack."""
-        try:
-            return Envelope._read(data)
-        except Refused as refused:
-            raise Refused("Unreadable", refused.sentence) from refused
-
-    @staticmethod
-    def _read(data: bytes) -> Envelope:
         end = 0 if data.startswith(b"}\n") else data.find(b"\n}\n") + 1
-        if end == 0:
-            raise Refused("Unreadable", "a statement without end")
+        refuse_if(end == 0, "Unreadable", "a statement without end")
         text, rest, signatures = data[: end + 2], data[end + 2 :], []
         while rest.startswith(ARMOR_BEGIN):
             block, mark, rest = rest.partition(ARMOR_END)
@@ -858,8 +848,7 @@ class Envelope:
         if any(before >= after for before, after in zip(order, order[1:])):
             raise Refused("Unreadable", "signatures that do not ascend by the hash of their key")
         kind = namespaces.pop().removesuffix(".v1@countersign")
-        if not rest and kind != "halt":
-            raise Refused("Unreadable", f"a {kind} without proof that it stands in the log")
+        refuse_if(not rest and kind != "halt", "Unreadable", f"a {kind} without proof that it stands in the log")
         return Envelope(kind, text, tuple(signatures), Proof.read(rest) if rest else None)
 
     def entry(self, org: str) -> bytes:
@@ -944,12 +933,12 @@ def signers(envelope: Envelope, policy: Held) -> list[Signer]:
     return found
 
 
-def check_quorum(envelope: Envelope, policy: Held, which: str) -> None:
-    """A person counts once; a key marked `same_origin` never counts here ([2])."""
+def check_quorum(envelope: Envelope, policy: Held, which: str, halted: frozenset[str] = frozenset()) -> set[str]:
+    """A person counts once; a key marked `same_origin` never counts here ([2]). Gives who counted."""
     quorum = policy.value["quorums"][which]
-    people = {each.name for each in signers(envelope, policy) if not each.same_origin} & policy.members([quorum["role"]])
-    if len(people) < quorum["need"]:
-        raise Refused("Quorum", f"signed by {len(people)} of {quorum['role']}, {which} needs {quorum['need']}")
+    people = {each.name for each in signers(envelope, policy) if not each.same_origin} & policy.members([quorum["role"]]) - halted
+    refuse_if(len(people) < quorum["need"], "Quorum", f"signed by {len(people)} of {quorum['role']}, {which} needs {quorum['need']}")
+    return people
 
 
 def is_known(envelope: Envelope, policies: list[Held]) -> bool:
@@ -972,40 +961,32 @@ def recovering(envelope: Envelope, policy: Held) -> int:
 # ---------------------------------------------------------------------------------------------------------------------
 
 
-def unusable(sentence: str) -> Refused:
-    return Refused("Policy", sentence)
-
-
 def _check_range(what: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise unusable(f"{what} is {value}, not from {least} to {most}")
+    refuse_if(not least <= value <= most, "Policy", f"{what} is {value}, not from {least} to {most}")
 
 
 def check_usable(value: dict) -> None:
     """[3], "Usable": whoever signed it, a policy that nobody could satisfy or that names what is not there is refused."""
     people, roles = value["people"], value["roles"]
     for name, person in people.items():
-        if not person["keys"]:
-            raise unusable(f"{name} has no key")
+        refuse_if(not person["keys"], "Policy", f"{name} has no key")
     for role, members in roles.items():
         for name in members:
-            if name not in people:
-                raise unusable(f"the role {role} names {name}, who is not there")
+            refuse_if(name not in people, "Policy", f"the role {role} names {name}, who is not there")
     named = [role for rule in value["rules"] for role in rule["requesters"] + rule["approvers"]]
     named += [quorum["role"] for quorum in value["quorums"].values()] + value["halt"]["roles"]
     for role in named:
-        if role not in roles:
-            raise unusable(f"the role {role} is not there")
+        refuse_if(role not in roles, "Policy", f"the role {role} is not there")
     for which, quorum in value["quorums"].items():
         able = [name for name in roles[quorum["role"]] if can_sign(people[name], set(), True)]
         if len(able) < quorum["need"]:
-            raise unusable(f"{which} needs {quorum['need']} people, {quorum['role']} has {len(able)} whose keys count")
+            raise Refused("Policy", f"{which} needs {quorum['need']} people, {quorum['role']} has {len(able)} whose keys count")
     for which in ("witnesses", "beacons", "vendor", "recovery"):
         need, keys = value[which]["need"], value[which]["keys"]
-        if need > len(keys):
-            raise unusable(f"{which} need {need} of {len(keys)} keys")
+        refuse_if(need > len(keys), "Policy", f"{which} need {need} of {len(keys)} keys")
     _check_keys(value)
-    _check_numbers(value)
+    _check_range("the beacons' lifetime", value["beacons"]["lifetime"], 60, 3600)
+    _check_range("the limit of a job's life", value["limits"]["life"], 1, 2_592_000)
     for number, rule in enumerate(value["rules"]):
         _check_rule(f"rule {number}", rule, roles, people)
 
@@ -1018,24 +999,15 @@ def can_sign(person: dict, properties: set[str], alone: bool) -> bool:
 
 def _check_keys(value: dict) -> None:
     """No key stands twice by its raw numbers, and each note key is of the type that its role signs with."""
-    ssh = [each["key"] for person in value["people"].values() for each in person["keys"]]
-    ssh += [*value["halt"]["machines"].values(), *value["vendor"]["keys"], *value["recovery"]["keys"]]
-    notes = [value["log"]["key"], *value["witnesses"]["keys"], *value["beacons"]["keys"]]
-    numbers = [SshKey.read(each).numbers for each in ssh] + [NoteKey.read(each).raw for each in notes]
-    if len(set(numbers)) != len(numbers):
-        raise unusable("a key stands twice")
-    for role, keys, kind in (("log", [value["log"]["key"]], ED25519_NOTE), ("witnesses", value["witnesses"]["keys"], COSIGNATURE),
-                             ("beacons", value["beacons"]["keys"], ED25519_NOTE)):
-        for key in map(NoteKey.read, keys):
-            if key.kind != kind:
-                raise unusable(f"the key {key.name} of {role} is of type {key.kind}, needed is {kind}")
-    if NoteKey.read(value["log"]["key"]).name.startswith("countersign-"):
-        raise unusable("the log's origin begins with countersign-")
-
-
-def _check_numbers(value: dict) -> None:
-    _check_range("the beacons' lifetime", value["beacons"]["lifetime"], 60, 3600)
-    _check_range("the limit of a job's life", value["limits"]["life"], 1, 2_592_000)
+    held = Held(value, "", "")
+    notes = [("log", held.log, ED25519_NOTE)]
+    notes += [("witnesses", key, COSIGNATURE) for key in held.note_keys("witnesses")]
+    notes += [("beacons", key, ED25519_NOTE) for key in held.note_keys("beacons")]
+    numbers = [key.numbers for key in held.ssh_keys()] + [key.raw for _, key, _ in notes]
+    refuse_if(len(set(numbers)) != len(numbers), "Policy", "a key stands twice")
+    for role, key, kind in notes:
+        refuse_if(key.kind != kind, "Policy", f"the key {key.name} of {role} is of type {key.kind}, needed is {kind}")
+    refuse_if(held.log.name.startswith("countersign-"), "Policy", "the log's origin begins with countersign-")
 
 
 def _check_rule(what: str, rule: dict, roles: dict, people: dict) -> None:
@@ -1047,7 +1019,7 @@ def _check_rule(what: str, rule: dict, roles: dict, people: dict) -> None:
     requesters = {name for role in rule["requesters"] for name in roles[role]} & able
     approvers = {name for role in rule["approvers"] for name in roles[role]} & able
     if not any(len(approvers - {name}) >= rule["approvals"] for name in requesters):
-        raise unusable(f"{what} has no requester for whom there are {rule['approvals']} approvers")
+        raise Refused("Policy", f"{what} has no requester for whom there are {rule['approvals']} approvers")
 
 
 @dataclass(frozen=True)
@@ -1091,8 +1063,7 @@ class Chain:
     def place_of(self, proof: Proof) -> Place:
         """Leaves of a log that replaced another come after all of the other's ([3], "In force")."""
         named = [each for each in self.policies if each.log.name == proof.origin]
-        if not named:
-            raise Refused("UnknownLog", f"in the log {proof.origin!r}, which no policy names")
+        refuse_if(not named, "UnknownLog", f"in the log {proof.origin!r}, which no policy names")
         ending = next((each for each in self.policies if each.place[0] == named[-1].place[0] + 1), None)
         if ending and proof.size > ending.value["log"]["old_size"]:
             raise Refused("ReplacedLog", f"{proof.size} leaves of a log that was replaced at {ending.value['log']['old_size']}")
@@ -1101,8 +1072,7 @@ class Chain:
     def in_force_at(self, place: Place) -> Held:
         """The newest policy whose own leaf stands before `place`."""
         before = [each for each in self.policies if each.place < place]
-        if not before:
-            raise Refused("Log", f"no policy was in force at leaf {place[1]}")
+        refuse_if(not before, "Log", f"no policy was in force at leaf {place[1]}")
         return before[-1]
 
     def check_logged(self, proof: Proof, entry: bytes, force: Held) -> int:
@@ -1111,26 +1081,27 @@ class Chain:
         refusal = None
         for each in self.policies[force.number - 1 :]:
             try:
-                return logged_at(proof, entry, log, each.note_keys("witnesses"), each.value["witnesses"]["need"])
+                return logged_at(proof, entry, log, each)
             except Refused as refused:
                 refusal = refusal or refused
         raise refusal
 
+    def check_in_newest_log(self, envelope: Envelope) -> int:
+        """In the newest policy's log, by its own witnesses. Gives the time of the proof."""
+        return logged_at(envelope.proof, envelope.entry(self.org), self.newest.log, self.newest)
+
     def take(self, envelope: Envelope) -> str:
         """Take a policy, resume or halt: `taken`, `waits`, `lifted` or `known`. What is refused changes nothing."""
         takes = {"policy": self.take_policy, "resume": self.take_resume, "halt": self.take_halt}
-        if envelope.kind not in takes:
-            raise Refused("Statement", f"a {envelope.kind} is no news")
+        refuse_if(envelope.kind not in takes, "Statement", f"a {envelope.kind} is no news")
         held = [each.hash for each in self.policies + self.halts] + [hash_ for hash_, _ in self.resumes]
         return "known" if envelope.hash in held else takes[envelope.kind](envelope)
 
     def read(self, envelope: Envelope) -> dict:
         """Its text, after a known person's signature; of this organization."""
-        if not is_known(envelope, self.policies):
-            raise Refused("UnknownSigners", f"a {envelope.kind} signed by nobody known")
+        refuse_if(not is_known(envelope, self.policies), "UnknownSigners", f"a {envelope.kind} signed by nobody known")
         value = read_text(envelope.kind, envelope.text)
-        if value["org"] != self.org:
-            raise Refused("Organization", f"a {envelope.kind} of {value['org']}, this is {self.org}")
+        refuse_if(value["org"] != self.org, "Organization", f"a {envelope.kind} of {value['org']}, this is {self.org}")
         return value
 
     def take_policy(self, envelope: Envelope) -> str:
@@ -1144,8 +1115,7 @@ class Chain:
         value, before = self.read(envelope), self.newest
         if before.hash not in value["previous"]:
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
-        if value["number"] != before.number + 1:
-            raise Refused("Number", f"number {value['number']} after {before.number}")
+        refuse_if(value["number"] != before.number + 1, "Number", f"number {value['number']} after {before.number}")
         return self._add_policy(envelope, value, before)
 
     def _add_policy(self, envelope: Envelope, value: dict, before: Held | None) -> str:
@@ -1158,15 +1128,13 @@ class Chain:
         waits = bool(before) and self._recovers(envelope, before)
         for judge in (new,) if waits or not before else (before, new):
             check_quorum(envelope, judge, "policy")
-        witnesses = (before or new).value["witnesses"]
-        logged_at(envelope.proof, envelope.entry(self.org), new.log, (before or new).note_keys("witnesses"), witnesses["need"])
+        logged_at(envelope.proof, envelope.entry(self.org), new.log, before or new)
         if not waits:
             self.put_in_force(new)
             return "taken"
         if new.hash in [each.hash for each in self.waiting]:
             return "known"
-        if len(self.waiting) >= MOST_WAITING:
-            raise Refused("TooManyWait", f"{len(self.waiting)} policies wait already")
+        refuse_if(len(self.waiting) >= MOST_WAITING, "TooManyWait", f"{len(self.waiting)} policies wait already")
         self.waiting.append(new)
         return "waits"
 
@@ -1214,8 +1182,7 @@ class Chain:
         if self.is_lifted(halt):
             return "lifted"
         alike = [each for each in self.halts if each.key == halt.key and each.of_all == halt.of_all and not self.is_lifted(each)]
-        if len(alike) >= MOST_HALTS:
-            raise Refused("TooManyHalts", f"{len(alike)} halts by one key are held")
+        refuse_if(len(alike) >= MOST_HALTS, "TooManyHalts", f"{len(alike)} halts by one key are held")
         self.halts.append(halt)
         return "taken"
 
@@ -1249,17 +1216,23 @@ class Chain:
                 return True
         return False
 
-    def cut_by(self, job: dict, job_hash: str, people: set[str]) -> str:
-        """The resume that cuts a job signed by `people`, or nothing ([3], "A cut")."""
+    def judges(self, value: dict) -> list[Held]:
+        """The policies under which a job or advance must hold: the one that it names, then the newest."""
+        named = self.policy(value["policy"])
+        if named is None:
+            raise Refused("UnknownPolicy", f"it names policy {value['policy']}, which is not held")
+        return [named] if named is self.newest else [named, self.newest]
+
+    def check_not_cut(self, envelope: Envelope, value: dict, judges: list[Held]) -> None:
+        """No resume cuts it off, counting who signed under any of `judges` ([3], "A cut")."""
         order = [hash_ for hash_, _ in self.resumes]
-        if job["resume"] and job["resume"] not in order:
-            raise Refused("UnknownResume", f"it names the resume {job['resume']}, which is not held")
-        named = order.index(job["resume"]) + 1 if job["resume"] else 0
+        if value["resume"] and value["resume"] not in order:
+            raise Refused("UnknownResume", f"it names the resume {value['resume']}, which is not held")
+        people = {each.name for policy in judges for each in signers(envelope, policy)}
+        named = order.index(value["resume"]) + 1 if value["resume"] else 0
         for hash_, resume in self.resumes[named:]:
             cuts = "all" in resume["cuts"] or "keys" in resume["lifts"] or people & set(resume["cuts"].get("people", []))
-            if cuts and job_hash not in resume["keeps"]:
-                return hash_
-        return ""
+            refuse_if(cuts and envelope.hash not in resume["keeps"], "Cut", f"the resume {hash_} cuts it")
 
 
 @dataclass(frozen=True)
@@ -1286,22 +1259,19 @@ class Device:
 
 def check_enrollment(chain: Chain, envelope: Envelope) -> dict:
     """An enrollment is judged under the policy in force at its leaf; a later policy's witnesses may have cosigned."""
-    if envelope.kind != "enroll":
-        raise Refused("NotEnrolled", f"a {envelope.kind} is no enrollment")
+    refuse_if(envelope.kind != "enroll", "NotEnrolled", f"a {envelope.kind} is no enrollment")
     value = chain.read(envelope)
     policy = chain.in_force_at(chain.place_of(envelope.proof))
     check_quorum(envelope, policy, "enroll")
     chain.check_logged(envelope.proof, envelope.entry(chain.org), policy)
     what = next(iter(value["what"].values()))
-    if "site" in what.get("labels", {}):
-        raise Refused("NotEnrolled", "a label called site")
+    refuse_if("site" in what.get("labels", {}), "NotEnrolled", "a label called site")
     return value["what"]
 
 
 def enrolled_directly(chain: Chain, envelope: Envelope) -> Device:
     what = check_enrollment(chain, envelope)
-    if "device" not in what:
-        raise Refused("NotEnrolled", "an enrollment of no single device")
+    refuse_if("device" not in what, "NotEnrolled", "an enrollment of no single device")
     return _device_of(chain, envelope, what["device"])
 
 
@@ -1313,11 +1283,9 @@ def _device_of(chain: Chain, envelope: Envelope, device: dict) -> Device:
 def enrolled_anew(chain: Chain, held: Device, envelope: Envelope) -> Device:
     """[3], "Enrolled anew": what becomes of the device by a later enrollment, or by its end."""
     what = check_enrollment(chain, envelope)
-    if "batch" in what:
-        raise Refused("NotThat", "a batch is neither the enrollment of one device nor the end of one")
+    refuse_if("batch" in what, "NotThat", "a batch is neither the enrollment of one device nor the end of one")
     ident = what["retire"]["device"] if "retire" in what else device_key(what["device"]["key"]).name
-    if ident != held.ident:
-        raise Refused("OtherDevice", f"it is for {ident}, this device is {held.ident}")
+    refuse_if(ident != held.ident, "OtherDevice", f"it is for {ident}, this device is {held.ident}")
     if "retire" in what:
         return replace(held, retired_by=held.retired_by or envelope.hash)
     after, previous = _device_of(chain, envelope, what["device"]), what["device"]["previous"]
@@ -1352,8 +1320,7 @@ def device_key(text: str) -> NoteKey:
 def enrolled_by_join(chain: Chain, envelope: Envelope, note: Note, proof: Proof) -> Device:
     """[3], "Join": signed by the token's key and by the device's, in the log before the batch ended."""
     what = check_enrollment(chain, envelope)
-    if "batch" not in what:
-        raise Refused("NotEnrolled", "a join to what is no batch")
+    refuse_if("batch" not in what, "NotEnrolled", "a join to what is no batch")
     batch, lines = what["batch"], note.fields()
     starts = ["countersign-join/v1", chain.org, f"batch {envelope.hash}"]
     if len(lines) != 5 or lines[:3] != starts or not lines[3].startswith("device ") or not lines[4].startswith("host "):
@@ -1361,12 +1328,10 @@ def enrolled_by_join(chain: Chain, envelope: Envelope, note: Note, proof: Proof)
     LINE(lines[4].removeprefix("host "), 0)
     key = device_key(lines[3].removeprefix("device "))
     for who, each in (("token", NoteKey.read(batch["token"])), ("device", key)):
-        if not note.is_signed_by(each):
-            raise Refused("NotEnrolled", f"a join not signed by the {who}'s key")
+        refuse_if(not note.is_signed_by(each), "NotEnrolled", f"a join not signed by the {who}'s key")
     place = chain.place_of(proof)
     time = chain.check_logged(proof, log_entry(chain.org, "join", sha256(note.text), b""), chain.in_force_at(place))
-    if time >= batch["until"]:
-        raise Refused("NotEnrolled", f"a join logged at {time}, the batch ended at {batch['until']}")
+    refuse_if(time >= batch["until"], "NotEnrolled", f"a join logged at {time}, the batch ended at {batch['until']}")
     return Device(key.name, key, batch["site"], batch["labels"], envelope.hash, place)
 
 
@@ -1431,16 +1396,14 @@ def count_clear(shown: ShownClear, chain: Chain, named: Held, now: Clocks) -> Co
         raise Refused("NotFresh", f"a Clear for policy {named_policy} and resume {resume}")
     held = {halt.hash for halt in chain.halts}
     for each in halts:
-        if each not in held:
-            raise Refused("NotFresh", f"a Clear that names the halt {each}, whose text is not here")
+        refuse_if(each not in held, "NotFresh", f"a Clear that names the halt {each}, whose text is not here")
     return Counted(beacon.name, beacon.raw, decimal(time), tuple(halts), shown.drawn)
 
 
 def check_age(drawn: Clocks, policy: Held, now: Clocks, code: str) -> None:
     """A challenge is good while it is younger than the lifetime by the faster of both clocks."""
     age, lifetime = now.since(drawn)[1], 1000 * policy.value["beacons"]["lifetime"]
-    if age >= lifetime:
-        raise Refused(code, f"the challenge is {age} ms old, it is good for {lifetime} ms")
+    refuse_if(age >= lifetime, code, f"the challenge is {age} ms old, it is good for {lifetime} ms")
 
 
 def taken_of(counted: list[Counted], need: int) -> list[Counted]:
@@ -1449,8 +1412,7 @@ def taken_of(counted: list[Counted], need: int) -> list[Counted]:
     for start in sorted({each.time for each in counted}):
         together = [each for each in counted if start <= each.time <= start + SPREAD]
         best = together if len(together) > len(best) else best
-    if len(best) < need:
-        raise Refused("NotFresh", f"Clears of {len(best)} beacons count, {need} are needed")
+    refuse_if(len(best) < need, "NotFresh", f"Clears of {len(best)} beacons count, {need} are needed")
     return best
 
 
@@ -1543,7 +1505,7 @@ def check_guarded(job: dict, policy: Held) -> None:
 
 
 def check_rules(job: dict, policy: Held, device: Device, signed: list[Signer], halted: set[str]) -> None:
-    """Nothing guarded is taken away, each kind is fit by a row, every row that fits is met by the signers, without halted people."""
+    """Nothing guarded is taken away, each kind is fit by a row, every row that fits is met by signers who are not halted."""
     check_guarded(job, policy)
     rows = rows_that_fit(job, policy, device)
     for kind in sorted(kinds_of(job)):
@@ -1558,8 +1520,7 @@ def check_row(job: dict, rule: dict, policy: Held, signed: list[Signer]) -> None
     under = f"policy {policy.number}"
     alone = rule["approvals"] == 0
     counted = [each for each in signed if set(rule["properties"]) <= each.shows and not (alone and each.same_origin)]
-    if requester not in requesters:
-        raise Refused("NotARequester", f"{requester} may not ask for this under {under}")
+    refuse_if(requester not in requesters, "NotARequester", f"{requester} may not ask for this under {under}")
     if requester not in {each.name for each in counted}:
         raise Refused("NotSignedByRequester", f"not signed by its requester {requester} as {under} asks")
     approving = {each.name for each in counted if each.name in approvers} - {requester}
@@ -1581,8 +1542,7 @@ def check_job(job: dict, policy: Held) -> None:
         raise Refused("Job", f"a life of {life} s, the policy allows {policy.value['limits']['life']}")
     if not 1 <= len(steps) <= 16 or any(asked["timeout"] < 1 for step in steps for asked in step.values()):
         raise Refused("Job", f"{len(steps)} steps, from 1 to 16 may be, each with a timeout")
-    if 0 < job["repeat"] < LEAST_REPEAT:
-        raise Refused("Job", f"it repeats each {job['repeat']} s, at least {LEAST_REPEAT} may be")
+    refuse_if(0 < job["repeat"] < LEAST_REPEAT, "Job", f"it repeats each {job['repeat']} s, at least {LEAST_REPEAT} may be")
     who, soaks = [each["who"] for each in job["waves"]], [each["soak"] for each in job["waves"]]
     shares = [0] + [each["share"] for each in who if "share" in each]
     climbing = all(a < b for a, b in zip(shares, shares[1:]))
@@ -1592,10 +1552,8 @@ def check_job(job: dict, policy: Held) -> None:
 
 def check_time(job: dict, rows: list[dict], lo: int, hi: int) -> None:
     """Both bounds of the time must lie within the job's life, and within the hours of every row that fits ([5])."""
-    if lo < job["not_before"]:
-        raise Refused("NotYet", f"not before {job['not_before']}, it may still be {lo}")
-    if hi >= job["not_after"]:
-        raise Refused("Expired", f"not after {job['not_after']}, it may be {hi} already")
+    refuse_if(lo < job["not_before"], "NotYet", f"not before {job['not_before']}, it may still be {lo}")
+    refuse_if(hi >= job["not_after"], "Expired", f"not after {job['not_after']}, it may be {hi} already")
     for rule in rows:
         for minute in map(minute_of_week, (lo, hi)):
             if rule["hours"] and not any(each["from"] <= minute < each["until"] for each in rule["hours"]):
@@ -1610,17 +1568,13 @@ def check_target(job: dict, named: Held, device: Device, shown: tuple[int, list[
     if "list" in job["targets"]:
         listed = job["targets"]["list"]
         leaf = leaf_hash(bytes.fromhex(device.ident.removeprefix("dev-")))
-        try:
-            index, path = shown or (listed["count"], [])
+        index, path = shown or (listed["count"], [])
+        with told_as("NotATarget"):
             root = root_by_path(leaf, index, listed["count"], path).hex()
-        except Refused as refused:
-            raise Refused("NotATarget", refused.sentence) from refused
-        if root != listed["root"]:
-            raise Refused("NotATarget", f"no path from {device.ident} to {listed['root']}")
+        refuse_if(root != listed["root"], "NotATarget", f"no path from {device.ident} to {listed['root']}")
         return
     wanted = job["targets"]["labels"]
-    if not device.fits(wanted["labels"]):
-        raise Refused("NotLabelled", f"the labels {wanted['labels']} are not all of this device")
+    refuse_if(not device.fits(wanted["labels"]), "NotLabelled", f"the labels {wanted['labels']} are not all of this device")
     if device.place >= (named.place[0], wanted["as_of"]) and not wanted["joins"]:
         raise Refused("EnrolledLater", f"enrolled at leaf {device.place[1]}, the job is for those before {wanted['as_of']}")
 
@@ -1636,11 +1590,6 @@ def wave_of(job: dict, job_hash: str, device: Device) -> tuple[int, int]:
     return 0, 0
 
 
-def check_wave(number: int, starts: int, lo: int) -> None:
-    if lo < starts:
-        raise Refused("WaveNotYet", f"wave {number + 1} starts at {starts}, it may still be {lo}")
-
-
 def needs_advance(job: dict, number: int, policy: Held) -> bool:
     """Whether a person must set wave `number`, from 0, free."""
     listed = job["targets"].get("list")
@@ -1654,7 +1603,7 @@ class Asked:
     job: dict
     hash: str
     device: Device
-    halted: set[str]
+    halted: frozenset[str]
 
 
 def check_advances(asked: Asked, number: int, chain: Chain, advances: list[Envelope | Refused]) -> Envelope:
@@ -1673,39 +1622,19 @@ def check_advances(asked: Asked, number: int, chain: Chain, advances: list[Envel
 
 def check_advance(envelope: Envelope, asked: Asked, number: int, chain: Chain) -> bool:
     """Whether it is for this job and wave; if so it holds, or is refused."""
-    if envelope.kind != "advance":
-        raise Refused("Statement", f"a {envelope.kind} is no advance")
-    if not is_known(envelope, chain.policies):
-        raise Refused("UnknownSigners", "an advance signed by nobody known")
-    value, newest = read_text("advance", envelope.text), chain.newest
-    if value["org"] != chain.org:
-        raise Refused("OtherOrganization", f"an advance of {value['org']}, this is {chain.org}")
+    refuse_if(envelope.kind != "advance", "Statement", f"a {envelope.kind} is no advance")
+    value = chain.read(envelope)
     if (value["job"], value["wave"]) != (asked.hash, number + 1):
         return False
-    named = chain.policy(value["policy"])
-    if named is None:
-        raise Refused("UnknownPolicy", f"it names policy {value['policy']}, which is not held")
-    judges = [named] if named is newest else [named, newest]
-    signed = {each.hash: signers(envelope, each) for each in judges}
-    cut = chain.cut_by(value, envelope.hash, {each.name for people in signed.values() for each in people})
-    if cut:
-        raise Refused("Cut", f"the resume {cut} cuts it")
+    judges = chain.judges(value)
+    chain.check_not_cut(envelope, value, judges)
     for policy in judges:
-        check_promoted(asked, policy, signed[policy.hash])
-    witnesses = newest.value["witnesses"]
-    logged_at(envelope.proof, envelope.entry(chain.org), newest.log, newest.note_keys("witnesses"), witnesses["need"])
+        people = check_quorum(envelope, policy, "promote", asked.halted)
+        asks = any(rule["approvals"] for rule in rows_that_fit(asked.job, policy, asked.device))
+        alone = asks and people == {asked.job["requester"]}
+        refuse_if(alone, "Quorum", f"signed by {asked.job['requester']} alone, who asked for the job")
+    chain.check_in_newest_log(envelope)
     return True
-
-
-def check_promoted(asked: Asked, policy: Held, signed: list[Signer]) -> None:
-    """`quorums.promote` under `policy`; where the job needs approvals, somebody other than its requester is among them."""
-    quorum = policy.value["quorums"]["promote"]
-    people = {each.name for each in signed if not each.same_origin} & policy.members([quorum["role"]]) - asked.halted
-    if len(people) < quorum["need"]:
-        raise Refused("Quorum", f"signed by {len(people)} of {quorum['role']}, promote needs {quorum['need']}")
-    asks = any(rule["approvals"] for rule in rows_that_fit(asked.job, policy, asked.device))
-    if asks and people == {asked.job["requester"]}:
-        raise Refused("Quorum", f"signed by {asked.job['requester']} alone, who asked for the job")
 
 
 @dataclass(frozen=True)
@@ -1745,8 +1674,7 @@ def occurrence_at(job: dict, lo: int) -> int:
 def check_once(job: dict, ledger: tuple[tuple[int, int, str], ...], occurrence: int) -> int:
     """Check 8. Gives what is asked for: the first step that was not accepted yet in this occurrence, from 0."""
     for other, _, state in ledger:
-        if other > occurrence:
-            raise Refused("Passed", f"occurrence {occurrence} has passed, {other} was accepted before")
+        refuse_if(other > occurrence, "Passed", f"occurrence {occurrence} has passed, {other} was accepted before")
         if other < occurrence and state == "started":
             raise Refused("EarlierRuns", f"occurrence {occurrence} has to wait, {other} is still running")
     states = {number: state for other, number, state in ledger if other == occurrence}
@@ -1762,12 +1690,9 @@ def check_once(job: dict, ledger: tuple[tuple[int, int, str], ...], occurrence: 
 def check_budget(policy: Held, local: Local) -> None:
     """Check 11."""
     concurrent = policy.value["limits"]["concurrent"]
-    if local.running >= concurrent:
-        raise Refused("Busy", f"{local.running} steps are running, the policy allows {concurrent}")
-    if local.receipts >= MOST_RECEIPTS:
-        raise Refused("SpoolFull", f"{local.receipts} receipts wait, no new job above {MOST_RECEIPTS}")
-    if local.disk_full:
-        raise Refused("DiskFull", "the disk is full")
+    refuse_if(local.running >= concurrent, "Busy", f"{local.running} steps are running, the policy allows {concurrent}")
+    refuse_if(local.receipts >= MOST_RECEIPTS, "SpoolFull", f"{local.receipts} receipts wait, no new job above {MOST_RECEIPTS}")
+    refuse_if(local.disk_full, "DiskFull", "the disk is full")
 
 
 def count_clears(clears: list[ShownClear], chain: Chain, named: Held, local: Local, say) -> list[Counted]:
@@ -1776,8 +1701,7 @@ def count_clears(clears: list[ShownClear], chain: Chain, named: Held, local: Loc
     for number, shown in enumerate(clears, 1):
         try:
             one = count_clear(shown, chain, named, local.arrived)
-            if one.beacon in [each.beacon for each in counted]:
-                raise Refused("NotFresh", "its beacon has spoken already")
+            refuse_if(one.beacon in [each.beacon for each in counted], "NotFresh", "its beacon has spoken already")
             counted.append(one)
             say(3, f"Clear {number}: {one.name} at {when(one.time)}, {len(one.halts)} halts")
         except Refused as refused:
@@ -1812,19 +1736,17 @@ class Delivery:
     target: tuple[int, list[bytes]] | None
 
 
-def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -> list[Signer]:
-    """Checks 0 to 12 in their order ([6]); check 2 has made `chain`. Gives who signed, or raises the first refusal."""
+def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -> None:
+    """Checks 0 to 12 in their order ([6]); check 2 has made `chain`. Raises the first refusal."""
     job = delivery.job
-    if device.retired_by:
-        raise Refused("Retired", f"this device was retired by {device.retired_by}")
+    refuse_if(device.retired_by, "Retired", f"this device was retired by {device.retired_by}")
     recover(delivery.clears, chain, local, say)
     newest = chain.newest
     if job.kind != "job" or not is_known(job, chain.policies):
         raise Refused("UnknownSigners", "no signature under the job verifies by a person's key of a policy held")
     value = read_text("job", job.text)
     say(0, f"job {job.hash}: signed by somebody known, canonical text")
-    if value["org"] != chain.org:
-        raise Refused("OtherOrganization", f"a job of {value['org']}, this is {chain.org}")
+    refuse_if(value["org"] != chain.org, "OtherOrganization", f"a job of {value['org']}, this is {chain.org}")
     say(1, f"organization {chain.org}")
 
     counted = count_clears(delivery.clears, chain, newest, local, say)
@@ -1834,45 +1756,38 @@ def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -
     lo, hi = window_of(taken, local.arrived, local.now, local.floor)
     say(3, f"{len(taken)} Clears: it is between {when(lo)} and {when(hi)}")
 
-    named = chain.policy(value["policy"])
-    if named is None:
-        raise Refused("UnknownPolicy", f"it names policy {value['policy']}, which is not held")
+    judges = chain.judges(value)
     active = chain.active_halts({hash_ for each in counted for hash_ in each.halts})
     for halt in active:
         if covers(halt, value, job.hash, local.version):
             raise Refused("Halted", f"the halt {halt.hash} covers it: {halt.value['scope']}")
-    halted = {halt.value["scope"].get("person", "") for halt in active}
+    halted = frozenset(halt.value["scope"].get("person", "") for halt in active)
     say(4, f"{len(active)} halts are active, none covers it")
 
-    judges = [named] if named is newest else [named, newest]
-    signed = {each.hash: signers(job, each) for each in judges}
-    cut = chain.cut_by(value, job.hash, {each.name for people in signed.values() for each in people})
-    if cut:
-        raise Refused("Cut", f"the resume {cut} cuts it")
+    chain.check_not_cut(job, value, judges)
     check_job(value, newest)
     check_time(value, rows_that_fit(value, newest, device), lo, hi)
     say(5, f"cut by no resume; its life is {when(value['not_before'])} to {when(value['not_after'])}, within hours")
 
     for policy in judges:
-        check_rules(value, policy, device, signed[policy.hash], halted)
-        say(6, f"policy {policy.number} is met by " + ", ".join(str(each) for each in signed[policy.hash]))
-    witnesses = newest.value["witnesses"]
-    time = logged_at(job.proof, job.entry(chain.org), newest.log, newest.note_keys("witnesses"), witnesses["need"])
+        check_rules(value, policy, device, signers(job, policy), halted)
+        say(6, f"policy {policy.number} is met by " + ", ".join(map(str, signers(job, policy))))
+    time = chain.check_in_newest_log(job)
     say(7, f"leaf {job.proof.index} of {job.proof.size} in {job.proof.origin}, witnessed {when(time)}")
     occurrence = occurrence_at(value, lo)
     step = check_once(value, local.ledger, occurrence)
     say(8, f"step {step + 1} of {len(value['steps'])} was not accepted before in occurrence {occurrence}")
-    check_target(value, named, device, delivery.target)
+    check_target(value, judges[0], device, delivery.target)
     say(9, f"{device.ident} is a target")
     wave, soak = wave_of(value, job.hash, device)
-    check_wave(wave, max(value["not_before"], time) + soak, lo)
+    starts = max(value["not_before"], time) + soak
+    refuse_if(lo < starts, "WaveNotYet", f"wave {wave + 1} starts at {starts}, it may still be {lo}")
     say(10, f"its wave, {wave + 1}, has started")
     if needs_advance(value, wave, newest):
         advance = check_advances(Asked(value, job.hash, device, halted), wave, chain, delivery.advances)
         say(10, f"advance {advance.hash} set it free, signed by " + ", ".join(map(str, signers(advance, newest))))
     check_budget(newest, local)
     say(11, "within the device's budget")
-    return signed[newest.hash]
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -1914,16 +1829,14 @@ class Receipt:
         fields = {}
         for name, line in zip(RECEIPT_FIELDS, lines[3:]):
             head, _, value = line.partition(" ")
-            if head != name:
-                raise Refused("Receipt", f"a receipt with {head!r} where {name!r} must stand")
+            refuse_if(head != name, "Receipt", f"a receipt with {head!r} where {name!r} must stand")
             if name in RECEIPT_NUMBERS:
                 fields[name] = decimal(value)
             elif name in RECEIPT_HASHES and value != "none" and not re.fullmatch("[0-9a-f]{64}", value):
                 raise Refused("Receipt", f"a receipt whose {name} is {value!r:.80}")
             else:
                 fields[name] = value
-        if fields["verdict"] not in VERDICTS:
-            raise Refused("Receipt", f"a receipt with the verdict {fields['verdict']!r:.40}")
+        refuse_if(fields["verdict"] not in VERDICTS, "Receipt", f"a receipt with the verdict {fields['verdict']!r:.40}")
         if len(fields["because"]) > 500 or any(ord(each) not in FREE_CHARACTERS for each in fields["because"]):
             raise Refused("Receipt", f"a receipt whose reason is no line of free text: {fields['because']!r:.80}")
         return Receipt(note, lines[1], lines[2], fields)
@@ -1941,8 +1854,7 @@ def check_sequence(receipts: list[Receipt]) -> None:
     """Numbers rise, and one names the other exactly if it comes next. Others may be missing between two: `missing`."""
     for before, receipt in zip([None, *receipts], receipts):
         number, previous = receipt.number, receipt.fields["previous"]
-        if number < 1 or (number == 1) != (previous == "none"):
-            raise Refused("Receipt", f"receipt {number} follows {previous}")
+        refuse_if(number < 1 or (number == 1) != (previous == "none"), "Receipt", f"receipt {number} follows {previous}")
         if before and number == before.number:
             raise Refused("Receipt", f"two receipts have the number {number}: {before.hash} and {receipt.hash}, proof of a clone")
         if before and number < before.number:
@@ -1966,12 +1878,12 @@ def check_runs(fields: list[dict]) -> list[str]:
     for each in fields:
         step, name = (each["occurrence"], each["step"]), f"step {each['step'] + 1} of occurrence {each['occurrence']}"
         if each["verdict"] == "accepted":
-            if step in open_steps:
-                raise Refused("Receipt", f"{name} was accepted twice")
+            refuse_if(step in open_steps, "Receipt", f"{name} was accepted twice")
             open_steps[step] = name
         elif each["verdict"] in ("ended", "interrupted"):
             if not open_steps.get(step):
-                raise Refused("Receipt", f"receipt {each['number']} says that {name} {each['verdict']}, none shows that it was accepted")
+                says = f"receipt {each['number']} says that {name} {each['verdict']}"
+                raise Refused("Receipt", f"{says}, none shows that it was accepted")
             open_steps[step] = ""
     return [name for name in open_steps.values() if name]
 
@@ -2091,16 +2003,13 @@ def read_chain(folder: Path, say) -> tuple[Chain, list[str]]:
 
 def read_device(folder: Path, chain: Chain) -> Device:
     """The device's enrollment, directly or by its join to a batch. Whatever is amiss, it is not enrolled."""
-    if not (folder / "enroll.txt").exists():
-        raise Refused("NotEnrolled", "the device is in no enrollment")
-    try:
+    refuse_if(not (folder / "enroll.txt").exists(), "NotEnrolled", "the device is in no enrollment")
+    with told_as("NotEnrolled"):
         envelope = Envelope.read(read_file(folder / "enroll.txt"))
         if not (folder / "join.note").exists():
             return enrolled_directly(chain, envelope)
         note, proof = Note.read(read_file(folder / "join.note")), Proof.read(read_file(folder / "join.tlog-proof"))
         return enrolled_by_join(chain, envelope, note, proof)
-    except Refused as refused:
-        raise Refused("NotEnrolled", refused.sentence) from refused
 
 
 def read_anew(folder: Path, chain: Chain, device: Device, say) -> tuple[Device, list[str]]:
@@ -2179,14 +2088,13 @@ def read_receipts(folder: Path, verdict: Verdict, say) -> None:
     check_receipts(verdict.receipts, verdict.chain.org, verdict.device.key)
     for path, receipt in zip(paths, verdict.receipts):
         fields = receipt.fields
-        if int(path.stem) != receipt.number:
-            raise Refused("Receipt", f"receipt {receipt.number} is called {path.name}")
+        refuse_if(int(path.stem) != receipt.number, "Receipt", f"receipt {receipt.number} is called {path.name}")
         place, proof = path.with_suffix(".path"), path.with_suffix(".tlog-proof")
-        if not place.exists() or not proof.exists():
-            raise Refused("Receipt", f"receipt {receipt.number} is shown in no batch")
+        refuse_if(not place.exists() or not proof.exists(), "Receipt", f"receipt {receipt.number} is shown in no batch")
         time = check_batch(verdict.chain, receipt, *read_place(place), Proof.read(read_file(proof)))
         verdict.receipts_logged = max(time, verdict.receipts_logged or 0)
-        say("r", f"receipt {receipt.number}: {fields['verdict']} {fields['because']}".rstrip() + f", by the device, witnessed {when(time)}")
+        how = f"{fields['verdict']} {fields['because']}".rstrip()
+        say("r", f"receipt {receipt.number}: {how}, by the device, witnessed {when(time)}")
         output = path.with_suffix(".output")
         if output.exists():
             check_output(receipt, read_file(output))
@@ -2195,9 +2103,9 @@ def read_receipts(folder: Path, verdict: Verdict, say) -> None:
 
 
 def check_output(receipt: Receipt, output: bytes) -> None:
-    named = (receipt.fields["output"], receipt.fields["kept"])
-    if named != (hex256(output), len(output)):
-        raise Refused("Receipt", f"receipt {receipt.number} names the output {named[0]} of {named[1]} bytes, shown are {hex256(output)} of {len(output)}")
+    named, shown = (receipt.fields["output"], receipt.fields["kept"]), (hex256(output), len(output))
+    told = f"receipt {receipt.number} names the output {named[0]} of {named[1]} bytes, shown are {shown[0]} of {shown[1]}"
+    refuse_if(named != shown, "Receipt", told)
 
 
 def unlike_receipts(verdict: Verdict) -> list[str]:
@@ -2214,13 +2122,14 @@ def unlike_receipts(verdict: Verdict) -> list[str]:
     judged = (verdict.chain.newest.hash, verdict.device.enrollment) if verdict.device else ()
     accepted = [(each["policy"], each["enroll"]) for each in verdict.of_job() if each["verdict"] == "accepted"]
     if accepted and judged not in accepted:
-        return [f"the device accepted it under policy {accepted[0][0]} and enrollment {accepted[0][1]}, shown are {' and '.join(judged)}"]
+        under = " and enrollment ".join(accepted[0])
+        return [f"the device accepted it under policy {under}, shown are {' and '.join(judged)}"]
     return []
 
 
 def not_proven(verdict: Verdict) -> list[str]:
     """What the bundle does not show, of this device and job."""
-    lines = ["how old the Clears were when it was judged, what else ran, and which steps had run: the device's clocks and ledger (`now`) are unsigned"]
+    lines = ["how old the Clears were, what else ran and which steps had run: the device's clocks and ledger (`now`) are unsigned"]
     if verdict.device:
         lines.append("that the device was not enrolled anew or retired since: only the whole log shows it")
     if verdict.joined:
