@@ -1795,7 +1795,7 @@ def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -
 # ---------------------------------------------------------------------------------------------------------------------
 
 RECEIPT_FIELDS = (
-    "number", "previous", "job", "occurrence", "step", "verdict", "count", "because", "output", "kept", "dropped", "policy",
+    "number", "previous", "job", "occurrence", "step", "verdict", "count", "code", "because", "output", "kept", "dropped", "policy",
     "enroll", "time",
 )
 RECEIPT_NUMBERS = {"number", "occurrence", "step", "count", "kept", "dropped", "time"}
@@ -1837,6 +1837,7 @@ class Receipt:
             else:
                 fields[name] = value
         refuse_if(fields["verdict"] not in VERDICTS, "Receipt", f"a receipt with the verdict {fields['verdict']!r:.40}")
+        refuse_if(not re.fullmatch("[a-z_]{1,32}", fields["code"]), "Receipt", f"a receipt whose code is {fields['code']!r:.80}")
         if len(fields["because"]) > 500 or any(ord(each) not in FREE_CHARACTERS for each in fields["because"]):
             raise Refused("Receipt", f"a receipt whose reason is no line of free text: {fields['because']!r:.80}")
         return Receipt(note, lines[1], lines[2], fields)

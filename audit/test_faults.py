@@ -71,7 +71,7 @@ class World:
         notes, previous = [], "none"
         for number, changes in enumerate(fields, 1):
             good = {"number": number, "previous": previous, "job": hash_of(self.job), "occurrence": 0, "step": 0, "verdict": "accepted",
-                    "count": 1, "because": "", "output": "none", "kept": 0, "dropped": 0, "policy": self.org.chain.newest.hash,
+                    "count": 1, "code": "none", "because": "", "output": "none", "kept": 0, "dropped": 0, "policy": self.org.chain.newest.hash,
                     "enroll": hash_of(self.anew), "time": BEGIN}
             lines = "".join(f"{name} {value}\n" for name, value in {**good, **changes}.items())
             text = f"countersign-receipt/v1\n{self.org.org}\n{DEVICE.name}\n{lines}".encode()
@@ -346,7 +346,7 @@ class Faults(unittest.TestCase):
         self.seeded("none shows that it was accepted", {}, gone=("receipts/1", "receipts/2.output"))
 
     def test_a_refusal_of_what_the_rule_accepts(self):
-        files = world().receipts([{"verdict": "refused", "because": "the disk is full"}])
+        files = world().receipts([{"verdict": "refused", "code": "disk_full", "because": "the disk is full"}])
         self.seeded("the device refused what the rule accepts", files, gone=tuple(f"receipts/{n}" for n in (2, 3, 4)))
 
     def test_a_step_without_an_end_is_said_and_breaks_nothing(self):

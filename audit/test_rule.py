@@ -288,7 +288,7 @@ class TheRule(unittest.TestCase):
 
 def receipt(org: str, number: int, previous: str, **changes) -> bytes:
     fields = {"number": number, "previous": previous, "job": "a" * 64, "occurrence": 0, "step": 0, "verdict": "accepted", "count": 1,
-              "because": "", "output": "none", "kept": 0, "dropped": 0, "policy": "b" * 64, "enroll": "c" * 64, "time": BEGIN, **changes}
+              "code": "none", "because": "", "output": "none", "kept": 0, "dropped": 0, "policy": "b" * 64, "enroll": "c" * 64, "time": BEGIN, **changes}
     text = f"countersign-receipt/v1\n{org}\n{DEVICE.name}\n" + "".join(f"{key} {value}\n" for key, value in fields.items())
     return text.encode() + b"\n" + DEVICE.line(text.encode())
 

@@ -190,6 +190,7 @@ mod tests {
             step: 0,
             verdict: Verdict::Refused,
             count: 1,
+            code: None,
             because: Reason::new(because),
             output: None,
             kept: 0,

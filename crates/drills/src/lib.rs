@@ -10,6 +10,7 @@
 //! | [`catalogue`] | every attack by name, and how it is rehearsed |
 //! | [`forgetful`] | a disk that forgets what was not synced, for power cuts |
 //! | [`http`] | requests to servers and beacons |
+//! | [`keys`] | keys that are no plain Ed25519 ones |
 //! | [`organization`] | people and their keys, from fixed seeds |
 //! | [`thief`] | a good job bent in a hundred ways by the thief of a server, against real agents |
 //! | [`rehearsal`] | the same without sockets and without waiting: a virtual clock, and a hand on every wire |
@@ -40,6 +41,8 @@ pub mod catalogue;
 mod folder;
 pub mod forgetful;
 pub mod http;
+#[path = "../../trust/tests/acceptance/keys.rs"]
+pub mod keys;
 #[path = "../../trust/tests/acceptance/organization.rs"]
 pub mod organization;
 pub mod part;

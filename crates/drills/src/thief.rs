@@ -1,7 +1,8 @@
 //! The thief, ten thousand times: a good job bent in a hundred ways, and brought to real agents.
 //!
 //! He has the server: its database, its log key, its TLS key, its halt key. He logs what he likes, honest witnesses cosign it and
-//! honest beacons answer for it, so that one rule is left to refuse. Beside every bent job its unbent twin runs, once. What ran
+//! honest beacons answer for it, so that one rule is left to refuse. In every round the job that was bent runs unbent, once, on each
+//! machine that has a rule for it. What ran
 //! is counted by what it did on the disk, what was refused by the receipts that the agents signed.
 
 mod account;
@@ -9,6 +10,7 @@ pub mod catalogue;
 mod lines;
 mod round;
 mod stage;
+mod twin;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::receipt::{Receipt, Verdict};
+use countersign_trust::verify::Code;
 use tokio::sync::mpsc;
 
 use crate::app::{App, Org};
@@ -65,7 +66,7 @@ pub async fn device_enrolled(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) 
 
 /// Whether a receipt says only that a step was brought again and did not run again.
 pub fn says_again(receipt: &Receipt) -> bool {
-    receipt.verdict == Verdict::Refused && receipt.because.as_str().contains("was accepted before")
+    receipt.verdict == Verdict::Refused && receipt.code.as_ref().is_some_and(Code::says_again)
 }
 
 async fn bring(app: &Arc<App>, org: &Arc<Org>, work: Work) {

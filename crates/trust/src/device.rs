@@ -24,7 +24,7 @@ use crate::note::{Note, NoteSigner};
 use crate::receipt::{Reason, Receipt, Verdict};
 use crate::statement::job::OnHalt;
 use crate::time::{Reading, Time};
-use crate::verify::{Facts, Local, Refusal, VerifiedJob, judge, may_go_on};
+use crate::verify::{Code, Facts, Local, Refusal, VerifiedJob, judge, may_go_on};
 use refusals::Refusals;
 
 /// How many deliveries may wait for Clears.
@@ -479,6 +479,7 @@ impl Device {
             step: said.step,
             verdict: said.verdict,
             count: said.count,
+            code: said.code,
             because,
             output,
             kept,
@@ -522,6 +523,7 @@ struct Said<'a> {
     step: u64,
     verdict: Verdict,
     count: u64,
+    code: Option<Code>,
     because: Reason,
     ending: Option<&'a Ending>,
 }
@@ -529,7 +531,7 @@ struct Said<'a> {
 impl Said<'_> {
     fn of(job: Option<Sha256>) -> Self {
         let (verdict, because) = (Verdict::Refused, Reason::default());
-        Self { job, occurrence: 0, step: 0, verdict, count: 1, because, ending: None }
+        Self { job, occurrence: 0, step: 0, verdict, count: 1, code: None, because, ending: None }
     }
 
     fn at(self, key: StepKey) -> Self {

@@ -10,6 +10,7 @@ use crate::ids::{DeviceId, OrgId, Sha256};
 use crate::lines::{LineReader, LinesError, or_none};
 use crate::text::keyword;
 use crate::time::Time;
+use crate::verify::Code;
 use crate::words::is_free;
 
 /// One receipt. Prints as the text of a note.
@@ -33,6 +34,8 @@ pub struct Receipt {
     pub verdict: Verdict,
     /// For how many equal verdicts it stands: 1, or more refusals than are told one by one.
     pub count: u64,
+    /// Why it was refused, for programs; none unless it was.
+    pub code: Option<Code>,
     /// Why it was refused, or how it ended: `exit 0`, `signal 9`, `timeout`, `halted`.
     pub because: Reason,
     /// SHA-256 of the output that was kept, once it ended.
@@ -109,7 +112,7 @@ impl fmt::Display for Receipt {
         writeln!(f, "{RECEIPT}\n{org}\n{device}\nnumber {number}")?;
         writeln!(f, "previous {}\njob {}", or_none(&self.previous), or_none(&self.job))?;
         writeln!(f, "occurrence {occurrence}\nstep {step}\nverdict {verdict}\ncount {count}")?;
-        writeln!(f, "because {because}\noutput {}", or_none(&self.output))?;
+        writeln!(f, "code {}\nbecause {because}\noutput {}", or_none(&self.code), or_none(&self.output))?;
         writeln!(f, "kept {kept}\ndropped {dropped}")?;
         writeln!(f, "policy {}\nenroll {}\ntime {}", self.policy, self.enroll, self.time)
     }
@@ -130,6 +133,7 @@ impl FromStr for Receipt {
             step: lines.value("step")?,
             verdict: lines.value("verdict")?,
             count: lines.value("count")?,
+            code: lines.optional("code")?,
             because: lines.value("because")?,
             output: lines.optional("output")?,
             kept: lines.value("kept")?,

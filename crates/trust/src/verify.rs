@@ -3,6 +3,7 @@
 //! A pure function of the delivery, the ledger, the clocks and a few local facts, asked before every step. Its checks stand in
 //! the order of docs/spec/6-acceptance.md, and each has one way to refuse.
 
+mod code;
 mod refusal;
 mod wave;
 
@@ -28,6 +29,7 @@ use crate::time::{Reading, Time, Window};
 
 use wave::{Turn, my_wave};
 
+pub use code::{Code, CodeError};
 pub use refusal::Refusal;
 pub use wave::{AdvanceFault, needs_people};
 

@@ -69,7 +69,10 @@ pub fn second() -> Vec<Attack> {
                         "countersign-server",
                         "receipts::a_receipt_that_the_device_has_not_made_ends_the_connection_and_is_not_kept",
                     ),
-                    ("countersign-server", "receipts::a_second_text_under_one_number_is_not_kept"),
+                    (
+                        "countersign-server",
+                        "clones::two_receipts_of_one_number_stop_the_device_and_both_are_kept_as_evidence",
+                    ),
                 ]),
             ],
         },

@@ -204,7 +204,7 @@ fn reordered() -> Story {
         let (begin, end) = (line("  \"not_before\""), line("  \"not_after\""));
         text.replace(&format!("{begin}\n{end}\n"), &format!("{end}\n{begin}\n"))
     };
-    signed_text("with two fields in another order", swap, "")
+    signed_text("with two fields in another order", swap, "no canonical job: line ")
 }
 
 fn repeated() -> Story {
@@ -212,12 +212,16 @@ fn repeated() -> Story {
         let line = text.lines().find(|line| line.starts_with("  \"requester\"")).unwrap().to_owned();
         text.replace(&line, &format!("{line}\n{}", line.replace("anna", "bo")))
     };
-    signed_text("that names two requesters", twice, "")
+    signed_text("that names two requesters", twice, "no canonical job: line ")
 }
 
 fn bidirectional() -> Story {
     let turn = |text: String| text.replace("systemctl restart till", "systemctl restart \u{202e}llit");
-    signed_text("with a character in its script that turns the text around", turn, "")
+    signed_text(
+        "with a character in its script that turns the text around",
+        turn,
+        "the character U+202E is not allowed here",
+    )
 }
 
 fn oversize() -> Story {
@@ -225,5 +229,5 @@ fn oversize() -> Story {
     let grow = move |text: String| {
         text.replace("        \"systemctl restart till\"", &format!("{}        \"true\"", line.repeat(200)))
     };
-    signed_text("of 80 kB", grow, "")
+    signed_text("of 80 kB", grow, "at most 65536 are allowed")
 }

@@ -12,7 +12,8 @@ use countersign_trust::envelope::{Logged, Signed, leaf};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::note::Note;
-use countersign_trust::receipt::{Receipt, Verdict};
+use countersign_trust::receipt::Receipt;
+use countersign_trust::verify::Code;
 use countersign_wire::frame::{Decoder, MOST_FROM_AGENT};
 use countersign_wire::message::{self, FromAgent, Hello, NewsTexts, from_agent, from_server};
 use prost::Message as _;
@@ -114,17 +115,9 @@ impl Mailman {
         let about = self.receipts.iter().filter(|(from, _)| *from == machine).map(|(_, note)| note);
         let about = about.filter_map(|note| note.text().parse::<Receipt>().ok());
         let about: Vec<Receipt> = about.filter(|receipt| receipt.job == Some(*job)).collect();
-        let refused =
-            |receipt: &Receipt| receipt.verdict == Verdict::Refused && passes(receipt.because.as_str());
-        about.len() <= MOST_AGAIN && about.iter().all(refused)
+        let may_pass = |receipt: &Receipt| receipt.code.as_ref().is_some_and(Code::may_pass);
+        about.len() <= MOST_AGAIN && about.iter().all(may_pass)
     }
-}
-
-/// Whether a reason for a refusal is one that time can heal.
-fn passes(because: &str) -> bool {
-    let starts = ["the Clears no longer hold", "halted: ", "not before ", "wave "];
-    let parts = [" Clears", "steps are running", "outside the hours of rule"];
-    starts.iter().any(|start| because.starts_with(start)) || parts.iter().any(|part| because.contains(part))
 }
 
 /// The place of a device among targets; one who is no target gets the first's.

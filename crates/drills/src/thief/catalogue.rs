@@ -37,6 +37,8 @@ pub enum On {
     Vault,
     /// A machine on which nothing may run at this hour.
     Night,
+    /// A machine of which the hours are all others. Nothing is bent here: it has the twin of [`On::Night`].
+    Day,
     /// A machine for which security keys must be touched.
     Guarded,
     /// A machine for which a job needs two waves.

@@ -17,7 +17,7 @@ use countersign_wire::message::{self, FromServer, from_server};
 
 use super::catalogue::{Bench, On, Parcel};
 use super::stage::PLACES;
-use super::{Play, WAITING};
+use super::{Play, WAITING, twin};
 use crate::http::Http;
 use crate::organization::sign;
 use crate::part::until;
@@ -45,7 +45,8 @@ impl Play<'_> {
         }
         let mut twins = Vec::new();
         for (machine, (job, _)) in goods.iter().filter(|(machine, _)| runs(**machine, kinds.is_empty())) {
-            let signed = sign(job, &["anna", "bo"]);
+            let me = self.robbed.world.machines[*machine].id;
+            let Some(signed) = twin::signed(job.clone(), PLACES[*machine], &me) else { continue };
             let index = self.log.append(&signed).unwrap();
             twins.push(Item { mutation: None, machine: *machine, signed, index });
         }
@@ -108,8 +109,9 @@ impl Play<'_> {
         chance: &'b mut Chance,
         clears: &'b BTreeMap<usize, Vec<AnsweredClear>>,
     ) -> Bench<'b> {
-        // Machines on which nothing runs are brought what runs on the first.
-        let good = if runs(machine, false) { &goods[&machine].0 } else { &goods[&0].0 };
+        // Machines with a rule of their own are brought what runs on the first.
+        let plain = matches!(PLACES[machine], On::Till | On::Deaf);
+        let good = if plain { &goods[&machine].0 } else { &goods[&0].0 };
         Bench {
             found: &self.robbed.found,
             log: &self.log,
@@ -197,7 +199,8 @@ impl Play<'_> {
         clears: &BTreeMap<usize, Vec<AnsweredClear>>,
     ) {
         let (machine, nonce) = (twin.machine, goods[&twin.machine].1.clone());
-        let parcel = self.parcel(&twin, checkpoint, clears);
+        let mut parcel = self.parcel(&twin, checkpoint, clears);
+        parcel.target = twin::target(PLACES[machine]).or(parcel.target);
         self.send(machine, parcel);
         // Its Clears are good for what waited.
         if self.filled.remove(&machine) {
@@ -228,12 +231,11 @@ impl Play<'_> {
     }
 }
 
-/// Whether twins run on a machine: on the first round where anything runs, later where something is bent beside them.
+/// Whether twins run on a machine in the first round, where nothing is bent, and in later ones.
 fn runs(machine: usize, first: bool) -> bool {
     match PLACES[machine] {
-        On::Till => true,
         On::Deaf => !first,
         On::Stopped => first,
-        _ => false,
+        _ => true,
     }
 }

@@ -8,8 +8,6 @@ use countersign_thief::loot::Loot;
 use countersign_trust::delivery::{News, write_sequence};
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
-use countersign_trust::key::{Algorithm, PublicKey};
-use countersign_trust::sshwire::Writer;
 use countersign_trust::statement::halt::{Halt, Scope};
 use countersign_trust::statement::job::{Job, Run, Script, Step};
 use countersign_trust::statement::policy::{Hours, PersonKey, Policy, Property, Rule, WEEK_MINUTES};
@@ -18,12 +16,13 @@ use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use super::catalogue::{Found, On};
 use super::lines::Lines;
 use crate::http::Http;
+use crate::keys::token_key;
 use crate::organization::{labels, names, person, sign, ssh_key, word};
 use crate::part::{Stage, now, until};
 use crate::world::World;
 
 /// Machines in the order in which they joined.
-pub const PLACES: [On; 14] = [
+pub const PLACES: [On; 15] = [
     On::Till,
     On::Till,
     On::Till,
@@ -34,6 +33,7 @@ pub const PLACES: [On; 14] = [
     On::Stopped,
     On::Vault,
     On::Night,
+    On::Day,
     On::Guarded,
     On::Waved,
     On::Board,
@@ -54,13 +54,6 @@ fn key_of(name: &str, same_origin: bool) -> PersonKey {
     PersonKey { key: ssh_key(name).public_key().clone(), same_origin }
 }
 
-fn token(name: &str) -> PersonKey {
-    let mut blob = Writer::new();
-    let numbers = ssh_key(name).public_key().numbers().to_vec();
-    blob.string(b"sk-ssh-ed25519@openssh.com").string(&numbers).string(b"ssh:");
-    PersonKey { key: PublicKey::from_blob(Algorithm::SkEd25519, &blob.take()).unwrap(), same_origin: false }
-}
-
 /// Six people, and a rule for each class of machines. Beacons have no address that a machine could ask: the thief cut the wires.
 fn edit(policy: &mut Policy) {
     let everybody = ["anna", "bo", "cia", "dan", "eve", "fay"];
@@ -69,7 +62,7 @@ fn edit(policy: &mut Policy) {
         let keys = &mut policy.people.get_mut(&word(name)).unwrap().keys;
         keys.push(key_of(&format!("{name} spare"), false));
         keys.push(key_of(&format!("{name} pages"), true));
-        keys.push(token(&format!("{name} token")));
+        keys.push(PersonKey { key: token_key(&format!("{name} token")), same_origin: false });
     }
     policy.roles = [("operator", &everybody[..]), ("owner", &everybody[..3]), ("board", &everybody[2..3])]
         .map(|(role, people)| (word(role), names(people)))
@@ -86,6 +79,10 @@ fn edit(policy: &mut Policy) {
         rule("till", &|_| ()),
         rule("vault", &|rule| rule.approvals = 2),
         rule("night", &|rule| rule.hours = vec![Hours { from: away, until: away + 60 }]),
+        rule("day", &|rule| {
+            let after = Hours { from: away + 60, until: WEEK_MINUTES };
+            rule.hours = vec![Hours { from: 0, until: away }, after];
+        }),
         rule("guarded", &|rule| rule.properties = [Property::Presence].into()),
         rule("waved", &|rule| rule.waves = 2),
         rule("board", &|rule| rule.requesters = names(&["board"])),
@@ -100,7 +97,7 @@ impl Robbed {
     pub fn new(stage: Stage) -> Self {
         let mut world = World::set_up_with(stage, |_| (), edit);
         world.join(8);
-        for class in ["vault", "night", "guarded", "waved", "board", "lonely"] {
+        for class in ["vault", "night", "day", "guarded", "waved", "board", "lonely"] {
             world.join_as(1, class);
         }
         let listed: Vec<DeviceId> = world

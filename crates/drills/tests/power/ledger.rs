@@ -35,6 +35,7 @@ fn receipt(number: u64, previous: Option<Sha256>) -> Note {
         step: 0,
         verdict: Verdict::Refused,
         count: 1,
+        code: Some("again".parse().unwrap()),
         because: Reason::new("it is rewritten"),
         output: None,
         kept: 0,

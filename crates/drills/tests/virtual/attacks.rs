@@ -1,6 +1,8 @@
 //! Every attack of the catalogue, each named. The list that it must hold is `attacks.txt`.
 
+use std::fs;
 use std::panic::catch_unwind;
+use std::path::Path;
 
 use countersign_drills::catalogue::{How, all, vectors};
 
@@ -45,6 +47,41 @@ fn every_vector_that_is_named_comes_out_as_it_says() {
         }
     }
     assert!(judged > 100, "{judged} vectors");
+}
+
+/// All Rust below a folder, as one text.
+fn source(folder: &Path) -> String {
+    let mut text = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&source(&path));
+        } else if path.extension().is_some_and(|ending| ending == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_with_real_parts_that_is_named_is_there() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut missing = Vec::new();
+    for attack in all() {
+        for how in attack.how {
+            let How::Real(tests) = how else { continue };
+            for (package, test) in tests {
+                let folder = crates.join(package.strip_prefix("countersign-").unwrap());
+                let function = format!("fn {}(", test.rsplit("::").next().unwrap());
+                if !source(&folder.join("tests")).contains(&function)
+                    && !source(&folder.join("src")).contains(&function)
+                {
+                    missing.push((attack.name, *package, *test));
+                }
+            }
+        }
+    }
+    assert_eq!(missing, []);
 }
 
 #[test]

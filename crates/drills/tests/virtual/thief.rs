@@ -46,6 +46,15 @@ struct Approved {
     signers: BTreeSet<&'static str>,
 }
 
+/// Beacons that say whatever suits the thief.
+#[derive(Clone, Copy, Debug)]
+pub struct Liars {
+    /// How many of the four.
+    pub count: usize,
+    /// Whether they lie about the time too, and not only about policies, resumes and halts.
+    pub about_time: bool,
+}
+
 /// A case.
 pub struct Case {
     pub world: World,
@@ -53,6 +62,7 @@ pub struct Case {
     chance: Chance,
     /// The first beacon that lies; it and all after it do.
     first_liar: usize,
+    lie_about_time: bool,
     jobs: Vec<Known>,
     approved: BTreeMap<Sha256, Approved>,
     clears: Vec<AnsweredClear>,
@@ -73,7 +83,7 @@ pub struct Case {
 }
 
 impl Case {
-    pub fn new(seed: u64, liars: usize) -> Self {
+    pub fn new(seed: u64, liars: Liars) -> Self {
         let mut world =
             World::found(Setup { seed, machines: MACHINES, policy: people_advance, ..Setup::default() });
         world.steal_server();
@@ -88,7 +98,8 @@ impl Case {
             world,
             reboots: 0,
             chance: Chance::new(seed ^ 0xbeac_0000),
-            first_liar: 4 - liars,
+            first_liar: 4 - liars.count,
+            lie_about_time: liars.about_time,
             jobs: Vec::new(),
             approved: BTreeMap::new(),
             clears: Vec::new(),
@@ -267,6 +278,7 @@ impl Case {
             }
             let now = self.world.now();
             clear.time = match self.chance.below(6) {
+                _ if !self.lie_about_time => now,
                 0 => now.plus(59),
                 1 => now.plus(86_400),
                 2 => Time(now.0 - 59),

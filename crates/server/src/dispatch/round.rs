@@ -9,6 +9,7 @@ use countersign_trust::clear::{Clear, MAX_SPREAD_S};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
 use countersign_trust::note::Note;
+use countersign_trust::receipt::Receipt;
 use countersign_trust::time::Time;
 use countersign_wire::http::{ClearEvidence, JobEvent};
 use countersign_wire::message::{self, Delivery, from_server};
@@ -113,18 +114,17 @@ fn is_wanted(work: &Work, row: &Waiting) -> bool {
     match (row.verdict.as_str(), work) {
         ("waiting", _) => true,
         ("sent", Work::Unheard(_)) => true,
-        ("refused", Work::Device(_) | Work::Unheard(_)) => row.attempts < MOST_AGAIN && passes(&row.because),
+        ("refused", Work::Device(_) | Work::Unheard(_)) => {
+            row.attempts < MOST_AGAIN && passes(row.note.as_deref())
+        }
         _ => false,
     }
 }
 
-/// Whether a device's reason for a refusal is one that time can heal. Reasons come as words; see `Refusal`.
-fn passes(because: &str) -> bool {
-    const STARTS: [&str; 5] =
-        ["the Clears no longer hold", "halted: ", "not before ", "the disk is full", "wave "];
-    const PARTS: [&str; 4] =
-        [" Clears", "steps are running", "receipts wait for acknowledgement", "outside the hours of rule"];
-    STARTS.iter().any(|start| because.starts_with(start)) || PARTS.iter().any(|part| because.contains(part))
+/// Whether the device may accept what it refused. A receipt without a code that is known is final.
+fn passes(note: Option<&str>) -> bool {
+    let receipt = note.and_then(|note| note.parse::<Note>().ok()?.text().parse::<Receipt>().ok());
+    receipt.and_then(|receipt| receipt.code).is_some_and(|code| code.may_pass())
 }
 
 async fn plans(
@@ -223,39 +223,4 @@ fn carried(notes: &[String], index: u64, size: u64, path: &[Sha256]) -> Vec<mess
 fn evidence(notes: &[String], index: u64, size: u64, path: &[Sha256]) -> Vec<ClearEvidence> {
     let path: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
     notes.iter().map(|note| ClearEvidence { note: note.clone(), index, size, path: path.clone() }).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use countersign_trust::clear::{ClearFault, NotFresh};
-    use countersign_trust::verify::Refusal;
-
-    #[test]
-    fn a_refusal_that_time_can_heal_is_told_from_one_it_cannot() {
-        let not_fresh = NotFresh { got: 1, need: 3, faults: Vec::new() };
-        let healing = [
-            Refusal::NotFresh(not_fresh),
-            Refusal::Aged(ClearFault::NotMyChallenge),
-            Refusal::NotYet { not_before: Time(2), lo: Time(1) },
-            Refusal::OutsideHours { rule: 1, lo: 1, hi: 2 },
-            Refusal::WaveNotYet { wave: 2, starts: Time(2), lo: Time(1) },
-            Refusal::Busy { running: 2, most: 2 },
-            Refusal::SpoolFull { spooled: 5_000 },
-            Refusal::DiskFull,
-        ];
-        for refusal in healing {
-            assert!(passes(&refusal.to_string()), "{refusal}");
-        }
-        let lasting = [
-            Refusal::UnknownSigners,
-            Refusal::Expired { not_after: Time(1), hi: Time(2) },
-            Refusal::Again { step: 1 },
-            Refusal::EarlierFailed { step: 1 },
-            Refusal::SameOrigin,
-        ];
-        for refusal in lasting {
-            assert!(!passes(&refusal.to_string()), "{refusal}");
-        }
-    }
 }

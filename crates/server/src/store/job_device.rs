@@ -39,8 +39,8 @@ row! {
         pub device: String,
         /// `waiting`, `sent` or `refused`.
         pub verdict: String,
-        /// The newest receipt's reason.
-        pub because: String,
+        /// The newest receipt.
+        pub note: Option<String>,
         /// How often it was sent again after a refusal.
         pub attempts: i64,
     }
@@ -137,8 +137,10 @@ pub async fn is_given(db: &Db, org: &str, job: &str, device: &str) -> Result<boo
 pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, StoreError> {
     query!(
         db: fetch_all Waiting, db,
-        "SELECT job, device, verdict, because, attempts FROM job_device
-         WHERE org = $1 AND job = $2 AND verdict = 'waiting'",
+        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts
+         FROM job_device AS at
+         LEFT JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
+         WHERE at.org = $1 AND at.job = $2 AND at.verdict = 'waiting'",
         org,
         job,
     )
@@ -148,8 +150,10 @@ pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, 
 pub async fn open_on(db: &Db, org: &str, device: &str) -> Result<Vec<Waiting>, StoreError> {
     query!(
         db: fetch_all Waiting, db,
-        "SELECT job, device, verdict, because, attempts FROM job_device
-         WHERE org = $1 AND device = $2 AND verdict IN ('waiting', 'sent', 'refused')",
+        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts
+         FROM job_device AS at
+         LEFT JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
+         WHERE at.org = $1 AND at.device = $2 AND at.verdict IN ('waiting', 'sent', 'refused')",
         org,
         device,
     )

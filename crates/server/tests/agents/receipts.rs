@@ -179,6 +179,7 @@ pub fn said_of(
         step: 0,
         verdict: Verdict::Refused,
         count: 1,
+        code: Some("again".parse().unwrap()),
         because: Reason::new(why),
         output: None,
         kept: 0,

@@ -7,7 +7,7 @@ use crate::ids::Sha256;
 use crate::ledger::LedgerError;
 use crate::receipt::{Reason, Verdict};
 use crate::time::Reading;
-use crate::verify::{MAX_SPOOL, Refusal};
+use crate::verify::{Code, MAX_SPOOL, Refusal};
 use alloc::vec::Vec;
 
 /// How many refusals a minute get a receipt of their own.
@@ -20,7 +20,7 @@ pub(super) struct Refusals {
     since: Option<Reading>,
     told: u64,
     /// By their codes, of which there are few: a flood of one kind hides no other, and takes no more memory.
-    untold: BTreeMap<&'static str, Untold>,
+    untold: BTreeMap<Code, Untold>,
 }
 
 /// Refusals of one code that have no receipt of their own.
@@ -34,8 +34,8 @@ struct Untold {
 }
 
 impl Refusals {
-    fn leave_untold(&mut self, code: &'static str, job: Option<Sha256>, because: Reason) {
-        let count = self.untold.get(code).map_or(1, |untold| untold.count.saturating_add(1));
+    fn leave_untold(&mut self, code: Code, job: Option<Sha256>, because: Reason) {
+        let count = self.untold.get(&code).map_or(1, |untold| untold.count.saturating_add(1));
         self.untold.insert(code, Untold { count, job, because });
     }
 }
@@ -52,15 +52,15 @@ impl Device {
             // Nobody to sign a receipt as.
             return Ok(());
         }
-        let because = Reason::new(refusal);
+        let (code, because) = (Code::of(refusal), Reason::new(refusal));
         let since = *self.refusals.since.get_or_insert(now);
         let too_many = now.since(since).most_ms < REFUSAL_SPAN_MS && self.refusals.told >= MAX_REFUSALS;
         if too_many || self.ledger.spooled() >= MAX_SPOOL {
-            self.refusals.leave_untold(refusal.code(), job, because);
+            self.refusals.leave_untold(code, job, because);
             return Ok(());
         }
         self.refusals.told += 1;
-        self.say(Said { verdict: Verdict::Refused, because, ..Said::of(job) }, now, out)
+        self.say(Said { verdict: Verdict::Refused, code: Some(code), because, ..Said::of(job) }, now, out)
     }
 
     /// At the end of a minute with too many refusals, one receipt of each code stands for all that had none; with a full
@@ -74,11 +74,12 @@ impl Device {
             return Ok(());
         }
         while self.ledger.spooled() < MAX_SPOOL {
-            let Some((_, Untold { count, job, because })) = self.refusals.untold.pop_first() else {
+            let Some((code, Untold { count, job, because })) = self.refusals.untold.pop_first() else {
                 self.refusals = Refusals::default();
                 break;
             };
-            self.say(Said { verdict: Verdict::Refused, because, count, ..Said::of(job) }, now, out)?;
+            let said = Said { verdict: Verdict::Refused, code: Some(code), because, count, ..Said::of(job) };
+            self.say(said, now, out)?;
         }
         Ok(())
     }

@@ -196,6 +196,7 @@ pub fn spooled(org: OrgId, number: u64) -> Record {
         step: 0,
         verdict: Verdict::Refused,
         count: 1,
+        code: Some("again".parse().unwrap()),
         because: Reason::new("a receipt that waits"),
         output: None,
         kept: 0,

@@ -28,7 +28,7 @@ fn inclusion() -> Vec<Mutation> {
                 parcel.proof().index = other;
             },
         ),
-        row(("the proof of the log before", NOTHING), On::Till, (LOG, ""), another, |b, parcel| {
+        row(("the proof of the log before", NOTHING), On::Till, (LOG, "the proof "), another, |b, parcel| {
             let (size, index) = (b.log.tree().size(), parcel.job.proof.index);
             let smaller = index.max(size - 1 - b.chance.below(size.min(20) - 1));
             let smaller = if smaller <= index { index + 1 } else { smaller };
@@ -37,7 +37,7 @@ fn inclusion() -> Vec<Mutation> {
                 false => b.log.tree().inclusion(index, smaller).unwrap(),
             };
         }),
-        row(("another place in the log", NOTHING), On::Till, (LOG, ""), another, |b, parcel| {
+        row(("another place in the log", NOTHING), On::Till, (LOG, "the proof "), another, |b, parcel| {
             parcel.proof().index += 1 + b.chance.below(5);
         }),
         row(

@@ -18,7 +18,7 @@ fn careless() -> Vec<Mutation> {
         row(
             ("keys in another order", SIGNED),
             On::Till,
-            (TEXT, ""),
+            (TEXT, "no canonical job: line "),
             |b| {
                 b.careless(|text, chance| {
                     let mut lines: Vec<&str> = text.split('\n').collect();
@@ -32,7 +32,7 @@ fn careless() -> Vec<Mutation> {
         row(
             ("a key twice", SIGNED),
             On::Till,
-            (TEXT, ""),
+            (TEXT, "no canonical job: line "),
             |b| {
                 b.careless(|text, chance| {
                     let mut lines: Vec<&str> = text.split('\n').collect();
@@ -46,7 +46,7 @@ fn careless() -> Vec<Mutation> {
         row(
             ("a key that jobs do not have", SIGNED),
             On::Till,
-            (TEXT, ""),
+            (TEXT, "expected `\\\"why\\\": `"),
             |b| {
                 b.careless(|text, chance| {
                     text.replacen("  \"why\"", &format!("  \"x{}\": 1,\n  \"why\"", chance.number()), 1)
@@ -57,7 +57,7 @@ fn careless() -> Vec<Mutation> {
         row(
             ("text that runs from right to left", SIGNED),
             On::Till,
-            (TEXT, ""),
+            (TEXT, "is not allowed here"),
             |b| {
                 b.careless(|text, chance| {
                     let marks =
@@ -70,7 +70,7 @@ fn careless() -> Vec<Mutation> {
         row(
             ("a control character", SIGNED),
             On::Till,
-            (TEXT, ""),
+            (TEXT, "is not allowed here"),
             |b| {
                 b.careless(|text, chance| {
                     let marks = ['\u{1}', '\u{7}', '\u{8}', '\r', '\u{1b}', '\u{7f}', '\u{85}'];
@@ -82,7 +82,7 @@ fn careless() -> Vec<Mutation> {
         row(
             ("larger than a job may be", SIGNED),
             On::Till,
-            (TEXT, ""),
+            (TEXT, "at most 65536 are allowed"),
             |b| {
                 b.careless(|text, chance| {
                     text.replacen("A drill.", &"x".repeat(65_536 + chance.index(999)), 1)
@@ -93,7 +93,7 @@ fn careless() -> Vec<Mutation> {
         row(
             ("a space more", SIGNED),
             On::Till,
-            (TEXT, ""),
+            (TEXT, "no canonical job: line "),
             |b| {
                 b.careless(|text, chance| {
                     let mut lines: Vec<String> = text.split('\n').map(str::to_owned).collect();
@@ -106,7 +106,7 @@ fn careless() -> Vec<Mutation> {
         row(
             ("a number with zeros before it", SIGNED),
             On::Till,
-            (TEXT, ""),
+            (TEXT, "expected an integer from 0"),
             |b| {
                 b.careless(|text, chance| {
                     let zeros = "0".repeat(1 + chance.index(9));
@@ -177,12 +177,19 @@ fn envelopes() -> Vec<Mutation> {
             good,
             two_namespaces,
         ),
-        row(("cut off somewhere", NOTHING), On::Till, (UNREADABLE, ""), good, |b, parcel| {
-            let text = parcel.job.to_string();
-            let head = text.find("c2sp.org").unwrap();
-            let end = b.chance.index(head);
-            parcel.text = Some(text.char_indices().take_while(|(at, _)| *at < end).map(|(_, c)| c).collect());
-        }),
+        row(
+            ("cut off somewhere", NOTHING),
+            On::Till,
+            (UNREADABLE, "what came cannot be read: the job: "),
+            good,
+            |b, parcel| {
+                let text = parcel.job.to_string();
+                let head = text.find("c2sp.org").unwrap();
+                let end = b.chance.index(head);
+                parcel.text =
+                    Some(text.char_indices().take_while(|(at, _)| *at < end).map(|(_, c)| c).collect());
+            },
+        ),
         row(("without a proof", NOTHING), On::Till, (UNREADABLE, "a proof"), good, |_, parcel| {
             parcel.text = Some(parcel.job.signed.to_string());
         }),
