@@ -1,6 +1,6 @@
 //! One part of a world: a beacon, a witness, a server or an agent, in a thread of this process or as a process of its own.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -88,13 +88,19 @@ pub fn act() {
     std::process::exit(0);
 }
 
+/// A loopback address of this process alone: a port that was free here is not taken by another test before the part listens.
+fn own_address() -> Ipv4Addr {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    Ipv4Addr::new(127, (high & 0x7f) + 1, middle, low)
+}
+
 impl Part {
     /// A part that does not run yet.
     ///
     /// # Panics
     /// The system has no port.
     pub fn new(kind: Kind, folder: PathBuf, stage: Stage) -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = TcpListener::bind((own_address(), 0)).unwrap().local_addr().unwrap();
         Self { kind, folder, address, ahead_ms: Arc::default(), stage, running: None }
     }
 

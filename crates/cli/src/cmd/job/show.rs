@@ -5,6 +5,7 @@ use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::receipt::{Receipt, Verdict};
 use countersign_trust::statement::policy::Policy;
+use countersign_trust::verify::Code;
 use countersign_wire::http::{JobDevice, JobView, paths};
 use serde_json::{Value, json};
 
@@ -105,7 +106,7 @@ impl Row {
         match &self.told {
             Ok(receipt) => json!({
                 "device": self.device.to_string(), "verified": true, "verdict": receipt.verdict.to_string(), "step": receipt.step,
-                "because": receipt.because.as_str(), "number": receipt.number, "time": receipt.time.0,
+                "code": receipt.code.as_ref().map(Code::as_str), "because": receipt.because.as_str(), "number": receipt.number, "time": receipt.time.0,
                 "output": receipt.output.map(|hash| hash.to_string()),
             }),
             Err(what) => json!({"device": self.device.to_string(), "verified": false, "what": what}),

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::receipt::Receipt;
+use countersign_trust::verify::Code;
 use countersign_wire::http::{JobEvent, JobView, paths};
 use serde_json::json;
 
@@ -184,7 +185,7 @@ impl Seen<'_> {
         let place = self.session.checked.devices.enrolled.get(id).map(site).unwrap_or_default();
         let json = json!({
             "device": id.to_string(), "verified": true, "verdict": receipt.verdict.to_string(), "step": receipt.step,
-            "because": receipt.because.as_str(), "number": receipt.number, "time": receipt.time.0,
+            "code": receipt.code.as_ref().map(Code::as_str), "because": receipt.because.as_str(), "number": receipt.number, "time": receipt.time.0,
         });
         let word = verdict(self.context, receipt, self.wish.steps);
         ui.answer(&json, || format!("{}  {place}  {word}  {}  (verified)", short(id), because(receipt)));
