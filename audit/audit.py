@@ -1097,9 +1097,9 @@ class Chain:
         held = [each.hash for each in self.policies + self.halts] + [hash_ for hash_, _ in self.resumes]
         return "known" if envelope.hash in held else takes[envelope.kind](envelope)
 
-    def read(self, envelope: Envelope) -> dict:
-        """Its text, after a known person's signature; of this organization."""
-        refuse_if(not is_known(envelope, self.policies), "UnknownSigners", f"a {envelope.kind} signed by nobody known")
+    def read(self, envelope: Envelope, judges: list[Held]) -> dict:
+        """Its text, after a signature by somebody whom one of `judges` knows; of this organization."""
+        refuse_if(not is_known(envelope, judges), "UnknownSigners", f"a {envelope.kind} signed by nobody known")
         value = read_text(envelope.kind, envelope.text)
         refuse_if(value["org"] != self.org, "Organization", f"a {envelope.kind} of {value['org']}, this is {self.org}")
         return value
@@ -1112,7 +1112,7 @@ class Chain:
             if value["org"] or value["number"] != 1 or value["previous"]:
                 raise Refused("Number", "a genesis policy with organization, predecessor or another number than 1")
             return self._add_policy(envelope, value, None)
-        value, before = self.read(envelope), self.newest
+        value, before = self.read(envelope, [self.newest]), self.newest
         if before.hash not in value["previous"]:
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
         refuse_if(value["number"] != before.number + 1, "Number", f"number {value['number']} after {before.number}")
@@ -1153,12 +1153,12 @@ class Chain:
         self.waiting = []
 
     def take_resume(self, envelope: Envelope) -> str:
-        value = self.read(envelope)
+        policy = self.in_force_at(self.place_of(envelope.proof))
+        value = self.read(envelope, [policy])
         if self.newest_resume not in (value["previous"] or [""]):
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {self.newest_resume or 'none'}")
         if self.policy(value["policy"]) is None:
             raise Refused("UnknownPolicy", f"made under {value['policy']}, which is not held")
-        policy = self.in_force_at(self.place_of(envelope.proof))
         check_quorum(envelope, policy, "resume")
         self.check_logged(envelope.proof, envelope.entry(self.org), policy)
         self.resumes.append((envelope.hash, value))
@@ -1260,8 +1260,8 @@ class Device:
 def check_enrollment(chain: Chain, envelope: Envelope) -> dict:
     """An enrollment is judged under the policy in force at its leaf; a later policy's witnesses may have cosigned."""
     refuse_if(envelope.kind != "enroll", "NotEnrolled", f"a {envelope.kind} is no enrollment")
-    value = chain.read(envelope)
     policy = chain.in_force_at(chain.place_of(envelope.proof))
+    value = chain.read(envelope, [policy])
     check_quorum(envelope, policy, "enroll")
     chain.check_logged(envelope.proof, envelope.entry(chain.org), policy)
     what = next(iter(value["what"].values()))
@@ -1282,17 +1282,18 @@ def _device_of(chain: Chain, envelope: Envelope, device: dict) -> Device:
 
 def enrolled_anew(chain: Chain, held: Device, envelope: Envelope) -> Device:
     """[3], "Enrolled anew": what becomes of the device by a later enrollment, or by its end."""
+    refuse_if(held.retired_by, "Retired", f"this device was retired by {held.retired_by}")
     what = check_enrollment(chain, envelope)
     refuse_if("batch" in what, "NotThat", "a batch is neither the enrollment of one device nor the end of one")
     ident = what["retire"]["device"] if "retire" in what else device_key(what["device"]["key"]).name
     refuse_if(ident != held.ident, "OtherDevice", f"it is for {ident}, this device is {held.ident}")
     if "retire" in what:
-        return replace(held, retired_by=held.retired_by or envelope.hash)
+        return replace(held, retired_by=envelope.hash)
     after, previous = _device_of(chain, envelope, what["device"]), what["device"]["previous"]
     if after.seq <= held.seq or previous != held.enrollment:
         raise Refused("NotNext", f"enrollment {after.seq} follows {previous or 'none'}, held is {held.seq}, {held.enrollment}")
     check_labels(envelope, chain.in_force_at(after.place), held, after)
-    return replace(after, retired_by=held.retired_by)
+    return after
 
 
 def check_labels(envelope: Envelope, policy: Held, before: Device, after: Device) -> None:
@@ -1444,7 +1445,7 @@ def is_below(version: str, bound: str) -> bool:
 
 
 def kinds_of(job: dict) -> set[str]:
-    return {next(iter(step)) for step in job["steps"]}
+    return {next(iter(step)) for step in job["steps"]} | ({"finish"} & {job["on_halt"]})
 
 
 def scripts_of(job: dict) -> set[str]:
@@ -1623,7 +1624,7 @@ def check_advances(asked: Asked, number: int, chain: Chain, advances: list[Envel
 def check_advance(envelope: Envelope, asked: Asked, number: int, chain: Chain) -> bool:
     """Whether it is for this job and wave; if so it holds, or is refused."""
     refuse_if(envelope.kind != "advance", "Statement", f"a {envelope.kind} is no advance")
-    value = chain.read(envelope)
+    value = chain.read(envelope, chain.policies)
     if (value["job"], value["wave"]) != (asked.hash, number + 1):
         return False
     judges = chain.judges(value)
@@ -1671,19 +1672,19 @@ def occurrence_at(job: dict, lo: int) -> int:
     return (lo - job["not_before"]) // job["repeat"] if job["repeat"] else 0
 
 
-def check_once(job: dict, ledger: tuple[tuple[int, int, str], ...], occurrence: int) -> int:
-    """Check 8. Gives what is asked for: the first step that was not accepted yet in this occurrence, from 0."""
+def check_once(job: dict, ledger: tuple[tuple[int, int, str], ...], occurrence: int) -> tuple[int, int]:
+    """Check 8. Gives the occurrence, or the last if that can go on, and its first step that was not accepted yet, from 0."""
     for other, _, state in ledger:
         refuse_if(other > occurrence, "Passed", f"occurrence {occurrence} has passed, {other} was accepted before")
-        if other < occurrence and state == "started":
-            raise Refused("EarlierRuns", f"occurrence {occurrence} has to wait, {other} is still running")
+        refuse_if(other < occurrence and state == "started", "EarlierRuns", f"{occurrence} has to wait, {other} is still running")
+    last, newest, state = max(ledger, default=(0, 0, ""))
+    occurrence = last if state == "ended-well" and newest + 1 < len(job["steps"]) else occurrence
     states = {number: state for other, number, state in ledger if other == occurrence}
     for number in range(len(job["steps"])):
         if number not in states:
-            return number
+            return occurrence, number
         if states[number] != "ended-well":
-            code = "Again" if states[number] == "started" else "EarlierFailed"
-            raise Refused(code, f"step {number + 1} was accepted before and did not end well: {states[number]}")
+            raise Refused("Again" if states[number] == "started" else "EarlierFailed", f"step {number + 1}: {states[number]}")
     raise Refused("Again", f"step {len(job['steps'])} was accepted before")
 
 
@@ -1774,8 +1775,7 @@ def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -
         say(6, f"policy {policy.number} is met by " + ", ".join(map(str, signers(job, policy))))
     time = chain.check_in_newest_log(job)
     say(7, f"leaf {job.proof.index} of {job.proof.size} in {job.proof.origin}, witnessed {when(time)}")
-    occurrence = occurrence_at(value, lo)
-    step = check_once(value, local.ledger, occurrence)
+    occurrence, step = check_once(value, local.ledger, occurrence_at(value, lo))
     say(8, f"step {step + 1} of {len(value['steps'])} was not accepted before in occurrence {occurrence}")
     check_target(value, judges[0], device, delivery.target)
     say(9, f"{device.ident} is a target")

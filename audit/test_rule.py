@@ -239,6 +239,17 @@ class TheRule(unittest.TestCase):
         for state, code in (("ended-well", "accepted"), ("failed", "EarlierFailed"), ("started", "Again")):
             self.assertEqual(self.org.judge(job, ledger=((0, 0, state),)), code)
 
+    def test_an_occurrence_that_was_begun_goes_on_before_another_begins(self):
+        two = {"steps": [{}, {}]}
+        well, second = (3, 0, "ended-well"), (3, 1, "ended-well")
+        for ledger, asked in (((), (4, 0)), ((well,), (3, 1)), ((well, second), (4, 0)), (((3, 0, "failed"),), (4, 0))):
+            self.assertEqual(audit.check_once(two, ledger, 4), asked, ledger)
+        with self.assertRaises(Refused):
+            audit.check_once(two, (well, (3, 1, "started")), 4)
+
+    def test_what_no_halt_stops_needs_a_rule(self):
+        self.assertEqual(self.judged(on_halt="finish"), "NoRule")
+
     def test_the_budget(self):
         job = self.org.envelope("job", self.org.job(), ("dora", "anna"))
         for local, code in (({"running": 4}, "Busy"), ({"receipts": 4096}, "SpoolFull"), ({"disk_full": True}, "DiskFull")):

@@ -256,10 +256,13 @@ async fn hear<R: AsyncRead + Unpin>(
 /// It does not carry what it should, or the server takes leave: the connection is closed.
 pub fn input(what: from_server::What) -> Result<Option<Input>, LinkError> {
     Ok(match what {
-        from_server::What::Delivery(delivery) => Some(match Delivery::try_from(delivery) {
+        from_server::What::Delivery(delivery) => Some(match Delivery::try_from(&delivery) {
             Ok(delivery) => Input::Delivered(Box::new(delivery)),
-            // It is refused by a receipt like any other; what comes behind it may be good.
-            Err(error) => Input::Unreadable(error.to_string()),
+            // It is refused by a receipt like any other; what comes behind it, and the news in it, may be good.
+            Err(error) => {
+                let news = delivery.news.iter().filter_map(|text| read_news(text).ok());
+                Input::Unreadable(error.to_string(), news.collect())
+            }
         }),
         from_server::What::News(news) => {
             let news = news.envelopes.iter().map(|text| read_news(text)).collect::<Result<_, _>>()?;

@@ -189,6 +189,11 @@ impl Chain {
         self.halts.get(hash)
     }
 
+    /// Whether a resume has lifted the halt with this hash: then nobody need be told of it any more.
+    pub fn has_lifted(&self, halt: &Sha256) -> bool {
+        self.halts.get(halt).is_some_and(|halt| self.is_lifted(halt))
+    }
+
     /// The policy with this hash.
     pub fn policy_by_hash(&self, hash: &Sha256) -> Option<&Held<Policy>> {
         self.policies.iter().find(|policy| policy.hash == *hash)

@@ -12,6 +12,7 @@ use crate::ids::Sha256;
 use crate::ledger::LedgerError;
 use crate::sshwire::{Reader, Writer};
 use crate::statement::Kind;
+use crate::statement::job::{Job, Targets};
 
 /// A job on its way to one device. As a folder it is the evidence bundle.
 #[derive(Clone, Debug)]
@@ -29,11 +30,22 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// What it takes to judge the job again later: all but the news, which have been taken, and the Clears, which age.
-    pub fn to_keep(&self) -> Self {
-        let Self { job, target, advances, .. } = self;
-        let (job, target, advances) = (job.clone(), target.clone(), advances.clone());
-        Self { job, news: Vec::new(), clears: Vec::new(), target, advances }
+    /// What it takes to judge the job again later: its place among the targets, and the `advance` that counted. News have been taken,
+    /// Clears age, and what counted for nothing fills nobody's disk.
+    pub fn to_keep(&self, job: &Job, advance: Option<&Logged>) -> Self {
+        let by_list = matches!(job.targets, Targets::List(_));
+        let bare = |logged: &Logged| {
+            let mut logged = logged.clone();
+            logged.proof.extra = None;
+            logged
+        };
+        Self {
+            job: bare(&self.job),
+            news: Vec::new(),
+            clears: Vec::new(),
+            target: self.target.clone().filter(|_| by_list),
+            advances: advance.map(bare).into_iter().collect(),
+        }
     }
 
     /// Writes down what [`Delivery::to_keep`] keeps.

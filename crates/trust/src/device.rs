@@ -26,6 +26,7 @@ use crate::statement::job::OnHalt;
 use crate::time::{Reading, Time};
 use crate::verify::{Code, Facts, Local, Refusal, VerifiedJob, judge, may_go_on};
 use refusals::Refusals;
+use standing::Turn;
 
 /// How many deliveries may wait for Clears.
 const MAX_WAITING: usize = 16;
@@ -56,8 +57,8 @@ pub enum Input {
     Tick,
     /// The server brought a job.
     Delivered(Box<Delivery>),
-    /// The server brought a delivery that cannot be read, for this reason.
-    Unreadable(String),
+    /// The server brought a delivery that cannot be read, for this reason, and beside it news that can.
+    Unreadable(String, Vec<News>),
     /// Anybody brought policies, resumes or halts.
     News(Vec<News>),
     /// Beacons answered directly.
@@ -129,8 +130,10 @@ pub struct Device {
     clock: Option<Freshness>,
     running: BTreeMap<StepKey, Running>,
     waiting: BTreeMap<Sha256, Waiting>,
-    /// When each job that repeats is looked at next.
-    next: BTreeMap<Sha256, Time>,
+    /// How each job that repeats stands in its occurrence.
+    turns: BTreeMap<Sha256, Turn>,
+    /// Whether something has come that a job may have lacked: Clears, or room.
+    stirred: bool,
     asked: Option<Reading>,
     renewals: u64,
     connected: bool,
@@ -165,7 +168,8 @@ impl Device {
             clock: None,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
-            next: BTreeMap::new(),
+            turns: BTreeMap::new(),
+            stirred: false,
             asked: None,
             renewals: 0,
             connected: false,
@@ -206,7 +210,10 @@ impl Device {
             Input::Disconnected => self.connected = false,
             Input::Tick => {}
             Input::Delivered(delivery) => self.delivered(*delivery, moment.now, &mut out)?,
-            Input::Unreadable(why) => self.refuse(None, &Refusal::Unreadable(why), moment.now, &mut out)?,
+            Input::Unreadable(why, news) => {
+                self.take_news(&news, &mut out)?;
+                self.refuse(None, &Refusal::Unreadable(why), moment.now, &mut out)?;
+            }
             Input::News(news) => self.take_news(&news, &mut out)?,
             Input::Clears(answers) => self.clears(&answers, moment.now, &mut out)?,
             Input::Ended(key, ending) => self.ended(key, &ending, moment.now, &mut out)?,
@@ -234,9 +241,11 @@ impl Device {
             out.push(Output::LeaveChallenge(moment.random));
         }
         // A server that is there may still keep halts to itself. So the beacons are asked themselves: while something runs that
-        // a halt would stop, while no server is there, while nothing says when standing work is due, and now and then.
+        // a halt would stop, while no server is there, while nothing says when standing work is due, before it is due (each device
+        // in its own moment, so that a fleet does not ask all at once), and now and then.
         let timeless = self.clock.is_none() && self.ledger.standing().next().is_some();
-        if unprompted || !self.connected || !self.running.is_empty() || timeless {
+        let standing = timeless || self.is_due_within(moment.now, due / 1_000);
+        if unprompted || !self.connected || !self.running.is_empty() || standing {
             out.push(Output::AskBeacons(moment.random));
         }
     }
@@ -248,17 +257,34 @@ impl Device {
         out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         self.take_news(&delivery.news, out)?;
-        // Brought again it waits no longer than it would have, but with what was brought last.
-        let since = self.waiting.remove(&delivery.job.signed.hash()).map_or(now, |waiting| waiting.since);
+        let waited = self.waiting.remove(&delivery.job.signed.hash());
         if !delivery.clears.is_empty() {
             self.clears(&delivery.clears, now, out)?;
         }
-        self.consider(Waiting { delivery, since }, now, out)
+        self.keep_if_better(&delivery, now, out)?;
+        // Brought again it waits no longer than it would have, and never with less than what was there.
+        let brought = match waited {
+            Some(Waiting { delivery: there, since }) => {
+                let better = self.is_better(&delivery, &there, now);
+                Waiting { delivery: if better { delivery } else { there }, since }
+            }
+            None => Waiting { delivery, since: now },
+        };
+        self.consider(brought, now, out)
     }
 
     /// Judges a delivery: runs it, refuses it, or lets it wait if nothing but Clears is missing.
-    fn consider(&mut self, brought: Waiting, now: Reading, out: &mut Vec<Output>) -> Result<(), LedgerError> {
+    fn consider(
+        &mut self,
+        mut brought: Waiting,
+        now: Reading,
+        out: &mut Vec<Output>,
+    ) -> Result<(), LedgerError> {
         let hash = brought.delivery.job.signed.hash();
+        if let Some(kept) = self.ledger.kept(&hash) {
+            // What would be better has been kept; nothing worse speaks for it.
+            brought.delivery = kept.clone();
+        }
         match judge(&self.facts(now), &brought.delivery) {
             Ok(job) => self.accept(job, brought.delivery, now, out),
             Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.waiting.len() < MAX_WAITING => {
@@ -286,10 +312,14 @@ impl Device {
         let receipt = self.sign(said, now)?;
         let (state, not_after) = (StepState::Started, job.job().not_after);
         let record = Record::Step { key, state, not_after, receipt: Some(receipt.clone()) };
-        let delivery = delivery.to_keep();
-        let stands = job.job().repeat > 0 && !self.ledger.stands(&key.job);
-        let standing = stands.then(|| Record::Standing(Box::new(delivery.clone())));
-        self.persist(standing.into_iter().chain([record]).collect(), out)?;
+        let delivery = delivery.to_keep(job.job(), job.advance());
+        let mut records = Vec::new();
+        if job.job().repeat > 0 && !self.ledger.stands(&key.job) {
+            records.extend(self.gives_up_its_place(now).map(Record::Over));
+            records.push(Record::Standing(Box::new(delivery.clone())));
+        }
+        records.push(record);
+        self.persist(records, out)?;
         out.push(Output::SendReceipt(receipt));
         out.push(Output::Run(Box::new(job.clone())));
         self.running.insert(key, Running { job, delivery, killed: false });
@@ -306,6 +336,7 @@ impl Device {
         if self.freshness.is_err() {
             return Ok(());
         }
+        self.stirred = true;
         for (_, waiting) in core::mem::take(&mut self.waiting) {
             self.consider(waiting, now, out)?;
         }
@@ -355,6 +386,7 @@ impl Device {
         out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         let Some(Running { job, delivery, .. }) = self.running.remove(&key) else { return Ok(()) };
+        self.stirred = true;
         let state = if ending.well { StepState::EndedWell } else { StepState::Failed };
         let said = Said { verdict: Verdict::Ended, ending: Some(ending), ..Said::of(Some(key.job)) }.at(key);
         self.close(key, state, job.job().not_after, said, now, out)?;
@@ -431,7 +463,8 @@ impl Device {
 
     fn ask_if_waiting(&mut self, now: Reading, out: &mut Vec<Output>) {
         let asked_lately = self.asked.is_some_and(|asked| now.since(asked).most_ms < ASK_AGAIN_MS);
-        if self.waiting.is_empty() || asked_lately {
+        let lacks = !self.waiting.is_empty() || self.turns.values().any(Turn::asks_for_clears);
+        if !lacks || asked_lately {
             return;
         }
         self.asked = Some(now);

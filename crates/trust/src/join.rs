@@ -2,21 +2,21 @@
 //!
 //! Source: docs/spec/3-statements.md, "Join".
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use core::fmt;
 use core::str::FromStr;
 
 use crate::chain::{Chain, ChainError, Place, need, read};
 use crate::checkpoint::Proof;
-use crate::envelope::{Logged, leaf};
+use crate::envelope::{Logged, Signed, leaf};
 use crate::ids::{DeviceId, Name, OrgId, Sha256};
 use crate::lines::{LineReader, LinesError, or_none};
 use crate::note::{KeyKind, Note, VerifierKey, VerifierKeyError};
-use crate::signers::signers;
+use crate::signers::{Signers, signers};
 use crate::statement::Kind;
 use crate::statement::enroll::{Device, Enroll, What};
-use crate::statement::policy::Rule;
+use crate::statement::policy::{Policy, Rule};
 use crate::time::Time;
 use crate::words::Line;
 
@@ -150,6 +150,9 @@ pub enum EnrollError {
         /// The one that is held.
         held: Sha256,
     },
+    /// The device has left, for ever.
+    #[error("this device was retired by {0}: it needs a new key and a new enrollment")]
+    Retired(Sha256),
     /// It changes a label that a rule reads, and too few signed it to run something under that rule.
     #[error(
         "it changes the label {label}, which rule {rule} of policy {policy} reads: not signed by as many as that rule asks for"
@@ -192,7 +195,8 @@ pub fn enrolled_directly(chain: &Chain, enroll: &Logged) -> Result<Enrolled, Enr
 }
 
 /// The enrollment that follows the one held: of the same device, naming the one held, with a higher number, so that an older one is
-/// never taken again. Where it changes a label that rules read, the rules that fit before and after have their say.
+/// never taken again. Where it changes a label that rules read, the rules that fit before and after have their say. This is how whoever
+/// reads the log judges it; a device that is brought it asks more, see [`taken_anew`].
 pub fn enrolled_anew(chain: &Chain, held: &Enrolled, enroll: &Logged) -> Result<Enrolled, EnrollError> {
     let next = enrolled_directly(chain, enroll)?;
     if next.device != held.device {
@@ -205,17 +209,49 @@ pub fn enrolled_anew(chain: &Chain, held: &Enrolled, enroll: &Logged) -> Result<
     if seq <= held.seq || previous != Some(held.enroll) {
         return Err(EnrollError::NotNext { seq, previous, held_seq: held.seq, held: held.enroll });
     }
-    relabels(chain, &held.labels, &next.labels, enroll)?;
+    may_relabel(governing(chain, enroll)?, &held.labels, &next.labels, &enroll.signed)?;
     Ok(next)
+}
+
+/// The same for a device that is brought it: those rules of the newest policy have their say too, so that nobody moves a machine by a
+/// policy that is over; and who is halted has none, since a stolen key must not move machines either.
+///
+/// Which policy was the newest then, and who was halted, nobody can say who reads the log later.
+pub fn taken_anew(chain: &Chain, held: &Enrolled, enroll: &Logged) -> Result<Enrolled, EnrollError> {
+    let next = enrolled_anew(chain, held, enroll)?;
+    let halted: BTreeSet<&Name> = chain.active_halts().filter_map(|halt| halt.body.scope.person()).collect();
+    let governing = governing(chain, enroll)?;
+    let signed_by = |policy: &Policy| signers(policy, Kind::Enroll, &enroll.signed).without(&halted);
+    need(governing, &governing.quorums.enroll, &signed_by(governing))?;
+    for policy in [governing, &chain.policy().body] {
+        relabels(policy, &held.labels, &next.labels, signed_by(policy))?;
+    }
+    Ok(next)
+}
+
+/// Whether enough people signed an enrollment that changes labels so, under `policy`: it need not stand in the log yet.
+///
+/// # Errors
+/// Too few did: the device keeps the labels it has.
+pub fn may_relabel(
+    policy: &Policy,
+    before: &Labels,
+    after: &Labels,
+    enroll: &Signed,
+) -> Result<(), EnrollError> {
+    relabels(policy, before, after, signers(policy, Kind::Enroll, enroll))
+}
+
+fn governing<'a>(chain: &'a Chain, enroll: &Logged) -> Result<&'a Policy, EnrollError> {
+    let leaf = enroll.signed.leaf(&chain.org()).map_err(ChainError::from)?;
+    let (governing, _, _) = chain.governing(&leaf, &enroll.proof)?;
+    Ok(&governing.body)
 }
 
 /// Whether enough people signed to run something under each rule that reads a label which changes, before and after: else the
 /// role that enrolls could move a machine to where nobody has to approve.
-fn relabels(chain: &Chain, before: &Labels, after: &Labels, enroll: &Logged) -> Result<(), EnrollError> {
-    let leaf = enroll.signed.leaf(&chain.org()).map_err(ChainError::from)?;
-    let (governing, _, _) = chain.governing(&leaf, &enroll.proof)?;
-    let policy = &governing.body;
-    let signed_by = signers(policy, Kind::Enroll, &enroll.signed).independent();
+fn relabels(policy: &Policy, before: &Labels, after: &Labels, signed_by: Signers) -> Result<(), EnrollError> {
+    let signed_by = signed_by.independent();
     let fits =
         |rule: &Rule, labels: &Labels| rule.labels.iter().all(|(key, value)| labels.get(key) == Some(value));
     for (rule, row) in (1..).zip(&policy.rules).filter(|(_, row)| fits(row, before) || fits(row, after)) {
@@ -227,7 +263,8 @@ fn relabels(chain: &Chain, before: &Labels, after: &Labels, enroll: &Logged) -> 
     Ok(())
 }
 
-/// Checks that a statement retires the device that is held. It does so for ever: whoever comes back needs a new key.
+/// Checks that a statement retires the device that is held. It does so for ever: whoever comes back needs a new key. Halted people's
+/// signatures count: the end of a machine is no less a stop than a halt.
 pub fn retired(chain: &Chain, held: &Enrolled, enroll: &Logged) -> Result<Sha256, EnrollError> {
     let (body, _) = check_enroll(chain, enroll)?;
     match body.what {

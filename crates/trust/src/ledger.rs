@@ -43,7 +43,8 @@ pub enum Record {
     Retired(Logged),
     /// The recovery set's policy with this hash is in force: enough beacons' Clears named it.
     Recovered(Sha256),
-    /// A job that repeats was accepted and is kept, to be judged again at each occurrence.
+    /// A job that repeats was accepted and is kept, to be judged again at each occurrence; or came again with what counts where what
+    /// is kept counts no more.
     Standing(Box<Delivery>),
     /// A job that repeats is over.
     Over(Sha256),
@@ -162,6 +163,7 @@ impl Ledger {
             }
             Record::Enrolled { enroll, join } => {
                 let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
+                self.retired.map_or(Ok(()), |by| Err(EnrollError::Retired(by)))?;
                 self.enrolled = Some(match (join, &self.enrolled) {
                     (Some((note, proof)), _) => enrolled_by_join(chain, enroll, note, proof)?,
                     (None, None) => enrolled_directly(chain, enroll)?,
@@ -255,6 +257,16 @@ impl Ledger {
         self.steps_of(job).any(|(_, state)| *state == StepState::Started)
     }
 
+    /// Whether the last occurrence of a job of so many steps was begun and not finished: its newest step ended well, and more
+    /// follow.
+    pub fn is_half_done(&self, job: &Sha256, steps: usize) -> bool {
+        let newest = self.steps_of(job).next_back();
+        newest.is_some_and(|(key, state)| {
+            let more = usize::try_from(key.step).is_ok_and(|step| step.saturating_add(1) < steps);
+            *state == StepState::EndedWell && more
+        })
+    }
+
     /// Jobs that repeat, as they were delivered.
     pub fn standing(&self) -> impl Iterator<Item = (&Sha256, &Delivery)> {
         self.standing.iter().map(|(job, delivery)| (job, &**delivery))
@@ -263,6 +275,11 @@ impl Ledger {
     /// Whether a job that repeats is kept.
     pub fn stands(&self, job: &Sha256) -> bool {
         self.standing.contains_key(job)
+    }
+
+    /// A job that repeats, as it is kept.
+    pub fn kept(&self, job: &Sha256) -> Option<&Delivery> {
+        self.standing.get(job).map(|delivery| &**delivery)
     }
 
     /// The statement by which the device has left, if it has.

@@ -4,6 +4,7 @@
 //! the order of docs/spec/6-acceptance.md, and each has one way to refuse.
 
 mod code;
+mod kept;
 mod refusal;
 mod wave;
 
@@ -12,6 +13,7 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use crate::chain::{Chain, Held, HeldHalt, Place, read};
+use crate::checkpoint::Witnessed;
 use crate::clear::{Freshness, NotFresh};
 use crate::delivery::{Delivery, TargetProof};
 use crate::envelope::{Logged, Signed};
@@ -30,6 +32,8 @@ use crate::time::{Reading, Time, Window};
 use wave::{Turn, my_wave};
 
 pub use code::{Code, CodeError};
+pub(crate) use kept::cancelled;
+pub use kept::shows;
 pub use refusal::Refusal;
 pub use wave::{AdvanceFault, needs_people};
 
@@ -46,6 +50,7 @@ pub struct VerifiedJob {
     step: Step,
     signed: Signed,
     signed_by: SignedBy,
+    advance: Option<Logged>,
 }
 
 impl VerifiedJob {
@@ -62,6 +67,11 @@ impl VerifiedJob {
     /// What to do.
     pub fn step(&self) -> &Step {
         &self.step
+    }
+
+    /// The advance that set this device's wave free, if one was asked for.
+    pub fn advance(&self) -> Option<&Logged> {
+        self.advance.as_ref()
     }
 }
 
@@ -103,15 +113,14 @@ pub fn judge(facts: &Facts<'_>, delivery: &Delivery) -> Result<VerifiedJob, Refu
     may_run(chain, &halts, facts.local.version, &hash, &job, &signed_by)?;
     in_time(chain, me, &job, window)?;
     allowed_by_rules(chain, &me.labels, &halts, &job, &signed_by)?;
-    let leaf = logged.signed.leaf(&chain.org()).map_err(|error| Refusal::Statement(error.into()))?;
-    let witnessed = chain.logged(&leaf, &logged.proof).map_err(Refusal::Log)?;
+    let witnessed = in_log(chain, logged)?;
     let (key, step) = next_step(facts.ledger, hash, &job, window.lo)?;
     is_target(chain, me, &job, target.as_ref())?;
     let begins = job.not_before.max(witnessed.time());
     let turn = Turn { chain, me, halts: &halts, hash: &hash, job: &job, begins };
-    my_wave(&turn, advances, window.lo)?;
-    within_budget(facts, chain, &key, &job)?;
-    Ok(VerifiedJob { job, key, step, signed: logged.signed.clone(), signed_by })
+    let advance = my_wave(&turn, advances, window.lo)?.cloned();
+    within_budget(facts, chain, &halts, &key, &job)?;
+    Ok(VerifiedJob { job, key, step, signed: logged.signed.clone(), signed_by, advance })
 }
 
 /// Whether a step that runs may go on: the same rule, as far as it can change while something runs.
@@ -204,9 +213,13 @@ fn may_run(
     job: &Job,
     signed_by: &SignedBy,
 ) -> Result<(), Refusal> {
-    if let Some(halt) = halts.iter().find(|halt| covers(halt, version, hash, job)) {
-        return Err(halted(halt));
+    match halts.iter().find(|halt| covers(halt, version, hash, job)) {
+        Some(halt) => Err(halted(halt)),
+        None => not_cut(chain, hash, job, signed_by),
     }
+}
+
+fn not_cut(chain: &Chain, hash: &Sha256, job: &Job, signed_by: &SignedBy) -> Result<(), Refusal> {
     match chain.cut_by(hash, job.resume, &signed_by.everybody()) {
         Ok(None) => Ok(()),
         Ok(Some(resume)) => Err(Refusal::Cut(resume)),
@@ -375,16 +388,25 @@ fn rule_met(
     Ok(())
 }
 
+/// Step 7.
+fn in_log(chain: &Chain, logged: &Logged) -> Result<Witnessed, Refusal> {
+    let leaf = logged.signed.leaf(&chain.org()).map_err(|error| Refusal::Statement(error.into()))?;
+    chain.logged(&leaf, &logged.proof).map_err(Refusal::Log)
+}
+
 /// Step 8: the first step of the occurrence that is due which was never accepted, if the one before it ended well. Occurrences
-/// that were missed are skipped, and none begins while an earlier one runs.
+/// that were missed are skipped, none begins while an earlier one runs, and one that was begun goes on before another begins.
 fn next_step(ledger: &Ledger, job: Sha256, body: &Job, lo: Time) -> Result<(StepKey, Step), Refusal> {
-    let occurrence = body.occurrence(lo);
+    let mut occurrence = body.occurrence(lo);
     if let Some(last) = ledger.last_occurrence(&job).filter(|last| *last != occurrence) {
         if last > occurrence {
             return Err(Refusal::Passed { occurrence, last });
         }
         if ledger.runs(&job) {
             return Err(Refusal::EarlierRuns { occurrence, last });
+        }
+        if ledger.is_half_done(&job, body.steps.len()) {
+            occurrence = last;
         }
     }
     let key = |step| StepKey { job, occurrence, step };
@@ -425,7 +447,13 @@ fn is_target(chain: &Chain, me: &Enrolled, job: &Job, target: Option<&TargetProo
 }
 
 /// Step 11.
-fn within_budget(facts: &Facts<'_>, chain: &Chain, key: &StepKey, job: &Job) -> Result<(), Refusal> {
+fn within_budget(
+    facts: &Facts<'_>,
+    chain: &Chain,
+    halts: &[&HeldHalt],
+    key: &StepKey,
+    job: &Job,
+) -> Result<(), Refusal> {
     let (running, most) = (facts.local.running, usize::from(chain.policy().body.limits.concurrent.get()));
     if running >= most {
         return Err(Refusal::Busy { running, most });
@@ -438,8 +466,14 @@ fn within_budget(facts: &Facts<'_>, chain: &Chain, key: &StepKey, job: &Job) -> 
         return Err(Refusal::DiskFull);
     }
     let stands = job.repeat > 0 && !facts.ledger.stands(&key.job);
-    match facts.ledger.standing().count() {
+    // What a halt of that very job stops gives up its place.
+    match facts.ledger.standing().filter(|(kept, _)| !stops(halts, kept)).count() {
         held if stands && held >= MAX_STANDING => Err(Refusal::StandingFull { held, most: MAX_STANDING }),
         _ => Ok(()),
     }
+}
+
+/// Whether one of `halts` stops this one job: somebody has cancelled it.
+fn stops(halts: &[&HeldHalt], job: &Sha256) -> bool {
+    halts.iter().any(|halt| matches!(&halt.body.scope, Scope::Job(stopped) if stopped == job))
 }

@@ -300,9 +300,9 @@ impl From<&delivery::Delivery> for Delivery {
     }
 }
 
-impl TryFrom<Delivery> for delivery::Delivery {
+impl TryFrom<&Delivery> for delivery::Delivery {
     type Error = ContentError;
-    fn try_from(message: Delivery) -> Result<Self, ContentError> {
+    fn try_from(message: &Delivery) -> Result<Self, ContentError> {
         Ok(Self {
             job: Logged::from_text(&message.job).map_err(|error| bad("the job")(&error))?,
             news: message.news.iter().map(|text| read_news(text)).collect::<Result<_, _>>()?,

@@ -251,7 +251,7 @@ impl Mind {
         Some(match what {
             from_server::What::Delivery(delivery) => {
                 self.delivered += 1;
-                Input::Delivered(Box::new(delivery.try_into().unwrap()))
+                Input::Delivered(Box::new((&delivery).try_into().unwrap()))
             }
             from_server::What::News(news) => {
                 let news: Vec<News> = news.envelopes.iter().map(|text| read_news(text).unwrap()).collect();

@@ -63,7 +63,7 @@ pub fn from_server(data: &[u8]) {
             for clear in &sent.clears {
                 says_little(AnsweredClear::try_from(clear));
             }
-            let Some(read) = says_little(delivery::Delivery::try_from(sent.clone())) else { return };
+            let Some(read) = says_little(delivery::Delivery::try_from(&sent)) else { return };
             let mut again = message::Delivery::from(&read);
             // Of a halt that is logged the proof is left away: it is obeyed without one.
             let shortened =

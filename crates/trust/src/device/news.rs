@@ -7,7 +7,7 @@ use crate::chain::{Chain, Taken};
 use crate::delivery::News;
 use crate::envelope::{Logged, leaf};
 use crate::ids::Sha256;
-use crate::join::{enrolled_anew, retired};
+use crate::join::{retired, taken_anew};
 use crate::ledger::{LedgerError, Record};
 use crate::merkle::{leaf_hash, verify_inclusion};
 use crate::note::Note;
@@ -40,7 +40,7 @@ impl Device {
         if retired(chain, held, enroll).is_ok() {
             return Some(Record::Retired(enroll.clone()));
         }
-        let next = enrolled_anew(chain, held, enroll).is_ok();
+        let next = taken_anew(chain, held, enroll).is_ok();
         next.then(|| Record::Enrolled { enroll: enroll.clone(), join: None })
     }
 

@@ -255,6 +255,8 @@ pub enum JobError {
     },
 }
 
+/// The word by which rules speak of jobs that a halt does not stop once they run.
+pub const FINISH: &str = "finish";
 /// How many steps a job may have.
 pub const MAX_STEPS: usize = 16;
 /// The shortest interval at which a job may repeat, in seconds.
@@ -304,9 +306,10 @@ impl Job {
         lo.0.saturating_sub(self.not_before.0).checked_div(self.repeat).unwrap_or(0)
     }
 
-    /// The kinds its steps are of.
+    /// The kinds its steps are of; and that it goes on through a halt, which rules must allow as if it were one more.
     pub fn kinds(&self) -> BTreeSet<&'static str> {
-        self.steps.iter().map(Step::kind).collect()
+        let finishes = (self.on_halt == OnHalt::Finish).then_some(FINISH);
+        self.steps.iter().map(Step::kind).chain(finishes).collect()
     }
 
     /// When an occurrence begins.

@@ -33,11 +33,16 @@ pub enum AdvanceFault {
     RequesterAlone(Name),
 }
 
-/// Time shows only that people could have looked; above the policy's limit a person must have.
-pub(super) fn my_wave(turn: &Turn<'_>, advances: &[Logged], lo: Time) -> Result<(), Refusal> {
+/// Time shows only that people could have looked; above the policy's limit a person must have. Answers the advance that counted,
+/// where one was asked for.
+pub(super) fn my_wave<'a>(
+    turn: &Turn<'_>,
+    advances: &'a [Logged],
+    lo: Time,
+) -> Result<Option<&'a Logged>, Refusal> {
     let Turn { chain, me, hash, job, begins, .. } = turn;
     if job.waves.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let index = job.wave_of(hash, &me.device, &me.labels);
     let soak = job.waves.get(index).map(|wave| wave.soak).unwrap_or_default();
@@ -46,9 +51,9 @@ pub(super) fn my_wave(turn: &Turn<'_>, advances: &[Logged], lo: Time) -> Result<
         return Err(Refusal::WaveNotYet { wave: index + 1, starts, lo });
     }
     if index > 0 && needs_people(&chain.policy().body, job) {
-        turn.advanced(advances, index + 1)
+        turn.advanced(advances, index + 1).map(Some)
     } else {
-        Ok(())
+        Ok(None)
     }
 }
 
@@ -73,11 +78,11 @@ pub(super) struct Turn<'a> {
 
 impl Turn<'_> {
     /// One of the advances must hold. If several are for this wave and none holds, the first one's fault is told.
-    fn advanced(&self, advances: &[Logged], wave: usize) -> Result<(), Refusal> {
+    fn advanced<'a>(&self, advances: &'a [Logged], wave: usize) -> Result<&'a Logged, Refusal> {
         let mut fault = None;
         for logged in advances {
             match self.sets_free(logged, wave) {
-                Ok(true) => return Ok(()),
+                Ok(true) => return Ok(logged),
                 Ok(false) => {}
                 Err(error) => fault = fault.or(Some(error)),
             }

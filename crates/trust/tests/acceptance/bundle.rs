@@ -168,6 +168,9 @@ impl Bundle {
 
 /// An enrollment that came after the first: of the same device, or its end.
 fn take_anew(ledger: &mut Ledger, enroll: Logged) -> Result<(), EnrollError> {
+    if let Some(by) = ledger.retired() {
+        return Err(EnrollError::Retired(by));
+    }
     let (chain, held) = (ledger.chain().unwrap(), ledger.enrolled().unwrap());
     if retired(chain, held, &enroll).is_ok() {
         remember(ledger, Record::Retired(enroll));

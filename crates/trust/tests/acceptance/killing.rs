@@ -51,11 +51,23 @@ fn a_halt_of_who_approved_kills_what_runs() {
 
 #[test]
 fn what_may_finish_finishes() {
-    let mut life = Life::new();
+    let mut life = Life::where_jobs_may_finish();
     life.run(|job| job.on_halt = OnHalt::Finish);
     let halt = life.org.halt(everything(), "cia");
     life.tell(halt);
     assert_eq!(life.killed, []);
+}
+
+#[test]
+fn where_no_rule_says_so_nothing_may_finish() {
+    let mut life = Life::new();
+    let mut job = life.org.job();
+    job.on_halt = OnHalt::Finish;
+    life.bring(&job);
+    assert_eq!(
+        (life.ran.len(), life.last().1.as_str()),
+        (0, "no rule of policy 1 fits kind finish on this device")
+    );
 }
 
 #[test]

@@ -15,7 +15,9 @@ use countersign_trust::statement::job::Job;
 use countersign_trust::time::{Reading, Time};
 use countersign_trust::verify::Refusal;
 
-use crate::organization::{Enrollment, NOON, Organization, TILLS, VERSION, WITNESSES, at, device_signer};
+use crate::organization::{
+    Enrollment, NOON, Organization, TILLS, VERSION, WITNESSES, at, device_signer, word,
+};
 
 /// One device of one organization.
 pub struct Life {
@@ -38,6 +40,15 @@ impl Life {
     /// An enrolled device that has come up and is connected.
     pub fn new() -> Self {
         let mut org = Organization::found();
+        let enrolled = org.enroll(TILLS[0]);
+        Self::of(org, enrolled)
+    }
+
+    /// The same where a job may go on through a halt once it runs.
+    pub fn where_jobs_may_finish() -> Self {
+        let mut org = Organization::found_with(|policy| {
+            policy.rules[0].kinds.insert(word("finish"));
+        });
         let enrolled = org.enroll(TILLS[0]);
         Self::of(org, enrolled)
     }

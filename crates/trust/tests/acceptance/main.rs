@@ -14,6 +14,7 @@ mod bundle;
 mod cases;
 mod enrollment;
 mod folder;
+mod kept;
 mod keys;
 mod killing;
 mod life;

@@ -134,7 +134,7 @@ fn a_flood_of_one_reason_hides_no_other() {
 #[test]
 fn what_cannot_be_read_is_refused_by_a_receipt_that_names_no_job() {
     let mut life = Life::new();
-    life.hear(Input::Unreadable("the job: 0 signatures".to_owned()));
+    life.hear(Input::Unreadable("the job: 0 signatures".to_owned(), Vec::new()));
     let receipt = life.receipts().pop().unwrap();
     assert_eq!((receipt.verdict, receipt.job), (Verdict::Refused, None));
     assert_eq!(receipt.because.as_str(), "what came cannot be read: the job: 0 signatures");

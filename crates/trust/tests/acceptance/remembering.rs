@@ -207,3 +207,13 @@ fn a_stolen_halt_key_fills_no_disk() {
     life.run(|_| ());
     replays(&life);
 }
+
+#[test]
+fn a_halt_that_is_lifted_need_not_be_told() {
+    let mut org = Organization::found();
+    let [first, second] = ["cia", "server"].map(|key| org.halt(everything(), key).hash());
+    assert!(!org.chain.has_lifted(&first));
+    org.resume(Lifts::Halts([first].into()), Cuts::None(Nothing), |_| ());
+    assert!(org.chain.has_lifted(&first) && !org.chain.has_lifted(&second));
+    assert!(!org.chain.has_lifted(&Sha256([9; 32])), "nobody knows of it");
+}

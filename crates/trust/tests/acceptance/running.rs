@@ -171,7 +171,7 @@ fn the_second_step_asks_for_fresh_clears() {
 
 #[test]
 fn a_halt_between_two_steps_lets_no_second_start() {
-    let mut life = Life::new();
+    let mut life = Life::where_jobs_may_finish();
     let first = life.run(|job| {
         job.steps.push(script(&["echo second"]));
         job.on_halt = OnHalt::Finish;

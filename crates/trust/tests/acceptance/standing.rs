@@ -7,6 +7,7 @@ use countersign_trust::device::{Input, Output};
 use countersign_trust::ledger::{Record, StepKey};
 use countersign_trust::receipt::Verdict;
 use countersign_trust::statement::enroll::{Device, Enroll, Retire, What};
+use countersign_trust::statement::halt::Scope;
 use countersign_trust::statement::job::Job;
 use countersign_trust::statement::policy::Recovery;
 use countersign_trust::statement::resume::{Cuts, Lifts};
@@ -16,8 +17,8 @@ use countersign_trust::verify::MAX_STANDING;
 
 use crate::life::Life;
 use crate::organization::{
-    BEACONS, NOON, Organization, TILLS, answer, device_id, device_signer, everything, labels, person, sign,
-    ssh_key, word,
+    BEACONS, NOON, Organization, TILLS, answer, device_id, device_signer, everything, labels, names, person,
+    sign, ssh_key, word,
 };
 
 /// Each quarter of an hour, for a day; at noon occurrence 4 begins.
@@ -85,10 +86,12 @@ fn it_stands_on_disk_and_what_was_missed_is_skipped() {
 #[test]
 fn none_begins_while_an_earlier_one_runs() {
     let mut life = Life::new();
-    life.run(every_quarter);
-    pass(&mut life, 1_000);
+    let key = life.run(every_quarter);
+    pass(&mut life, 1_100);
     assert_eq!(occurrences(&life), [4]);
     assert_eq!(life.last().1, "occurrence 5 has to wait, 4 is still running");
+    life.end(key, true);
+    assert_eq!(occurrences(&life), [4, 5], "late in its quarter rather than not at all");
 }
 
 #[test]
@@ -185,6 +188,50 @@ fn a_device_takes_its_next_enrollment_at_work_and_never_an_older_one() {
     assert_eq!(held(&life), third.hash());
     life.run(|_| ());
     assert_eq!(life.receipts().last().unwrap().enroll, third.hash());
+}
+
+#[test]
+fn whoever_is_halted_moves_no_device_and_can_still_end_it() {
+    let mut life = Life::new();
+    let first = life.device.ledger().enrolled().unwrap().enroll;
+    let what = moved(&life, 1, first);
+    let second = enroll(&mut life, what);
+    let halt = life.org.halt(Scope::Person(word("bo")), "cia");
+    life.tell(halt.clone());
+    life.tell(second.clone());
+    assert_eq!(life.device.ledger().enrolled().unwrap().enroll, first, "Bo's key is stolen");
+    let resume = life.org.resume(Lifts::Halts([halt.hash()].into()), Cuts::None(Nothing), |_| ());
+    life.tell(resume);
+    life.tell(second.clone());
+    assert_eq!(life.device.ledger().enrolled().unwrap().enroll, second.hash());
+    let halt = life.org.halt(Scope::Person(word("anna")), "cia");
+    life.tell(halt);
+    let end = enroll(&mut life, What::Retire(Retire { device: device_id(TILLS[0]) }));
+    life.tell(end.clone());
+    assert_eq!(life.device.ledger().retired(), Some(end.hash()), "an end is a stop");
+    life.rewrite();
+    life.restart();
+    assert_eq!(life.device.ledger().retired(), Some(end.hash()));
+}
+
+#[test]
+fn no_device_is_moved_by_the_rules_of_a_policy_that_is_over() {
+    let mut life = Life::new();
+    let first = life.device.ledger().enrolled().unwrap().enroll;
+    let what = moved(&life, 1, first);
+    let second = enroll(&mut life, what);
+    let policy = life.org.decide(|policy| {
+        policy.roles.insert(word("chief"), names(&["cia"]));
+        policy.rules[0].labels = labels(&[("region", "south")]);
+        policy.rules[0].approvers = names(&["chief"]);
+    });
+    life.tell(policy);
+    life.tell(second);
+    assert_eq!(
+        life.device.ledger().enrolled().unwrap().enroll,
+        first,
+        "signed by Anna and Bo, and not by Cia"
+    );
 }
 
 #[test]

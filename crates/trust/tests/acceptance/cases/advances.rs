@@ -98,6 +98,19 @@ fn labelled() -> Vec<Case> {
             },
         },
         Case {
+            name: "wave-too-early-and-without-an-advance",
+            says: "its soak has not passed and nobody has set it free: time is asked first",
+            bend: |scene| {
+                scene.found(many);
+                in_wave(scene, 1, [0, 3_600]);
+                scene.bundle()
+            },
+            expected: |_| {
+                let starts = Time(NOON - 598 + 3_600);
+                refused(Refusal::WaveNotYet { wave: 2, starts, lo: Time(NOON + 1) })
+            },
+        },
+        Case {
             name: "wave-of-nobody-in-particular",
             says: "a wave by label that names none",
             bend: |scene| {
@@ -337,6 +350,22 @@ fn bent() -> Vec<Case> {
                 let need = NonZeroU8::new(3).unwrap();
                 fault(ChainError::Log(LogError::Witnesses { found: 2, known: 4, need }).into())
             },
+        },
+        Case {
+            name: "advance-signed-in-the-namespace-of-a-job",
+            says: "an advance's text under a signature for a job: nobody has signed it as an advance",
+            bend: |scene| {
+                waits(scene);
+                let hash = scene.hash();
+                let text = countersign_trust::statement::write(&advance_of(&mut scene.org, hash)).0;
+                let kind = countersign_trust::statement::Kind::Job;
+                let signed = crate::organization::sign_text(text, kind, &["bo"]);
+                let logged = scene.org.log(signed);
+                let mut bundle = scene.bundle();
+                bundle.advances.push(logged.to_string());
+                bundle
+            },
+            expected: |_| fault(ChainError::UnknownSigners.into()),
         },
         Case {
             name: "advance-signed-as-a-job",

@@ -4,6 +4,8 @@ use countersign_trust::chain::ChainError;
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::join::EnrollError;
 use countersign_trust::statement::enroll::{Device, Enroll, Retire, What};
+use countersign_trust::statement::halt::Scope;
+use countersign_trust::statement::job::{TargetLabels, Targets};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::verify::Refusal;
 
@@ -45,6 +47,10 @@ fn only_south_approves(policy: &mut Policy) {
     north.labels = labels(&[("region", "north")]);
     north.approvals = 0;
     policy.rules.push(north);
+}
+
+fn hash_of(envelope: &str) -> Sha256 {
+    countersign_trust::envelope::Logged::from_text(envelope).unwrap().signed.hash()
 }
 
 fn held(scene: &Scene) -> Sha256 {
@@ -99,6 +105,52 @@ fn good() -> Vec<Case> {
             },
         },
         Case {
+            name: "anew-after-the-end",
+            says: "who has left takes no other enrollment, whoever signed it",
+            bend: |scene| {
+                let gone = What::Retire(Retire { device: device_id(TILLS[0]) });
+                let back = What::Device(north(scene));
+                let texts = [gone, back].map(|what| logged(scene, what, &["anna", "bo"]));
+                let mut bundle = scene.bundle();
+                bundle.anew.extend(texts);
+                bundle
+            },
+            expected: |_| {
+                let mut again = Scene::good();
+                let gone = What::Retire(Retire { device: device_id(TILLS[0]) });
+                let hash = hash_of(&logged(&mut again, gone, &["anna", "bo"]));
+                refused(Refusal::Retired(hash)).enrolling(1, EnrollError::Retired(hash))
+            },
+        },
+        Case {
+            name: "anew-retired-while-one-who-signed-is-halted",
+            says: "Bo is halted, and signed the device's end: a stop counts, whoever is stopped",
+            bend: |scene| {
+                let gone = What::Retire(Retire { device: device_id(TILLS[0]) });
+                let text = logged(scene, gone, &["anna", "bo"]);
+                scene.halt(Scope::Person(word("bo")), "cia");
+                let mut bundle = scene.bundle();
+                bundle.anew.push(text);
+                bundle
+            },
+            expected: |_| {
+                let mut again = Scene::good();
+                let gone = What::Retire(Retire { device: device_id(TILLS[0]) });
+                refused(Refusal::Retired(hash_of(&logged(&mut again, gone, &["anna", "bo"]))))
+            },
+        },
+        Case {
+            name: "anew-then-later-than-the-job-knew",
+            says: "standing work for those enrolled before its author looked: the leaf that counts is that of the newest enrollment",
+            bend: |scene| {
+                let as_of = scene.org.log.tree.size();
+                let till = labels(&[("class", "till")]);
+                scene.job.targets = Targets::Labels(TargetLabels { labels: till, as_of, joins: false });
+                anew(scene, &["anna", "bo"], |_| ())
+            },
+            expected: |_| refused(Refusal::EnrolledLater { mine: 3, as_of: 3 }),
+        },
+        Case {
             name: "anew-relabelled-by-enough-for-both-rules",
             says: "the label decides whether an approval is asked: signed by one who may ask and one who may approve",
             bend: |scene| {
@@ -130,6 +182,51 @@ fn bent() -> Vec<Case> {
                 let relabels = EnrollError::Relabels { label: word("region"), rule: 1, policy: 1 };
                 accepted().enrolling(0, relabels)
             },
+        },
+        Case {
+            name: "anew-relabelled-and-a-later-policy-asks-for-more",
+            says: "enough people signed for the rules in force at its leaf; a later policy has another rule that reads the label",
+            bend: |scene| {
+                let what = What::Device(north(scene));
+                let text = logged(scene, what, &["anna", "bo"]);
+                scene.org.decide(|policy| {
+                    let mut south = policy.rules[0].clone();
+                    south.labels = labels(&[("region", "south")]);
+                    policy.roles.insert(word("chief"), names(&["cia"]));
+                    south.approvers = names(&["chief"]);
+                    policy.rules.push(south);
+                });
+                scene.keys = vec!["anna", "cia"];
+                let mut bundle = scene.bundle();
+                bundle.anew.push(text);
+                bundle
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "anew-by-one-who-is-halted-since",
+            says: "Bo is halted, and had signed it: whoever reads it later cannot tell that the halt came first",
+            bend: |scene| {
+                let what = What::Device(north(scene));
+                let text = logged(scene, what, &["anna", "bo"]);
+                scene.halt(Scope::Person(word("bo")), "cia");
+                scene.keys = vec!["anna", "cia"];
+                let mut bundle = scene.bundle();
+                bundle.anew.push(text);
+                bundle
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "anew-a-batch",
+            says: "the device is brought its own batch once more: that enrolls nobody anew",
+            bend: |scene| {
+                let batch = scene.enrolled.enroll.to_string();
+                let mut bundle = scene.bundle();
+                bundle.anew.push(batch);
+                bundle
+            },
+            expected: |_| accepted().enrolling(0, EnrollError::NotThat("one device")),
         },
         Case {
             name: "anew-older",

@@ -228,6 +228,16 @@ fn flood(scene: &mut Scene, count: u8) {
 fn not_taken() -> Vec<Case> {
     vec![
         Case {
+            name: "halt-the-eighty-first",
+            says: "80 halts of one key that no resume has lifted are kept, and no more but of the organization",
+            bend: |scene| {
+                flood(scene, 80);
+                let halt = scene.org.halt_of(Scope::Job(Sha256([80; 32])));
+                brought(scene, &sign(&halt, &["cia"]))
+            },
+            expected: |_| accepted().without(81, ChainError::TooManyHalts { kept: 80, most: 80 }),
+        },
+        Case {
             name: "halt-by-a-stranger",
             says: "halted by a key of no policy",
             bend: |scene| {

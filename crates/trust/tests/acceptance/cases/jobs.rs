@@ -2,7 +2,8 @@
 
 use countersign_trust::chain::ChainError;
 use countersign_trust::ids::OrgId;
-use countersign_trust::statement::job::{JobError, Step, Wave, Who};
+use countersign_trust::statement::job::{JobError, OnHalt, Step, Wave, Who};
+use countersign_trust::statement::policy::Policy;
 use countersign_trust::statement::{Kind, StatementError};
 use countersign_trust::text::TextError;
 use countersign_trust::time::Time;
@@ -10,7 +11,7 @@ use countersign_trust::verify::Refusal;
 
 use crate::bundle::Bundle;
 use crate::organization::{NOON, script, word};
-use crate::scene::{Case, Expected, Scene, refused};
+use crate::scene::{Case, Expected, Scene, accepted, refused};
 
 /// Replaces a piece of the job's text; signed again, so that nothing but the text is wrong.
 fn reworded(scene: &mut Scene, piece: &str, by: &str) -> Bundle {
@@ -32,6 +33,11 @@ fn not_canonical(line: usize, expected: &str, found: &str) -> Expected {
 
 fn misshapen(error: JobError) -> Expected {
     refused(Refusal::Job(error))
+}
+
+/// Scripts may go on through a halt once they run.
+fn may_finish(policy: &mut Policy) {
+    policy.rules[0].kinds.insert(word("finish"));
 }
 
 pub fn cases() -> Vec<Case> {
@@ -202,6 +208,40 @@ fn shapes() -> Vec<Case> {
                 scene.bundle()
             },
             expected: |_| misshapen(JobError::Repeat { repeat: 9, least: 10 }),
+        },
+        Case {
+            name: "job-that-no-halt-stops",
+            says: "it would go on through a halt once it runs, and no rule says that it may",
+            bend: |scene| {
+                scene.job.on_halt = OnHalt::Finish;
+                scene.bundle()
+            },
+            expected: |_| refused(Refusal::NoRule { policy: 1, kind: "finish" }),
+        },
+        Case {
+            name: "job-that-no-halt-stops-by-a-rule",
+            says: "a rule says that scripts may finish",
+            bend: |scene| {
+                scene.found(may_finish);
+                scene.job.on_halt = OnHalt::Finish;
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "job-that-no-halt-stops-by-a-rule-that-asks-for-more",
+            says: "one approval for a script, two for what goes on through a halt: every row that fits must be met",
+            bend: |scene| {
+                scene.found(|policy| {
+                    let mut finish = policy.rules[0].clone();
+                    finish.kinds = [word("finish")].into();
+                    finish.approvals = 2;
+                    policy.rules.push(finish);
+                });
+                scene.job.on_halt = OnHalt::Finish;
+                scene.bundle()
+            },
+            expected: |_| refused(Refusal::Approvals { got: 1, need: 2, roles: vec![word("operator")] }),
         },
         Case {
             name: "job-by-nobody-known",

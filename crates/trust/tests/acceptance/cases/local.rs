@@ -64,6 +64,17 @@ fn once() -> Vec<Case> {
             expected: |_| refused(Refusal::EarlierFailed { step: 1 }),
         },
         Case {
+            name: "once-second-step-while-the-first-runs",
+            says: "the first of two steps has no end yet",
+            bend: |scene| {
+                scene.job.steps.push(script(&["echo done"]));
+                let mut bundle = scene.bundle();
+                bundle.now.steps = vec![(0, 0, StepState::Started)];
+                bundle
+            },
+            expected: |_| refused(Refusal::Again { step: 1 }),
+        },
+        Case {
             name: "once-second-step-twice",
             says: "both steps ended well",
             bend: |scene| {

@@ -151,6 +151,18 @@ fn bad_policies() -> Vec<Case> {
             expected: |_| not_taken(ChainError::UnknownSigners),
         },
         Case {
+            name: "policy-by-one-whom-only-an-older-policy-knew",
+            says: "Cia was dropped by the policy in force: she is nobody to the next one",
+            bend: |scene| {
+                scene.org.decide(|policy| {
+                    policy.people.remove(&word("cia"));
+                    policy.roles.values_mut().for_each(|people| *people = names(&["anna", "bo"]));
+                });
+                policy(scene, &["cia"], |_| ())
+            },
+            expected: |_| accepted().without(2, ChainError::UnknownSigners),
+        },
+        Case {
             name: "policy-by-too-few-of-the-old",
             says: "the old policy has Anna of the two who signed",
             bend: |scene| {

@@ -58,6 +58,33 @@ pub fn cases() -> Vec<Case> {
             expected: |_| refused(Refusal::EarlierRuns { occurrence: 4, last: 3 }),
         },
         Case {
+            name: "repeat-goes-on-with-an-earlier-one",
+            says: "the first of two steps outlasted its quarter of an hour and ended well: the second comes before anything else",
+            bend: |scene| {
+                scene.job.steps.push(script(&["echo done"]));
+                every_quarter(scene, &[(3, 0, StepState::EndedWell)])
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "repeat-while-the-second-step-of-an-earlier-one-runs",
+            says: "the first of two steps outlasted its quarter of an hour, the second runs",
+            bend: |scene| {
+                scene.job.steps.push(script(&["echo done"]));
+                every_quarter(scene, &[(3, 0, StepState::EndedWell), (3, 1, StepState::Started)])
+            },
+            expected: |_| refused(Refusal::EarlierRuns { occurrence: 4, last: 3 }),
+        },
+        Case {
+            name: "repeat-after-an-earlier-one-that-went-on",
+            says: "both steps of the last one ended well, and this one begins with the first",
+            bend: |scene| {
+                scene.job.steps.push(script(&["echo done"]));
+                every_quarter(scene, &[(3, 0, StepState::EndedWell), (3, 1, StepState::EndedWell)])
+            },
+            expected: |_| accepted(),
+        },
+        Case {
             name: "repeat-with-clocks-set-back",
             says: "beacons whose clocks went back an hour, to a device that has done later occurrences",
             bend: |scene| every_quarter(scene, &[(8, 0, StepState::EndedWell)]),

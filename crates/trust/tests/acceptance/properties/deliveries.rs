@@ -76,7 +76,7 @@ struct Trial {
 
 impl Trial {
     fn new() -> Self {
-        let mut life = Life::new();
+        let mut life = Life::where_jobs_may_finish();
         let jobs = (0..4_u64).map(|number| {
             let mut job = life.org.job();
             job.steps = vec![script(&["echo step"]); 1 + number as usize % 3];
