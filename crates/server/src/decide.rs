@@ -200,13 +200,18 @@ fn enroll(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
 fn advance(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
     let advance: Advance = read(signed)?;
     same_org(known.chain, &advance.org.to_string())?;
-    known.chain.policy_by_hash(&advance.policy).ok_or(Unfit::NoSuchPolicy(advance.policy))?;
-    match known.chain.cut_by(
-        &signed.hash(),
-        advance.resume,
-        &signers(&known.chain.policy().body, Kind::Advance, signed),
-    ) {
-        Ok(None) => Ok(quorum(known.chain, Kind::Advance, signed, |policy| &policy.quorums.promote)),
+    let named = known.chain.policy_by_hash(&advance.policy).ok_or(Unfit::NoSuchPolicy(advance.policy))?;
+    let judges = [&named.body, &known.chain.policy().body];
+    let [by_named, by_newest] = judges.map(|policy| signers(policy, Kind::Advance, signed));
+    match known.chain.cut_by(&signed.hash(), advance.resume, &by_named.and(&by_newest)) {
+        Ok(None) => {
+            let decisions =
+                judges.map(|policy| quorum_of(policy, Kind::Advance, signed, &policy.quorums.promote));
+            Ok(decisions
+                .into_iter()
+                .find(|decision| *decision != Decision::Enough)
+                .unwrap_or(Decision::Enough))
+        }
         Ok(Some(resume)) => Err(Unfit::Cut(resume)),
         Err(unknown) => Err(Refusal::UnknownResume(unknown).into()),
     }
@@ -224,7 +229,10 @@ pub fn alone(chain: &Chain, job: &Job, signed: &Signed) -> Option<String> {
 
 fn quorum(chain: &Chain, kind: Kind, signed: &Signed, of: fn(&Policy) -> &Quorum) -> Decision {
     let policy = &chain.policy().body;
-    let quorum = of(policy);
+    quorum_of(policy, kind, signed, of(policy))
+}
+
+fn quorum_of(policy: &Policy, kind: Kind, signed: &Signed, quorum: &Quorum) -> Decision {
     match signers(policy, kind, signed).too_few_for(policy, quorum) {
         None => Decision::Enough,
         Some(got) => {

@@ -69,6 +69,11 @@ pub fn says_again(receipt: &Receipt) -> bool {
     receipt.verdict == Verdict::Refused && receipt.code.as_ref().is_some_and(Code::says_again)
 }
 
+/// Whether a receipt says that what was brought has to be brought again, with a newer proof.
+pub fn wants_a_proof(receipt: &Receipt) -> bool {
+    receipt.verdict == Verdict::Refused && receipt.code.as_ref().is_some_and(Code::lacks_a_proof)
+}
+
 async fn bring(app: &Arc<App>, org: &Arc<Org>, work: Work) {
     let (weak, of) = (Arc::downgrade(app), org.clone());
     let inbox = app.gate.work.of(&org.id, |letters| drop(tokio::spawn(run(weak, of, letters))));

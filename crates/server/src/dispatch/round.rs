@@ -121,10 +121,10 @@ fn is_wanted(work: &Work, row: &Waiting) -> bool {
     }
 }
 
-/// Whether the device may accept what it refused. A receipt without a code that is known is final.
+/// Whether the device may accept what it refused: later, or with a newer proof. A receipt without a code that is known is final.
 fn passes(note: Option<&str>) -> bool {
     let receipt = note.and_then(|note| note.parse::<Note>().ok()?.text().parse::<Receipt>().ok());
-    receipt.and_then(|receipt| receipt.code).is_some_and(|code| code.may_pass())
+    receipt.and_then(|receipt| receipt.code).is_some_and(|code| code.may_pass() || code.lacks_a_proof())
 }
 
 async fn plans(

@@ -135,7 +135,8 @@ impl Connection {
     pub fn lacks(&self, chain: &Chain) -> Vec<News> {
         let mut held = self.held();
         let mut news = News::since(chain, held.policy_number);
-        news.retain(|news| held.takes(news));
+        // A device that never held a halt which is lifted does not keep it, and would be brought it again each time.
+        news.retain(|news| !chain.has_lifted(&news.hash()) && held.takes(news));
         held.policy_number = held.policy_number.max(chain.policy().body.number);
         news
     }

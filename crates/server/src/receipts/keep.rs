@@ -176,11 +176,12 @@ async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Lette
 
 fn tell_receipt(app: &App, org: &Org, heard: Heard, kept: Kept, duties: &mut Duties) {
     let Heard { receipt, note } = heard;
+    let wants_a_proof = dispatch::wants_a_proof(&receipt);
     let Receipt { device, number, job, verdict, .. } = receipt;
     match kept {
         Kept::New => {
             duties.log = true;
-            if verdict == Verdict::Ended {
+            if verdict == Verdict::Ended || wants_a_proof {
                 duties.free.push(device);
             }
             if let Some(job) = job {

@@ -190,8 +190,8 @@ pub struct Told<'a> {
     pub stands: bool,
 }
 
-/// Takes one from the receipts that the device may still bring about the job, and notes what it says. Answers 0, and
-/// changes nothing, if none is left or the device was never sent the job.
+/// Takes one from the receipts that the device may still bring about the job, and notes what it says; once it has accepted, a later
+/// refusal of a job that repeats begins the count of attempts anew. Answers 0, and changes nothing, if none is left or the device was never sent the job.
 pub async fn receipt_came(
     tx: &mut Tx,
     org: &str,
@@ -203,6 +203,7 @@ pub async fn receipt_came(
         tx: execute tx,
         "UPDATE job_device SET
              receipts_left = receipts_left - 1,
+             attempts = CASE WHEN $1 AND $3 = 'accepted' THEN 0 ELSE attempts END,
              verdict = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $3 ELSE verdict END,
              because = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $4 ELSE because END,
              receipt = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $2 ELSE receipt END

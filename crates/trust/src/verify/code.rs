@@ -50,6 +50,12 @@ impl Code {
         MAY_PASS.contains(&self.as_str())
     }
 
+    /// Whether it says that the log or its witnesses do not vouch for what was brought: with a proof of the log and the witnesses that
+    /// the newest policy names it may be accepted.
+    pub fn lacks_a_proof(&self) -> bool {
+        self.as_str() == "log"
+    }
+
     /// Whether it says only that what was brought was accepted before: nothing about how that ended.
     pub fn says_again(&self) -> bool {
         ["again", "passed", "earlier_failed"].contains(&self.as_str())
@@ -74,6 +80,7 @@ impl FromStr for Code {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chain::ChainError;
     use crate::clear::{ClearFault, NotFresh};
     use crate::time::Time;
     use alloc::string::ToString;
@@ -105,7 +112,10 @@ mod tests {
         for (refusal, again) in staying {
             assert!(!Code::of(&refusal).may_pass(), "{refusal}");
             assert_eq!(Code::of(&refusal).says_again(), again, "{refusal}");
+            assert!(!Code::of(&refusal).lacks_a_proof(), "{refusal}");
         }
+        let log = Refusal::Log(ChainError::UnknownLog("log.example".to_owned()));
+        assert!(Code::of(&log).lacks_a_proof());
     }
 
     #[test]
