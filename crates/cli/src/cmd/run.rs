@@ -114,7 +114,7 @@ pub struct Wish {
     /// Start no earlier than in this time.
     #[arg(long = "in", value_name = "SPAN", default_value = "0s", value_parser = duration)]
     pub delay: u64,
-    /// Let a halt wait until a step that runs has finished.
+    /// Let a halt wait until a step that runs has finished; takes a rule of kind `finish`.
     #[arg(long)]
     pub finish_on_halt: bool,
     /// Show what would be signed, and stop.
