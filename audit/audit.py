@@ -28,7 +28,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -782,8 +782,7 @@ class Proof:
         refuse_if(not parting or lines.pop(0) != "c2sp.org/tlog-proof@v1", "Note", "not a tlog-proof")
         if lines and lines[0].startswith("extra "):
             unbase64(lines.pop(0).removeprefix("extra "))
-        if not lines or not lines[0].startswith("index "):
-            raise Refused("Note", "a tlog-proof without index")
+        refuse_if(not lines or not lines[0].startswith("index "), "Note", "a tlog-proof without index")
         index = decimal(lines.pop(0).removeprefix("index "))
         checkpoint = Note.read(rest)
         fields = checkpoint.fields()
@@ -942,10 +941,7 @@ def check_quorum(envelope: Envelope, policy: Held, which: str, halted: frozenset
 
 
 def is_known(envelope: Envelope, policies: list[Held]) -> bool:
-    """Whether a signature under it verifies by a person's key of a policy held ([3], "The chain"; [6], check 0).
-
-    A policy may be signed by a key of a recovery set instead.
-    """
+    """Whether a signature verifies by a person's key, or for a policy a recovery set's, of a policy held ([3], "The chain"; [6], 0)."""
     if any(shown_by(envelope, policy, key) is not None for policy in policies for _, key, _ in policy.people_keys()):
         return True
     return envelope.kind == "policy" and any(recovering(envelope, policy) for policy in policies)
@@ -1036,6 +1032,7 @@ class Halt:
 
 VENDORS = LARGEST_INTEGER
 MOST_WAITING = 4
+RECOVERED = b"countersign-recovered/v1"
 MOST_HALTS = 80  # of one key that no resume lifted, of the organization, and as many others
 
 
@@ -1046,6 +1043,7 @@ class Chain:
     org: str
     policies: list[Held] = field(default_factory=list)
     waiting: list[Held] = field(default_factory=list)  # signed by the recovery set; perhaps the next
+    words: dict[str, set[bytes]] = field(default_factory=dict)  # of those that wait, or came so: whose beacons' words are held
     resumes: list[tuple[str, dict]] = field(default_factory=list)
     halts: list[Halt] = field(default_factory=list)
 
@@ -1106,15 +1104,16 @@ class Chain:
 
     def take_policy(self, envelope: Envelope) -> str:
         if not self.policies:
-            if "org-" + envelope.hash != self.org:
-                raise Refused("Organization", f"the genesis policy has the hash {envelope.hash}, this is {self.org}")
+            refuse_if("org-" + envelope.hash != self.org, "Organization", f"the genesis policy is {envelope.hash}, this is {self.org}")
             value = read_text("policy", envelope.text)
-            if value["org"] or value["number"] != 1 or value["previous"]:
-                raise Refused("Number", "a genesis policy with organization, predecessor or another number than 1")
+            later = value["org"] or value["number"] != 1 or value["previous"]
+            refuse_if(later, "Number", "a genesis policy with organization, predecessor or another number than 1")
             return self._add_policy(envelope, value, None)
+        if envelope.hash in [each.hash for each in self.waiting] and not self._is_decided(envelope):
+            return "known"
         value, before = self.read(envelope, [self.newest]), self.newest
-        if before.hash not in value["previous"]:
-            raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
+        follows = before.hash in value["previous"]
+        refuse_if(not follows, "NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
         refuse_if(value["number"] != before.number + 1, "Number", f"number {value['number']} after {before.number}")
         return self._add_policy(envelope, value, before)
 
@@ -1125,32 +1124,47 @@ class Chain:
         moved = before and NoteKey.read(value["log"]["key"]) != before.log
         log = before.place[0] + bool(moved) if before else 0
         new = Held(value, envelope.hash, self.org, (log, envelope.proof.index))
-        waits = bool(before) and self._recovers(envelope, before)
+        waits = bool(before) and not self._is_decided(envelope) and 0 < before.value["recovery"]["need"] <= recovering(envelope, before)
         for judge in (new,) if waits or not before else (before, new):
             check_quorum(envelope, judge, "policy")
         logged_at(envelope.proof, envelope.entry(self.org), new.log, before or new)
         if not waits:
-            self.put_in_force(new)
-            return "taken"
-        if new.hash in [each.hash for each in self.waiting]:
-            return "known"
+            self.words.pop(new.hash, None)
+            return self.put_in_force(new)
         refuse_if(len(self.waiting) >= MOST_WAITING, "TooManyWait", f"{len(self.waiting)} policies wait already")
         self.waiting.append(new)
+        self.words[new.hash] = set()
         return "waits"
 
-    @staticmethod
-    def _recovers(envelope: Envelope, before: Held) -> bool:
-        """Whether it lacks the policy quorum of `before`, and enough of the recovery set signed it ([3], "Recovery")."""
-        try:
-            check_quorum(envelope, before, "policy")
-        except Refused:
-            return 0 < before.value["recovery"]["need"] <= recovering(envelope, before)
+    def _is_decided(self, envelope: Envelope) -> bool:
+        with suppress(Refused):
+            return bool(check_quorum(envelope, self.newest, "policy"))
         return False
 
-    def put_in_force(self, policy: Held) -> None:
+    def take_word(self, note: Note) -> str:
+        """A recovered note: beacons' word that a policy of the recovery set has waited its time ([3], "A recovered note")."""
+        said = re.fullmatch(RECOVERED + rb"\n(org-[0-9a-f]{64})\npolicy ([0-9a-f]{64})\nafter ([0-9a-f]{64})\n", note.text)
+        refuse_if(not said, "Lines", "not a recovered note")
+        org, policy, after = (each.decode() for each in said.groups())
+        refuse_if(org != self.org, "Organization", f"a recovered note of {org}, this is {self.org}")
+        waits, taken = next((each for each in self.waiting if each.hash == policy), None), self.policy(policy)
+        refuse_if(waits is None and taken is None, "NotWaiting", f"the policy {policy} neither waits nor is in force")
+        if policy not in self.words:
+            return "known"
+        before = self.newest if waits else self.policies[taken.number - 2]  # number 1 stands at 0
+        refuse_if(after != before.hash, "NotNext", f"in the place of one after {after}, here it follows {before.hash}")
+        by = {key.raw for key in before.note_keys("beacons") if note.is_signed_by(key)}
+        refuse_if(not by, "UnknownSigners", f"a recovered note signed by no beacon of policy {before.number}")
+        new, self.words[policy] = by - self.words[policy], by | self.words[policy]
+        if waits and len(self.words[policy]) >= before.value["beacons"]["need"]:
+            self.put_in_force(waits)
+        return "taken" if new else "known"
+
+    def put_in_force(self, policy: Held) -> str:
         """The next one; whatever else waited to be it is forgotten."""
         self.policies.append(policy)
-        self.waiting = []
+        self.waiting, self.words = [], {hash_: by for hash_, by in self.words.items() if self.policy(hash_)}
+        return "taken"
 
     def take_resume(self, envelope: Envelope) -> str:
         policy = self.in_force_at(self.place_of(envelope.proof))
@@ -1377,12 +1391,11 @@ class Counted:
     drawn: Clocks
 
 
-def count_clear(shown: ShownClear, chain: Chain, named: Held, now: Clocks) -> Counted:
-    """One Clear, if it counts ([5], "Enough"); it must name `named`, the newest policy or one that waits to follow it."""
+def count_clear(shown: ShownClear, chain: Chain, now: Clocks) -> Counted:
+    """One Clear, if it counts ([5], "Enough")."""
     policy, lines = chain.newest, shown.note.fields()
     beacon = next((key for key in policy.note_keys("beacons") if shown.note.is_signed_by(key)), None)
-    if beacon is None:
-        raise Refused("NotFresh", "a Clear signed by no beacon of the newest policy")
+    refuse_if(beacon is None, "NotFresh", "a Clear signed by no beacon of the newest policy")
     heads = ["countersign-clear/v1", chain.org, "time ", "root ", "policy ", "resume "]
     if len(lines) < 6 or lines[:2] != heads[:2] or not all(line.startswith(head) for line, head in zip(lines, heads)):
         raise Refused("NotFresh", f"not a Clear of {chain.org}")
@@ -1393,7 +1406,7 @@ def count_clear(shown: ShownClear, chain: Chain, named: Held, now: Clocks) -> Co
     if root_by_path(leaf_hash(shown.challenge), shown.index, shown.size, shown.path).hex() != root:
         raise Refused("NotFresh", f"no path from my challenge to {root}")
     check_age(shown.drawn, policy, now, "NotFresh")
-    if named_policy != named.hash or resume != (chain.newest_resume or "none"):
+    if named_policy != policy.hash or resume != (chain.newest_resume or "none"):
         raise Refused("NotFresh", f"a Clear for policy {named_policy} and resume {resume}")
     held = {halt.hash for halt in chain.halts}
     for each in halts:
@@ -1696,12 +1709,12 @@ def check_budget(policy: Held, local: Local) -> None:
     refuse_if(local.disk_full, "DiskFull", "the disk is full")
 
 
-def count_clears(clears: list[ShownClear], chain: Chain, named: Held, local: Local, say) -> list[Counted]:
-    """Those that count as of their arrival and name `named`; a beacon's second counts for nothing."""
+def count_clears(clears: list[ShownClear], chain: Chain, local: Local, say) -> list[Counted]:
+    """Those that count as of their arrival; a beacon's second counts for nothing."""
     counted: list[Counted] = []
     for number, shown in enumerate(clears, 1):
         try:
-            one = count_clear(shown, chain, named, local.arrived)
+            one = count_clear(shown, chain, local.arrived)
             refuse_if(one.beacon in [each.beacon for each in counted], "NotFresh", "its beacon has spoken already")
             counted.append(one)
             say(3, f"Clear {number}: {one.name} at {when(one.time)}, {len(one.halts)} halts")
@@ -1710,21 +1723,7 @@ def count_clears(clears: list[ShownClear], chain: Chain, named: Held, local: Loc
     return counted
 
 
-def recover(clears: list[ShownClear], chain: Chain, local: Local, say) -> None:
-    """A policy of the recovery set is taken when enough Clears name it instead of the newest ([3], "Recovery")."""
-    for waiting in chain.waiting:
-        counted = count_clears(clears, chain, waiting, local, silent)
-        try:
-            taken_of(counted, chain.newest.value["beacons"]["need"])
-        except Refused as refused:
-            say(3, f"policy {waiting.hash} of the recovery set waits: {refused.sentence}")
-            continue
-        chain.put_in_force(waiting)
-        return say(3, f"policy {waiting.hash} of the recovery set is in force: enough Clears name it")
-
-
-def silent(_check, _line) -> None:
-    pass
+def silent(_check, _line) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -1741,7 +1740,6 @@ def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -
     """Checks 0 to 12 in their order ([6]); check 2 has made `chain`. Raises the first refusal."""
     job = delivery.job
     refuse_if(device.retired_by, "Retired", f"this device was retired by {device.retired_by}")
-    recover(delivery.clears, chain, local, say)
     newest = chain.newest
     if job.kind != "job" or not is_known(job, chain.policies):
         raise Refused("UnknownSigners", "no signature under the job verifies by a person's key of a policy held")
@@ -1750,7 +1748,7 @@ def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -
     refuse_if(value["org"] != chain.org, "OtherOrganization", f"a job of {value['org']}, this is {chain.org}")
     say(1, f"organization {chain.org}")
 
-    counted = count_clears(delivery.clears, chain, newest, local, say)
+    counted = count_clears(delivery.clears, chain, local, say)
     taken = taken_of(counted, newest.value["beacons"]["need"])
     for each in taken:
         check_age(each.drawn, newest, local.now, "Aged")
@@ -1760,8 +1758,7 @@ def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -
     judges = chain.judges(value)
     active = chain.active_halts({hash_ for each in counted for hash_ in each.halts})
     for halt in active:
-        if covers(halt, value, job.hash, local.version):
-            raise Refused("Halted", f"the halt {halt.hash} covers it: {halt.value['scope']}")
+        refuse_if(covers(halt, value, job.hash, local.version), "Halted", f"the halt {halt.hash} covers it: {halt.value['scope']}")
     halted = frozenset(halt.value["scope"].get("person", "") for halt in active)
     say(4, f"{len(active)} halts are active, none covers it")
 
@@ -1824,8 +1821,7 @@ class Receipt:
     def read(data: bytes) -> Receipt:
         note = Note.read(data)
         lines = note.fields()
-        if len(lines) != 3 + len(RECEIPT_FIELDS) or lines[0] != "countersign-receipt/v1":
-            raise Refused("Receipt", "not a receipt")
+        refuse_if(len(lines) != 3 + len(RECEIPT_FIELDS) or lines[0] != "countersign-receipt/v1", "Receipt", "not a receipt")
         fields = {}
         for name, line in zip(RECEIPT_FIELDS, lines[3:]):
             head, _, value = line.partition(" ")
@@ -1989,9 +1985,14 @@ def read_chain(folder: Path, say) -> tuple[Chain, list[str]]:
     chain, lines = Chain(read_word(folder / "org", "org-[0-9a-f]{64}")), []
     for path in numbered(folder, "chain/*.txt"):
         try:
-            envelope = Envelope.read(read_file(path))
-            lines.append(f"{path.stem} {chain.take(envelope)}")
-            say(2, f"{path.name}: {envelope.kind} {envelope.hash} {lines[-1].split()[1]}")
+            data = read_file(path)
+            if chain.policies and data.startswith(RECOVERED + b"\n"):
+                what, taken = "beacons' word for a policy of the recovery set", chain.take_word(Note.read(data))
+            else:
+                envelope = Envelope.read(data)
+                what, taken = f"{envelope.kind} {envelope.hash}", chain.take(envelope)
+            lines.append(f"{path.stem} {taken}")
+            say(2, f"{path.name}: {what} {taken}")
         except Refused as refused:
             lines.append(f"{path.stem} refused {refused.code}")
             say(2, f"{path.name} is not taken: {refused.sentence}")

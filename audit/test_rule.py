@@ -21,6 +21,8 @@ DEVICE = MachineKey(130, "")
 TOKEN = MachineKey(131, "token")
 PEOPLE = {name: MachineKey(140 + n, name) for n, name in enumerate(("anna", "ben", "cleo", "dora"))}
 CHALLENGE = hashlib.sha256(b"challenge").digest()
+LOST = {"safe": MachineKey(150, "safe"), "new anna": MachineKey(151, "new anna"), "new ben": MachineKey(152, "new ben")}
+KEYS = {**PEOPLE, **LOST}
 
 
 def ssh_line(key: MachineKey) -> str:
@@ -87,7 +89,7 @@ class Organization:
 
     def print(self, kind: str, value: dict, names, witnesses=WITNESSES[:2], logged=True) -> bytes:
         text = text_of(value)
-        keys = sorted((PEOPLE[name] for name in names), key=lambda key: hashlib.sha256(wire(b"ssh-ed25519", key.raw)).digest())
+        keys = sorted((KEYS[name] for name in names), key=lambda key: hashlib.sha256(wire(b"ssh-ed25519", key.raw)).digest())
         blobs = [sshsig(key, text, kind) for key in keys]
         hashes = "\n".join(hashlib.sha256(each).hexdigest() for each in (text, wire(*blobs)))
         entry = f"countersign-leaf/v1\n{self.org}\n{kind}\n{hashes}\n"
@@ -148,6 +150,61 @@ class Organization:
         except Refused as refused:
             return refused.code
         return "accepted"
+
+
+class TheDayTheKeysAreLost(unittest.TestCase):
+    """A policy by the recovery set, and the beacons' word for it ([3], "Recovery")."""
+
+    def setUp(self):
+        self.org = Organization()
+        safe = {"recovery": {"need": 1, "keys": [ssh_line(LOST["safe"])]}}
+        self.org.take("policy", {**self.org.policy(self.org.org, 2, [self.org.chain.newest.hash]), **safe}, ["anna", "ben"])
+        self.old = self.org.chain.newest.hash
+        value = self.org.policy(self.org.org, 3, [self.old])
+        for name in ("anna", "ben"):
+            value["people"][name]["keys"][0]["key"] = ssh_line(LOST[f"new {name}"])
+        self.value = value
+        self.waiting = self.org.take("policy", value, ["safe", "new anna", "new ben"])
+
+    def word(self, *beacons: MachineKey, **changes) -> str:
+        """What becomes of one note with these beacons' lines."""
+        said = {"org": self.org.org, "policy": self.waiting, "after": self.old, **changes}
+        text = f"countersign-recovered/v1\n{said['org']}\npolicy {said['policy']}\nafter {said['after']}\n".encode()
+        try:
+            return self.org.chain.take_word(audit.Note.read(text + b"\n" + b"".join(each.line(text) for each in beacons)))
+        except Refused as refused:
+            return refused.code
+
+    def test_two_beacons_of_three_put_it_in_force_and_one_counts_once(self):
+        self.assertEqual([self.word(each) for each in (BEACONS[0], BEACONS[0], WITNESSES[0])], ["taken", "known", "UnknownSigners"])
+        self.assertEqual(self.org.chain.newest.hash, self.old)
+        self.assertEqual(self.word(BEACONS[0], BEACONS[2]), "taken")
+        self.assertEqual((self.org.chain.newest.hash, self.org.chain.waiting), (self.waiting, []))
+        self.assertEqual([self.word(each) for each in (BEACONS[1], BEACONS[1])], ["taken", "known"])
+
+    def test_a_note_that_says_something_else(self):
+        cases = {"Organization": {"org": "org-" + "0" * 64}, "NotWaiting": {"policy": "0" * 64}, "NotNext": {"after": "0" * 64},
+                 "Lines": {"after": "none"}}
+        for code, change in cases.items():
+            self.assertEqual(self.word(*BEACONS, **change), code)
+        self.assertEqual(self.org.chain.newest.hash, self.old)
+
+    def test_the_quorum_can_have_it_at_once_or_object(self):
+        self.assertEqual(self.org.chain.take(self.org.envelope("policy", self.value, ["safe", "new anna"])), "known")
+        both = ["anna", "ben", "new anna", "new ben"]
+        self.assertEqual(self.org.chain.take(self.org.envelope("policy", self.value, both)), "taken")
+        self.assertEqual(self.word(*BEACONS), "known")
+        self.setUp()
+        self.org.take("policy", self.org.policy(self.org.org, 3, [self.old]), ["anna", "ben"])
+        self.assertEqual(self.word(*BEACONS), "NotWaiting")
+
+    def test_nothing_follows_what_waits(self):
+        after = {**self.value, "number": 4, "previous": [self.waiting]}
+        with self.assertRaises(Refused) as refused:
+            self.org.take("policy", after, ["anna", "ben", "new anna", "new ben"])
+        self.assertEqual(refused.exception.code, "NotNext")
+        self.word(*BEACONS)
+        self.assertEqual(self.org.chain.take(self.org.envelope("policy", after, ["new anna", "new ben"])), "taken")
 
 
 class TheRule(unittest.TestCase):

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use countersign_trust::chain::{
-    Chain, ChainError, Held, Inclusion, MAX_HALTS_OF_A_KEY, RECOVERY_WAIT_S, Taken,
+    Chain, ChainError, Held, Inclusion, MAX_HALTS_OF_A_KEY, RECOVERY_WAIT_S, Recovered, Taken,
 };
 use countersign_trust::clear::{Acknowledgement, Clear, MAX_HALTS};
 use countersign_trust::delivery::News;
@@ -19,9 +19,9 @@ use countersign_trust::time::Time;
 /// Why a beacon signs nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Silence {
-    /// A policy has dismissed it.
-    #[error("policy {policy} does not name this beacon's key {me}: ask the beacons that it names")]
-    Dismissed {
+    /// No policy in force has ever named it.
+    #[error("no policy up to number {policy} names this beacon's key {me}: ask the beacons that they name")]
+    NeverNamed {
         /// The number of the newest policy.
         policy: u64,
         /// This beacon's key.
@@ -144,12 +144,11 @@ impl Organization {
         self.waits_since.insert(policy, since);
     }
 
-    /// Notes what waits and was not noted before, as held since `now`; true if that changed anything.
-    pub fn note_waiting(&mut self, now: Time) -> bool {
-        let before = self.waits_since.clone();
+    /// Notes what waits and was not noted before, as held since `now`, and forgets what waits no longer.
+    pub fn note_waiting(&mut self, now: Time) {
+        let before = std::mem::take(&mut self.waits_since);
         let waiting = self.chain.waiting().iter().map(|held| held.hash);
         self.waits_since = waiting.map(|hash| (hash, before.get(&hash).copied().unwrap_or(now))).collect();
-        self.waits_since != before
     }
 
     /// The policy that has waited its time, if one has: of several the one that was held first.
@@ -163,11 +162,18 @@ impl Organization {
         self.chain.recover(policy)
     }
 
+    /// The words that this beacon owes: for each policy of the recovery set that is in force here, in whose place it was asked.
+    pub fn owed(&self) -> Vec<Recovered> {
+        self.chain.owed_by(&self.me)
+    }
+
     /// Takes a policy, a resume or a halt.
     pub fn take(&mut self, news: &News) -> Result<Taken, TakeError> {
         match news {
             News::Halt(signed) => self.take_halt(signed),
-            News::Policy(_) | News::Resume(_) | News::Enroll(_) => Ok(news.offer(&mut self.chain)?),
+            News::Policy(_) | News::Resume(_) | News::Enroll(_) | News::Recovered(_) => {
+                Ok(news.offer(&mut self.chain)?)
+            }
         }
     }
 
@@ -189,20 +195,12 @@ impl Organization {
         Acknowledgement { org: self.chain.org(), halt, policy: self.chain.policy().hash }
     }
 
-    /// Whether this beacon may answer challenges.
+    /// Whether this beacon may say what it knows: also once a policy has dismissed it, or who missed that policy would never
+    /// hear of it, and all beacons of a policy could never be replaced. Agents do not count what it says then: it is no beacon of
+    /// the policy it names.
     pub fn may_clear(&self) -> Result<(), Silence> {
-        let newest = &self.chain.policy().body;
-        if !newest.beacons.keys.contains(&self.me) {
-            return Err(Silence::Dismissed { policy: newest.number, me: self.me.clone() });
-        }
-        self.may_hand_over()
-    }
-
-    /// Whether this beacon may tell others what it knows: also once it was dismissed, or all beacons of a policy could
-    /// never be replaced. Agents do not count what it says then: it is no beacon of the policy it names.
-    pub fn may_hand_over(&self) -> Result<(), Silence> {
         let Some(tenure) = self.tenure() else {
-            return Err(Silence::Dismissed { policy: self.chain.policy().body.number, me: self.me.clone() });
+            return Err(Silence::NeverNamed { policy: self.chain.policy().body.number, me: self.me.clone() });
         };
         if let Some(before) = tenure.before {
             let (got, need) = (self.count_handed_over(&tenure), usize::from(before.body.beacons.need.get()));
@@ -212,6 +210,11 @@ impl Organization {
         }
         let active = self.chain.active_halts().count();
         if active > MAX_HALTS { Err(Silence::Halts { active }) } else { Ok(()) }
+    }
+
+    /// Whether the newest policy names this beacon.
+    pub fn is_dismissed(&self) -> bool {
+        !self.chain.policy().body.beacons.keys.contains(&self.me)
     }
 
     /// What this beacon knows at `time`, in answer to `root`. Whether it may say so is [`Organization::may_clear`]'s.
@@ -245,9 +248,10 @@ impl Organization {
         Ok(())
     }
 
-    /// Whether some policy held names this beacon.
+    /// Whether some policy held names this beacon, or one that waits to be in force.
     pub fn was_ever_named(&self) -> bool {
-        self.tenure().is_some()
+        let names_me = |held: &Held<Policy>| held.body.beacons.keys.contains(&self.me);
+        self.tenure().is_some() || self.chain.waiting().iter().any(names_me)
     }
 
     fn tenure(&self) -> Option<Tenure<'_>> {

@@ -25,7 +25,7 @@ const ORGANIZATIONS: &str = "organizations";
 const HANDOVER_FILE: &str = "handover";
 /// Likewise: a line for each policy of the recovery set that waits, its hash and since when.
 const WAITING_FILE: &str = "waiting";
-/// How the file begins that says which policy of the recovery set came into force.
+/// How the file begins that says which policy of the recovery set came into force by this beacon's own clock.
 const RECOVERED: &str = "recovered ";
 
 /// Why a beacon does not start.
@@ -118,6 +118,8 @@ struct Kept {
     organization: Organization,
     /// How many numbered files there are.
     written: u64,
+    /// Since when what waits was held, as it stands on disk.
+    noted: BTreeMap<Sha256, Time>,
     /// Taken, and not on disk yet: only while the disk refuses.
     unwritten: VecDeque<String>,
 }
@@ -172,7 +174,7 @@ impl Beacon {
         let kept = self.find(org)?;
         let mut kept = locked(&kept);
         self.ripen(&mut kept, now)?;
-        kept.organization.may_hand_over()?;
+        kept.organization.may_clear()?;
         self.sign_clear(&kept.organization, Sha256([0; 32]), now)
     }
 
@@ -252,10 +254,10 @@ impl Beacon {
     }
 
     /// All that somebody lacks who holds the policies up to number `after`.
-    pub fn news(&self, org: OrgId, after: u64) -> Result<String, Refusal> {
+    pub fn news(&self, org: OrgId, after: u64, now: Time) -> Result<String, Refusal> {
         let kept = self.find(org)?;
         let mut kept = locked(&kept);
-        self.write_down(&mut kept)?;
+        self.ripen(&mut kept, now)?;
         Ok(write_sequence(&News::since(kept.organization.chain(), after)))
     }
 
@@ -285,6 +287,7 @@ impl Beacon {
             "resume": or_none(&chain.resume()),
             "active_halts": chain.active_halts().map(halt).collect::<Vec<_>>(),
             "waiting": kept.organization.waits_since().iter().map(waiting).collect::<Vec<_>>(),
+            "dismissed": kept.organization.is_dismissed(),
             "silent": kept.organization.may_clear().err().map(|silence| silence.to_string()),
         }))
     }
@@ -294,20 +297,34 @@ impl Beacon {
         organizations.get(&org).cloned().ok_or(Refusal::Unknown(org))
     }
 
-    /// Puts a policy of the recovery set in force once it has waited its time, and writes down all that is not on disk yet.
+    /// Puts a policy of the recovery set in force once it has waited its time, gives this beacon's word for it, and writes down all
+    /// that is not on disk yet.
     fn ripen(&self, kept: &mut Kept, now: Time) -> Result<(), Refusal> {
-        let noted = kept.organization.note_waiting(now);
+        kept.organization.note_waiting(now);
         if let Some(policy) = kept.organization.ripe(now)
             && kept.organization.recover(&policy).is_ok()
         {
             kept.unwritten.push_back(format!("{RECOVERED}{policy}\n"));
+            kept.organization.note_waiting(now);
+        }
+        for owed in kept.organization.owed() {
+            let word = News::Recovered(self.signer.note(owed.to_string())?);
+            if kept.organization.take(&word).is_ok() {
+                kept.unwritten.push_back(word.to_string());
+            }
         }
         self.write_down(kept)?;
-        if noted {
-            let lines =
-                kept.organization.waits_since().iter().map(|(policy, since)| format!("{policy} {since}\n"));
-            let org = kept.organization.chain().org();
+        self.write_waiting(kept)?;
+        Ok(())
+    }
+
+    /// Writes since when what waits was held, unless the disk says so already.
+    fn write_waiting(&self, kept: &mut Kept) -> Result<(), DiskError> {
+        let (waits, org) = (kept.organization.waits_since(), kept.organization.chain().org());
+        if *waits != kept.noted {
+            let lines = waits.iter().map(|(policy, since)| format!("{policy} {since}\n"));
             self.folder.write(&file(org, WAITING_FILE), &lines.collect::<String>())?;
+            kept.noted = waits.clone();
         }
         Ok(())
     }
@@ -338,7 +355,10 @@ fn begin(org: OrgId, text: &str, me: VerifierKey) -> Result<(Kept, String), Refu
     let organization = Organization::begin(org, &genesis, me);
     let organization = organization.map_err(|error: ChainError| refused(error.to_string()))?;
     let unwritten = VecDeque::from([genesis.to_string()]);
-    Ok((Kept { organization, written: 0, unwritten }, format!("taken {}\n", genesis.signed.hash())))
+    Ok((
+        Kept { organization, written: 0, noted: BTreeMap::new(), unwritten },
+        format!("taken {}\n", genesis.signed.hash()),
+    ))
 }
 
 /// Takes one envelope and says what became of it, in one line.
@@ -430,6 +450,7 @@ fn load_waiting(folder: &Folder, kept: &mut Kept) -> Result<(), String> {
         let policy = policy.parse().map_err(|error| format!("{error}"))?;
         let since = since.parse().map_err(|error| format!("{error}"))?;
         kept.organization.remember_waiting(policy, Time(since));
+        kept.noted.insert(policy, Time(since));
     }
     Ok(())
 }

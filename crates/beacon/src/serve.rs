@@ -149,7 +149,7 @@ async fn news(
     let Ok(Query(After { after })) = after else {
         return answer(StatusCode::BAD_REQUEST, "`after` must be the number of the newest policy you hold");
     };
-    work(org, move |org| shared.beacon.news(org, after)).await
+    work(org, move |org| shared.beacon.news(org, after, (shared.now)())).await
 }
 
 async fn hand_over(State(shared): State<Shared>, Path(org): Path<String>, body: Body) -> Response {
@@ -207,7 +207,7 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         Refusal::Unknown(_) => StatusCode::NOT_FOUND,
         Refusal::Halt(TakeError::StopsNothing(_) | TakeError::Refused(ChainError::TooManyHalts { .. }))
         | Refusal::Handover(_) => StatusCode::CONFLICT,
-        Refusal::Silent(Silence::Dismissed { .. }) => StatusCode::GONE,
+        Refusal::Silent(Silence::NeverNamed { .. }) => StatusCode::GONE,
         Refusal::Genesis { .. } | Refusal::Halt(_) => StatusCode::UNPROCESSABLE_ENTITY,
         Refusal::Silent(_) | Refusal::Clock(_) | Refusal::Disk(_) => StatusCode::SERVICE_UNAVAILABLE,
         Refusal::Note(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -360,7 +360,7 @@ impl World {
     /// An agent that sees itself behind asks the beacon for what it lacks.
     fn news_for(&self, machine: usize, beacon: usize, note: &Note) -> String {
         match self.machines[machine].is_behind(note) {
-            Some(after) => self.beacons[beacon].news(self.org, after),
+            Some(after) => self.beacons[beacon].news(self.org, after, self.now_ms),
             None => String::new(),
         }
     }

@@ -1,15 +1,16 @@
-//! What a beacon knows and the server does not: a halt that was handed to beacons alone.
+//! What a beacon knows and the server does not: a halt that was handed to beacons alone, or that a policy has waited its time.
 //!
 //! Until the server brings that halt's text to the agents, they take no Clear that names it.
 
 use std::sync::{Arc, Weak};
 
+use countersign_trust::chain::Taken;
 use countersign_trust::delivery::{News, read_sequence};
 use countersign_trust::ids::OrgId;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::app::{App, Org};
-use crate::intake;
+use crate::{intake, settle};
 
 /// A beacon whose Clear names something else than is held here.
 #[derive(Clone, Debug)]
@@ -59,10 +60,22 @@ async fn take(app: &Arc<App>, org: &Arc<Org>, url: &str, news: &News) {
         _ if known => {}
         // No beacon keeps enrollments.
         News::Enroll(_) => {}
+        News::Recovered(word) => {
+            if let Err(error) = settle::recovered(app, org, word).await {
+                tracing::warn!(beacon.url = url, why = %error, "beacon's word not kept");
+            }
+        }
         News::Halt(signed) => {
             if let Err(error) = intake::take(app, org, signed, Vec::new()).await {
                 tracing::warn!(beacon.url = url, why = %error, "halt of a beacon not taken");
             }
+        }
+        News::Policy(_) if news.offer(&mut org.chain_now()) == Ok(Taken::Waits) => {
+            tracing::error!(
+                beacon.url = url,
+                statement.hash = %news.hash(),
+                "a policy of the recovery set waits at a beacon and was never brought here: somebody may have found its keys"
+            );
         }
         News::Policy(_) | News::Resume(_) => {
             tracing::error!(

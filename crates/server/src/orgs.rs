@@ -2,21 +2,20 @@
 
 use std::sync::Arc;
 
-use countersign_trust::chain::{Chain, ChainError, Inclusion};
+use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Signed};
 use countersign_trust::ids::OrgId;
 use countersign_trust::key::KeyError;
 use countersign_trust::note::{KeyKind, NoteSigner, VerifierKey, VerifierKeyError};
 use countersign_trust::sshsig::SshSigner;
-use countersign_trust::statement::policy::Policy;
-use countersign_trust::statement::{self as statements, Kind};
+use countersign_trust::statement::Kind;
 
 use crate::app::{App, Org};
 use crate::log::{self, Cosigned, OrgLog};
 use crate::store::org::{DraftRow, OrgRow};
 use crate::store::statement::StatementRow;
-use crate::store::{Db, StoreError, api_token, checkpoint, counted, org, statement, stored};
+use crate::store::{Db, StoreError, api_token, checkpoint, counted, org, recovered, statement, stored};
 
 /// Why an organization does not begin.
 #[derive(Debug, thiserror::Error)]
@@ -195,12 +194,22 @@ async fn load_chain(db: &Db, id: OrgId) -> Result<Chain, LoadError> {
     rows.retain(|row| row.hash != genesis.hash);
     rows.extend(statement::standing(db, &org, &Kind::Resume.to_string()).await?);
     rows.extend(statement::of_kind(db, &org, &Kind::Halt.to_string()).await?);
+    let mut words = Vec::new();
+    for (text,) in recovered::all(db, &org).await? {
+        words.push(News::from_text(&text).map_err(|error| damaged(error.to_string()))?);
+    }
+    let resumes: Vec<News> =
+        rows.iter().filter(|row| row.kind == Kind::Resume.to_string()).filter_map(read).collect();
     for row in rows {
         let text = if row.kind == Kind::Halt.to_string() { Some(row.envelope.clone()) } else { row.logged() };
         let taken =
             News::from_text(&text.unwrap_or_default()).map_err(|error| error.to_string()).and_then(|news| {
-                recover_before(&mut chain, &news);
-                news.offer(&mut chain).map_err(|error| error.to_string())
+                let taken = news.offer(&mut chain).map_err(|error| error.to_string())?;
+                if taken == Taken::Waits {
+                    // What was resumed while it waited is judged before it is in force. Most words speak of another policy.
+                    resumes.iter().chain(&words).for_each(|news| drop(news.offer(&mut chain)));
+                }
+                Ok(taken)
             });
         if let Err(why) = taken {
             // A rival that was logged second: it stands in the log and binds nobody.
@@ -210,13 +219,7 @@ async fn load_chain(db: &Db, id: OrgId) -> Result<Chain, LoadError> {
     Ok(chain)
 }
 
-/// A policy that was logged after one of the recovery set and follows it: by then that one was in force.
-fn recover_before(chain: &mut Chain, news: &News) {
-    let News::Policy(logged) = news else { return };
-    let Ok(policy) = statements::read::<Policy>(logged.signed.statement()) else { return };
-    let followed = chain.waiting().iter().map(|held| held.hash).find(|hash| policy.previous.contains(hash));
-    if let Some(waiting) = followed {
-        // It waits, so it can be taken.
-        let _ = chain.recover(&waiting);
-    }
+/// A logged policy or resume.
+fn read(row: &StatementRow) -> Option<News> {
+    News::from_text(&row.logged()?).ok()
 }

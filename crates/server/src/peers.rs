@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign_trust::chain::Chain;
 use countersign_trust::clear::{Acknowledgement, Clear};
-use countersign_trust::delivery::{News, write_sequence};
+use countersign_trust::delivery::{News, read_sequence, write_sequence};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::{Note, VerifierKey};
@@ -195,9 +195,14 @@ impl Peers {
 
     /// Tells every beacon of the newest policy everything that was decided, and waits for all answers.
     pub async fn tell_beacons(&self, chain: &Chain) {
+        self.tell_beacons_of(&chain.policy().body, chain).await;
+    }
+
+    /// The same for every beacon that `policy` names.
+    pub async fn tell_beacons_of(&self, policy: &Policy, chain: &Chain) {
         let news = write_sequence(&News::since(chain, 0));
         let mut told = JoinSet::new();
-        for (key, url) in beacons(&chain.policy().body) {
+        for (key, url) in beacons(policy) {
             let (peers, url) = (self.clone(), format!("{url}/v1/orgs/{}/news", chain.org()));
             let news = news.clone();
             told.spawn(async move { (key, peers.post_well(url, news).await) });
@@ -207,6 +212,33 @@ impl Peers {
                 tracing::warn!(beacon.name = key.name(), why = %error, "beacon not told");
             }
         }
+    }
+
+    /// What the beacons of the newest policy know besides it; of those that answer, whatever can be read.
+    pub async fn news_of_beacons(&self, chain: &Chain) -> Vec<News> {
+        let mut asked = JoinSet::new();
+        for (key, url) in beacons(&chain.policy().body) {
+            let (peers, number) = (self.clone(), chain.policy().body.number);
+            let url = format!("{url}/v1/orgs/{}/news?after={number}", chain.org());
+            asked.spawn(async move { (key, peers.get(&url).await) });
+        }
+        let mut all = Vec::new();
+        while let Some(answered) = asked.join_next().await {
+            match answered {
+                Ok((_, Ok(answer))) if answer.status == 200 => {
+                    let items = read_sequence(&answer.text).unwrap_or_default();
+                    all.extend(items.into_iter().filter_map(|item| News::from_text(item).ok()));
+                }
+                Ok((key, Ok(Answer { status, .. }))) => {
+                    tracing::warn!(beacon.name = key.name(), status, "beacon shows no news");
+                }
+                Ok((key, Err(error))) => {
+                    tracing::warn!(beacon.name = key.name(), why = %error, "beacon shows no news");
+                }
+                Err(_) => {}
+            }
+        }
+        all
     }
 
     /// Tells one beacon what it may lack, and lets somebody ask what it knows; in the background.
@@ -227,10 +259,12 @@ impl Peers {
     /// # Errors
     /// It does not take them.
     pub async fn tell_witness(&self, chain: &Chain, url: &str) -> Result<(), PeerError> {
-        let policies = chain.policies().iter().chain(chain.waiting());
-        let policies: Vec<&Signed> = policies.map(|policy| &policy.signed).collect();
+        let policies = chain.policies().iter().chain(chain.waiting()).flat_map(|held| {
+            let words = chain.words(&held.hash).map(ToString::to_string);
+            std::iter::once(held.signed.to_string()).chain(words)
+        });
         let url = format!("{url}/v1/orgs/{}/policies", chain.org());
-        self.post_well(url, write_sequence(&policies)).await.map(|_| ())
+        self.post_well(url, write_sequence(&policies.collect::<Vec<_>>())).await.map(|_| ())
     }
 
     /// Shows the policies to every witness of the newest one, and waits for all answers.
@@ -301,8 +335,7 @@ fn good_clear(
     if clear.org != chain.org() || clear.root != *root {
         return Err(bad("a Clear for another organization or question".to_owned()));
     }
-    let waits = chain.waiting().iter().any(|waiting| waiting.hash == clear.policy);
-    if (clear.policy != chain.policy().hash && !waits) || clear.resume != chain.resume() {
+    if clear.policy != chain.policy().hash || clear.resume != chain.resume() {
         return Err(bad("a Clear that names another policy or resume than the newest here".to_owned()));
     }
     match clear.halts.iter().find(|halt| chain.halt(halt).is_none()) {

@@ -11,6 +11,7 @@ use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Logged, Signed};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::join::{EnrollError, check_enroll, enrolled_directly};
+use countersign_trust::note::Note;
 use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::What;
 use countersign_trust::statement::job::Job;
@@ -21,7 +22,7 @@ use crate::app::{App, Org};
 use crate::log::{self, AppendError};
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
-use crate::store::{StoreError, Tx, device, job_device, statement, stored};
+use crate::store::{self, StoreError, Tx, device, job_device, statement, stored};
 use crate::{decide, dispatch, intake, receipts};
 
 /// How long to wait after a failure that may pass, such as a full disk.
@@ -227,17 +228,29 @@ async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: &Logged) -> Result<
     Ok(())
 }
 
-/// Enough beacons name a policy of the recovery set: it is in force, and whoever goes by this server's word hears of it.
+/// Keeps beacons' word for a policy of the recovery set. With enough of them it is in force, and whoever goes by this server's
+/// word hears of it.
 ///
 /// # Errors
-/// What waited for signatures cannot be looked at again.
-pub async fn recover(app: &Arc<App>, org: &Arc<Org>, policy: Sha256) -> Result<(), StoreError> {
-    if org.chain_mut().recover(&policy) != Ok(Taken::New) {
+/// It cannot be kept, or what waited for signatures cannot be looked at again.
+pub async fn recovered(app: &Arc<App>, org: &Arc<Org>, word: &Note) -> Result<(), StoreError> {
+    let before = org.chain_now();
+    if before.clone().take_recovered(word) != Ok(Taken::New) {
         return Ok(());
     }
-    tracing::warn!(org.id = %org.id, statement.hash = %policy, "a policy of the recovery set is in force");
+    let news = News::Recovered(word.clone());
+    store::recovered::put(&app.db, &org.id.to_string(), &news.hash().to_string(), &word.to_string()).await?;
+    if org.chain_mut().take_recovered(word) != Ok(Taken::New)
+        || org.chain().policies().len() == before.policies().len()
+    {
+        return Ok(());
+    }
     let chain = org.chain_now();
+    tracing::warn!(org.id = %org.id, statement.hash = %chain.policy().hash, "a policy of the recovery set is in force");
+    app.gate.push_news(&org.id, &News::since(&chain, before.policy().body.number));
     app.peers.tell_witnesses(&chain).await;
+    // Those that it dismisses too: a late one must not go on answering for the policy before.
+    app.peers.tell_beacons_of(&before.policy().body, &chain).await;
     app.peers.tell_beacons(&chain).await;
     judge_again(app, org).await
 }

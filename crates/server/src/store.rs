@@ -14,6 +14,7 @@ mod migrations;
 pub mod org;
 pub mod output;
 pub mod receipt;
+pub mod recovered;
 pub mod statement;
 #[cfg(test)]
 mod testing;

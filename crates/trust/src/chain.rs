@@ -6,6 +6,7 @@
 //! Source: docs/spec/3-statements.md, "The chain".
 
 mod error;
+mod recovery;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -21,6 +22,8 @@ use crate::statement::resume::{Cuts, Lifts, Resume};
 use crate::statement::{self, Kind, Statement};
 
 pub use error::ChainError;
+use recovery::Words;
+pub use recovery::{RECOVERED, Recovered};
 
 /// How many active halts of one key are taken; more are known, but do not stop anything.
 pub const MAX_HALTS_OF_A_KEY: usize = 16;
@@ -29,8 +32,8 @@ pub const MAX_HALTS_OF_A_KEY: usize = 16;
 pub const MAX_KNOWN_HALTS_OF_A_KEY: usize = 80;
 /// How many policies of the recovery set may wait beside the chain.
 pub const MAX_WAITING: usize = 4;
-/// For how long an honest beacon holds a policy of the recovery set before its Clears name it, in seconds: 72 hours, in
-/// which those whose keys are not lost can sign another one.
+/// For how long an honest beacon holds a policy of the recovery set before it takes it, in seconds: 72 hours, in which those
+/// whose keys are not lost can sign another one.
 pub const RECOVERY_WAIT_S: u64 = 72 * 3_600;
 
 /// A statement that was checked and taken.
@@ -46,6 +49,8 @@ pub struct Held<T> {
     pub proof: Option<Proof>,
     /// Where it stands in the organization's logs.
     pub place: Place,
+    /// The number of the newest policy that was held when it was taken; its own, for a policy.
+    pub under: u64,
 }
 
 /// A place in the sequence of an organization's logs.
@@ -113,7 +118,7 @@ pub enum Taken {
     New,
     /// It was there before.
     Known,
-    /// A policy of the recovery set: it waits beside the chain until enough beacons' Clears name it.
+    /// A policy of the recovery set: it waits beside the chain for the word of enough beacons.
     Waits,
     /// A halt that a resume has lifted already: it is not kept.
     Lifted,
@@ -125,6 +130,7 @@ pub struct Chain {
     org: OrgId,
     policies: Vec<Held<Policy>>,
     waiting: Vec<Held<Policy>>,
+    words: Words,
     resumes: Vec<Held<Resume>>,
     halts: BTreeMap<Sha256, HeldHalt>,
 }
@@ -142,9 +148,9 @@ impl Chain {
         let count = signers(&policy, Kind::Policy, genesis);
         need(&policy, &policy.quorums.policy, &count)?;
         let index = check_inclusion(org, genesis, inclusion, &policy, &policy.witnesses)?;
-        let first = held(genesis, policy, inclusion, Place { log: 0, index });
-        let (policies, waiting) = (alloc::vec![first], Vec::new());
-        Ok(Self { org, policies, waiting, resumes: Vec::new(), halts: BTreeMap::new() })
+        let first = held(genesis, policy, inclusion, Place { log: 0, index }, 1);
+        let (policies, waiting, words) = (alloc::vec![first], Vec::new(), Words::new());
+        Ok(Self { org, policies, waiting, words, resumes: Vec::new(), halts: BTreeMap::new() })
     }
 
     /// The organization.
@@ -213,14 +219,19 @@ impl Chain {
         self.halts.values().filter(active).filter(|halt| !self.is_lifted(halt))
     }
 
-    /// Takes the next policy: signed by the quorum of the one in force, or by its recovery set; then it waits.
+    /// Takes the next policy: signed by the quorum of the one in force, or by its recovery set; then it waits. One that waits
+    /// and comes again with the quorum's signatures waits no longer.
     pub fn take_policy(&mut self, signed: &Signed, inclusion: Inclusion<'_>) -> Result<Taken, ChainError> {
         let hash = signed.hash();
-        if self.policy_by_hash(&hash).is_some() || self.waiting.iter().any(|held| held.hash == hash) {
+        if self.policy_by_hash(&hash).is_some() {
             return Ok(Taken::Known);
         }
         let current = self.policy();
         let by_current = signers(&current.body, Kind::Policy, signed);
+        let decided = need(&current.body, &current.body.quorums.policy, &by_current);
+        if self.waits(&hash) && decided.is_err() {
+            return Ok(Taken::Known);
+        }
         let Recovery { need: recoverers, keys } = &current.body.recovery;
         let recovering = keys_signed(&current.body, keys, Kind::Policy, signed);
         if by_current.is_empty() && recovering == 0 {
@@ -238,7 +249,6 @@ impl Chain {
         }
         next.check()?;
         let recovers = *recoverers > 0 && recovering >= usize::from(*recoverers);
-        let decided = need(&current.body, &current.body.quorums.policy, &by_current);
         if !recovers {
             decided.clone()?;
         }
@@ -246,31 +256,8 @@ impl Chain {
         let index = check_inclusion(self.org, signed, inclusion, &next, &current.body.witnesses)?;
         let replaced = usize::from(next.log.key.name() != current.body.log.key.name());
         let place = Place { log: current.place.log + replaced, index };
-        self.place_policy(held(signed, next, inclusion, place), decided.is_ok())
-    }
-
-    fn place_policy(&mut self, policy: Held<Policy>, decided: bool) -> Result<Taken, ChainError> {
-        if decided {
-            self.waiting.clear();
-            self.policies.push(policy);
-            return Ok(Taken::New);
-        }
-        if self.waiting.len() >= MAX_WAITING {
-            return Err(ChainError::TooManyWait(MAX_WAITING));
-        }
-        self.waiting.push(policy);
-        Ok(Taken::Waits)
-    }
-
-    /// Puts the waiting policy with this hash in force. Whoever calls this has seen `beacons.need` fresh Clears of the
-    /// policy in force name it, or is a beacon or witness that has held it for [`RECOVERY_WAIT_S`].
-    pub fn recover(&mut self, hash: &Sha256) -> Result<Taken, ChainError> {
-        if self.policy_by_hash(hash).is_some() {
-            return Ok(Taken::Known);
-        }
-        let at = self.waiting.iter().position(|held| held.hash == *hash);
-        let policy = self.waiting.swap_remove(at.ok_or(ChainError::UnknownPolicy(*hash))?);
-        self.place_policy(policy, true)
+        let policy = held(signed, next, inclusion, place, expected);
+        if decided.is_ok() { Ok(self.decide(policy)) } else { self.let_wait(policy) }
     }
 
     /// Takes the next resume.
@@ -298,7 +285,8 @@ impl Chain {
             return Err(ChainError::UnknownPolicy(resume.policy));
         }
         need(&governing.body, &governing.body.quorums.resume, &count)?;
-        self.resumes.push(held(signed, resume, Inclusion::Proved(proof), place));
+        let under = self.policy().body.number;
+        self.resumes.push(held(signed, resume, Inclusion::Proved(proof), place, under));
         Ok(Taken::New)
     }
 
@@ -466,12 +454,12 @@ pub(crate) fn need(policy: &Policy, quorum: &Quorum, count: &Signers) -> Result<
     Err(ChainError::Quorum { got, need, role, policy: policy.number })
 }
 
-fn held<T>(signed: &Signed, body: T, inclusion: Inclusion<'_>, place: Place) -> Held<T> {
+fn held<T>(signed: &Signed, body: T, inclusion: Inclusion<'_>, place: Place, under: u64) -> Held<T> {
     let proof = match inclusion {
         Inclusion::Proved(proof) => Some(proof.clone()),
         Inclusion::WaivedForWitness => None,
     };
-    Held { hash: signed.hash(), body, signed: signed.clone(), proof, place }
+    Held { hash: signed.hash(), body, signed: signed.clone(), proof, place, under }
 }
 
 /// The log that `policy` names, cosigned by `witnesses`.

@@ -247,7 +247,7 @@ impl Freshness {
         if age_ms >= lifetime_ms {
             return Err(ClearFault::Stale { age_ms, lifetime_ms });
         }
-        names_what_i_hold(chain, chain.policy().hash, self.policy, self.resume)
+        names_what_i_hold(chain, self.policy, self.resume)
     }
 }
 
@@ -256,13 +256,9 @@ pub fn lifetime_ms(chain: &Chain) -> u64 {
     chain.policy().body.beacons.lifetime.saturating_mul(1_000)
 }
 
-/// Whether a Clear names the policy `held`, and the resume that I hold.
-fn names_what_i_hold(
-    chain: &Chain,
-    held: Sha256,
-    named: Sha256,
-    resume: Option<Sha256>,
-) -> Result<(), ClearFault> {
+/// Whether a Clear names the policy and the resume that I hold.
+fn names_what_i_hold(chain: &Chain, named: Sha256, resume: Option<Sha256>) -> Result<(), ClearFault> {
+    let held = chain.policy().hash;
     if named != held {
         return Err(ClearFault::Policy { named, held });
     }
@@ -279,17 +275,6 @@ struct Counted {
     name: String,
 }
 
-/// Which policy of the recovery set enough beacons of the policy in force name, instead of the one in force.
-pub fn check_recovery(
-    chain: &Chain,
-    challenges: &Challenges,
-    answers: &[AnsweredClear],
-    now: Reading,
-) -> Option<Sha256> {
-    let named = |policy: &Sha256| count_clears(chain, challenges, answers, now, *policy).is_ok();
-    chain.waiting().iter().map(|held| held.hash).find(named)
-}
-
 /// Counts `answers` that arrived at `now`: enough distinct beacons, answering fresh challenges, naming what I hold, at
 /// times that lie together.
 pub fn check_clears(
@@ -298,20 +283,10 @@ pub fn check_clears(
     answers: &[AnsweredClear],
     now: Reading,
 ) -> Result<Freshness, NotFresh> {
-    count_clears(chain, challenges, answers, now, chain.policy().hash)
-}
-
-fn count_clears(
-    chain: &Chain,
-    challenges: &Challenges,
-    answers: &[AnsweredClear],
-    now: Reading,
-    policy: Sha256,
-) -> Result<Freshness, NotFresh> {
     let need = usize::from(chain.policy().body.beacons.need.get());
     let (mut counted, mut faults, mut spoken) = (Vec::new(), Vec::new(), BTreeSet::new());
     for answer in answers {
-        match check_clear(chain, challenges, answer, now, policy, &mut spoken) {
+        match check_clear(chain, challenges, answer, now, &mut spoken) {
             Ok(clear) => counted.push(clear),
             Err(fault) => faults.push((signer_name(&answer.clear), fault)),
         }
@@ -334,7 +309,7 @@ fn count_clears(
         arrived: now,
         lowest: first.clear.time,
         highest: last.clear.time,
-        policy,
+        policy: chain.policy().hash,
         resume: chain.resume(),
         halts,
     })
@@ -360,7 +335,6 @@ fn check_clear(
     challenges: &Challenges,
     answer: &AnsweredClear,
     now: Reading,
-    policy: Sha256,
     spoken: &mut BTreeSet<[u8; 32]>,
 ) -> Result<Counted, ClearFault> {
     let beacons = &chain.policy().body.beacons.keys;
@@ -375,7 +349,7 @@ fn check_clear(
     if age_ms >= lifetime_ms {
         return Err(ClearFault::Stale { age_ms, lifetime_ms });
     }
-    names_what_i_hold(chain, policy, clear.policy, clear.resume)?;
+    names_what_i_hold(chain, clear.policy, clear.resume)?;
     if let Some(unknown) = clear.halts.iter().find(|halt| chain.halt(halt).is_none()) {
         return Err(ClearFault::UnknownHalt(*unknown));
     }

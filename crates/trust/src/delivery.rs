@@ -4,15 +4,16 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::chain::{Chain, ChainError, Inclusion, Taken};
-use crate::checkpoint::Proof;
+use crate::chain::{Chain, ChainError, Held, Inclusion, RECOVERED, Taken};
 use crate::clear::AnsweredClear;
 use crate::envelope::{EnvelopeError, Logged, Signed};
 use crate::ids::Sha256;
 use crate::ledger::LedgerError;
+use crate::note::{Note, NoteError};
 use crate::sshwire::{Reader, Writer};
 use crate::statement::Kind;
 use crate::statement::job::{Job, Targets};
+use crate::statement::policy::Policy;
 
 /// A job on its way to one device. As a folder it is the evidence bundle.
 #[derive(Clone, Debug)]
@@ -105,6 +106,8 @@ pub enum News {
     Halt(Signed),
     /// Another enrollment of the device it is brought to, or its end. Speaks to that device alone, so no chain takes it.
     Enroll(Logged),
+    /// Beacons' word that a policy of the recovery set has waited its time: no statement, and in no log.
+    Recovered(Note),
 }
 
 /// Why an envelope is no news.
@@ -113,14 +116,20 @@ pub enum NewsError {
     /// No envelope.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// A beacon's word that is no note.
+    #[error(transparent)]
+    Note(#[from] NoteError),
     /// A kind that changes nothing a device holds.
     #[error("a {0} is neither policy, resume, halt nor enrollment")]
     Kind(Kind),
 }
 
 impl News {
-    /// Reads an envelope; the namespace of its signatures says which it is.
+    /// Reads an envelope, whose signatures' namespace says which it is, or a beacon's note.
     pub fn from_text(text: &str) -> Result<Self, NewsError> {
+        if text.lines().next() == Some(RECOVERED) {
+            return Ok(Self::Recovered(text.parse()?));
+        }
         match Logged::from_text(text) {
             Ok(logged) => match logged.signed.kind()? {
                 Kind::Policy => Ok(Self::Policy(logged)),
@@ -142,32 +151,47 @@ impl News {
             Self::Policy(Logged { signed, proof }) => chain.take_policy(signed, Inclusion::Proved(proof)),
             Self::Resume(Logged { signed, proof }) => chain.take_resume(signed, proof),
             Self::Halt(signed) => chain.take_halt(signed),
+            Self::Recovered(note) => chain.take_recovered(note),
             Self::Enroll(_) => Err(ChainError::Kind { expected: Kind::Policy, found: Kind::Enroll }),
         }
     }
 
-    /// Everything in `chain` that one who holds its policies up to `after` has not got: policies, resumes, halts.
-    /// Parts without a proof, which only a witness has, are left out.
+    /// Everything in `chain` that one who holds its policies up to `after` has not got: policies with the words that put them in
+    /// force, resumes, halts, and what waits. Parts without a proof, which only a witness has, are left out.
+    ///
+    /// What was taken first comes first: a resume that was made while a policy of the recovery set waited can be judged only by
+    /// who does not hold that policy yet.
     pub fn since(chain: &Chain, after: u64) -> Vec<Self> {
-        let logged = |signed: &Signed, proof: &Option<Proof>| {
-            proof.as_ref().map(|proof| Logged { signed: signed.clone(), proof: proof.clone() })
+        let policy = |held: &Held<Policy>| {
+            let policy = logged(held).map(Self::Policy);
+            let words = chain.words(&held.hash).cloned().map(Self::Recovered);
+            policy.into_iter().chain(words).collect::<Vec<_>>()
         };
-        let policies = chain.policies().iter().filter(|policy| policy.body.number > after);
-        let policies = policies.filter_map(|held| logged(&held.signed, &held.proof)).map(Self::Policy);
-        let resumes = chain.resumes().iter().filter_map(|held| logged(&held.signed, &held.proof));
-        let halts = chain.halts().map(|halt| Self::Halt(halt.signed.clone()));
-        let waiting =
-            chain.waiting().iter().filter_map(|held| logged(&held.signed, &held.proof)).map(Self::Policy);
-        policies.chain(resumes.map(Self::Resume)).chain(halts).chain(waiting).collect()
+        let mut news = Vec::new();
+        for held in chain.policies() {
+            if held.body.number > after {
+                news.extend(policy(held));
+            }
+            let resumes = chain.resumes().iter().filter(|resume| resume.under == held.body.number);
+            news.extend(resumes.filter_map(logged).map(Self::Resume));
+        }
+        news.extend(chain.halts().map(|halt| Self::Halt(halt.signed.clone())));
+        news.extend(chain.waiting().iter().flat_map(policy));
+        news
     }
 
-    /// The hash of the statement.
+    /// The hash of the statement, or of the note with its signatures.
     pub fn hash(&self) -> Sha256 {
         match self {
+            Self::Recovered(note) => Sha256::of(note.to_string().as_bytes()),
             Self::Policy(logged) | Self::Resume(logged) | Self::Enroll(logged) => logged.signed.hash(),
             Self::Halt(signed) => signed.hash(),
         }
     }
+}
+
+fn logged<T>(held: &Held<T>) -> Option<Logged> {
+    held.proof.as_ref().map(|proof| Logged { signed: held.signed.clone(), proof: proof.clone() })
 }
 
 impl fmt::Display for News {
@@ -175,6 +199,7 @@ impl fmt::Display for News {
         match self {
             Self::Policy(logged) | Self::Resume(logged) | Self::Enroll(logged) => logged.fmt(f),
             Self::Halt(signed) => signed.fmt(f),
+            Self::Recovered(note) => note.fmt(f),
         }
     }
 }

@@ -13,9 +13,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::checkpoint::Proof;
-use crate::clear::{
-    AnsweredClear, Challenges, Freshness, NotFresh, check_clears, check_recovery, lifetime_ms,
-};
+use crate::clear::{AnsweredClear, Challenges, Freshness, NotFresh, check_clears, lifetime_ms};
 use crate::delivery::{Delivery, News};
 use crate::ids::Sha256;
 use crate::join::Enrolled;
@@ -350,11 +348,6 @@ impl Device {
         now: Reading,
         out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
-        let Some(chain) = self.ledger.chain() else { return Ok(()) };
-        if let Some(policy) = check_recovery(chain, &self.challenges, answers, now) {
-            // In force from here on: its own beacons' Clears are what counts next, and these may be among them.
-            self.persist(alloc::vec![Record::Recovered(policy)], out)?;
-        }
         let Some(chain) = self.ledger.chain() else { return Ok(()) };
         let fresh = check_clears(chain, &self.challenges, answers, now);
         let held = self.freshness.as_ref().ok().filter(|held| held.still_good(chain, now).is_ok());

@@ -30,7 +30,7 @@ pub enum Record {
         /// Its genesis policy.
         genesis: Logged,
     },
-    /// A policy, resume or halt was taken.
+    /// A policy, resume or halt was taken, or beacons' word for a policy of the recovery set.
     News(News),
     /// The device is enrolled.
     Enrolled {
@@ -41,8 +41,6 @@ pub enum Record {
     },
     /// The device has left the organization, by this statement.
     Retired(Logged),
-    /// The recovery set's policy with this hash is in force: enough beacons' Clears named it.
-    Recovered(Sha256),
     /// A job that repeats was accepted and is kept, to be judged again at each occurrence; or came again with what counts where what
     /// is kept counts no more.
     Standing(Box<Delivery>),
@@ -176,10 +174,6 @@ impl Ledger {
                 let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
                 let held = self.enrolled.as_ref().ok_or(LedgerError::NoBeginning)?;
                 self.retired = Some(retired(chain, held, enroll)?);
-                self.decisions.push(record.clone());
-            }
-            Record::Recovered(policy) => {
-                self.chain.as_mut().ok_or(LedgerError::NoBeginning)?.recover(policy)?;
                 self.decisions.push(record.clone());
             }
             Record::Standing(delivery) => {
@@ -361,7 +355,6 @@ impl Record {
             Self::Acknowledged(through) => to.byte(8).u64(*through),
             Self::Head { number, hash } => to.byte(9).u64(*number).raw(&hash.0),
             Self::Retired(enroll) => to.byte(10).string(enroll.to_string().as_bytes()),
-            Self::Recovered(policy) => to.byte(11).raw(&policy.0),
             Self::Standing(delivery) => {
                 delivery.encode(to.byte(12));
                 &mut to
@@ -402,7 +395,6 @@ impl Record {
             8 => Self::Acknowledged(from.u64()?),
             9 => Self::Head { number: from.u64()?, hash: Sha256(from.array()?) },
             10 => Self::Retired(Logged::from_text(from.text()?)?),
-            11 => Self::Recovered(Sha256(from.array()?)),
             12 => Self::Standing(Box::new(Delivery::decode(&mut from)?)),
             13 => Self::Over(Sha256(from.array()?)),
             other => return Err(LedgerError::Form(other)),

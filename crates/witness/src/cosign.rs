@@ -5,7 +5,7 @@
 use countersign_trust::chain::{Chain, Held};
 use countersign_trust::checkpoint::{AddCheckpoint, Checkpoint, LogError, signed_checkpoint};
 use countersign_trust::ids::Sha256;
-use countersign_trust::merkle::{EMPTY_ROOT, MerkleError, verify_consistency};
+use countersign_trust::merkle::{EMPTY_ROOT, MerkleError, leaf_hash, verify_consistency};
 use countersign_trust::note::{Note, VerifierKey};
 use countersign_trust::statement::policy::Policy;
 
@@ -42,6 +42,12 @@ pub enum Refusal {
         /// The size asked for.
         found: u64,
     },
+    /// The log of a policy that waits, with more in it than that policy.
+    #[error(
+        "the policy of the recovery set that names this log waits for the word of enough beacons; until then nothing is \
+         cosigned in it but that policy, as its only leaf"
+    )]
+    Waits,
     /// A proof that goes backwards.
     #[error("the old size {old} is larger than the checkpoint's, {new}")]
     Backwards {
@@ -75,6 +81,8 @@ pub struct KnownLog {
     pub key: VerifierKey,
     /// Where it ended, if a policy has replaced it.
     pub end: Option<LogEnd>,
+    /// The root to which it is held, of one leaf, while the policy that names it waits: that policy's own.
+    pub only: Option<Sha256>,
 }
 
 /// Where a log ended.
@@ -88,16 +96,16 @@ pub struct LogEnd {
     pub root: Option<Sha256>,
 }
 
-/// The log `origin` of `chain`, if the witness `me` is to cosign it.
+/// The log of `chain` that a checkpoint speaks of, if the witness `me` is to cosign it.
 ///
 /// The policy that names the log, or the one before it, must name `me`: the first leaf of a new policy is cosigned by
 /// the witnesses of the old one, or no policy could ever replace them.
-pub fn known_log(chain: &Chain, origin: &str, me: &VerifierKey) -> Option<KnownLog> {
+pub fn known_log(chain: &Chain, checkpoint: &Checkpoint, me: &VerifierKey) -> Option<KnownLog> {
     let policies = chain.policies();
-    let at = policies.iter().rposition(|held| held.body.log.key.name() == origin)?;
-    let names_me = |held: &Held<Policy>| held.body.witnesses.keys.contains(me);
+    let names_it = |held: &Held<Policy>| held.body.log.key.name() == checkpoint.origin;
+    let Some(at) = policies.iter().rposition(names_it) else { return waiting_log(chain, checkpoint, me) };
     let (upto, later) = policies.split_at_checked(at + 1)?;
-    if !upto.iter().rev().take(2).any(names_me) {
+    if !upto.iter().rev().take(2).any(|held| names(held, me)) {
         return None;
     }
     let end = later.first().map(|next| LogEnd {
@@ -105,7 +113,23 @@ pub fn known_log(chain: &Chain, origin: &str, me: &VerifierKey) -> Option<KnownL
         size: next.body.log.old_size,
         root: next.body.log.old_root,
     });
-    Some(KnownLog { key: upto.last()?.body.log.key.clone(), end })
+    Some(KnownLog { key: upto.last()?.body.log.key.clone(), end, only: None })
+}
+
+/// The log that only a policy which waits names. What it is to replace goes on meanwhile: those who object are logged there, and
+/// everybody can see what waits.
+fn waiting_log(chain: &Chain, checkpoint: &Checkpoint, me: &VerifierKey) -> Option<KnownLog> {
+    let naming = |held: &&Held<Policy>| held.body.log.key.name() == checkpoint.origin;
+    let alone = |held: &Held<Policy>| Some(leaf_hash(held.signed.leaf(&chain.org()).ok()?.as_bytes()));
+    let is_it = |held: &&Held<Policy>| alone(held) == Some(checkpoint.root);
+    let mut named = chain.waiting().iter().filter(naming).filter(|_| names(chain.policy(), me));
+    let first = named.next()?;
+    let held = named.find(is_it).unwrap_or(first);
+    Some(KnownLog { key: held.body.log.key.clone(), end: None, only: Some(alone(held)?) })
+}
+
+fn names(policy: &Held<Policy>, me: &VerifierKey) -> bool {
+    policy.body.witnesses.keys.contains(me)
 }
 
 /// What a request is about; the origin is as yet only claimed.
@@ -123,6 +147,9 @@ pub fn judge(request: &AddCheckpoint, log: &KnownLog, newest: Option<&Checkpoint
     let (old, new) = (request.old, checkpoint.size);
     if old > new {
         return Err(Refusal::Backwards { old, new });
+    }
+    if log.only.is_some_and(|only| new != 1 || only != checkpoint.root) {
+        return Err(Refusal::Waits);
     }
     if let Some(end) = log.end.as_ref().filter(|end| new > end.size) {
         return Err(Refusal::Ended { policy: end.policy, last: end.size, found: new });

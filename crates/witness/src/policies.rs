@@ -1,50 +1,25 @@
 //! Which organizations' policy chains this witness was shown, and what becomes of the next one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
+use countersign_trust::chain::{Chain, ChainError, Held, Inclusion, RECOVERED, Taken};
 use countersign_trust::delivery::{read_sequence, write_sequence};
 use countersign_trust::envelope::{EnvelopeError, Logged, Signed};
 use countersign_trust::ids::{OrgId, Sha256};
-use countersign_trust::note::VerifierKey;
+use countersign_trust::note::{Note, NoteError, VerifierKey};
+use countersign_trust::statement::policy::Policy;
 
 /// Every organization's chain, as far as this witness was shown it.
 pub type Chains = BTreeMap<OrgId, Chain>;
 
-/// How an item of a kept sequence begins that says which policy of the recovery set, before it, came into force.
-const RECOVERED: &str = "recovered ";
-
-/// The chain as a sequence that [`replay`] reads. A policy that was recovered did not have the quorum's signatures, so it is
-/// followed by a line that says so.
-pub fn to_keep(chain: &Chain, recovered: &BTreeSet<Sha256>) -> String {
-    let mut items = Vec::new();
-    for held in chain.policies() {
-        items.push(held.signed.to_string());
-        if recovered.contains(&held.hash) {
-            items.push(format!("{RECOVERED}{}\n", held.hash));
-        }
-    }
-    items.extend(chain.waiting().iter().map(|held| held.signed.to_string()));
-    write_sequence(&items)
-}
-
-/// Reads what [`to_keep`] wrote: the chain, and which of its policies were recovered.
-pub fn replay(org: OrgId, text: &str) -> Result<(Chain, BTreeSet<Sha256>), PoliciesError> {
-    let (mut chain, mut recovered) = (None, BTreeSet::new());
-    for (item, number) in read_sequence(text).ok_or(PoliciesError::Sequence)?.into_iter().zip(1..) {
-        match item.strip_prefix(RECOVERED).map(|hash| hash.trim_end().parse::<Sha256>()) {
-            Some(hash) => {
-                let hash = hash.map_err(|_| PoliciesError::Sequence)?;
-                let held: &mut Chain = chain.as_mut().ok_or(PoliciesError::Sequence)?;
-                held.recover(&hash).map_err(|error| PoliciesError::Refused { number, hash, error })?;
-                recovered.insert(hash);
-            }
-            None => {
-                take(&mut chain, org, item, number)?;
-            }
-        }
-    }
-    chain.map(|chain| (chain, recovered)).ok_or(PoliciesError::Sequence)
+/// The chain as a sequence that [`judge`] reads: each policy, with the beacons' words that put it in force, and what waits.
+pub fn to_keep(chain: &Chain) -> String {
+    let policies = chain.policies().iter().chain(chain.waiting());
+    let items = policies.flat_map(|held| {
+        let words = chain.words(&held.hash).map(ToString::to_string);
+        std::iter::once(held.signed.to_string()).chain(words)
+    });
+    write_sequence(&items.collect::<Vec<_>>())
 }
 
 /// Why policies are not taken. Of one request either all are taken or none.
@@ -63,11 +38,19 @@ pub enum PoliciesError {
         /// What is wrong with it.
         error: EnvelopeError,
     },
+    /// One of them begins like a beacon's word and is no note.
+    #[error("envelope {number}: {error}")]
+    Note {
+        /// Counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        error: NoteError,
+    },
     /// The configuration does not admit the organization.
     #[error("this witness does not serve {0}: ask its operator to add it to `organizations`")]
     NotServed(OrgId),
-    /// A policy is refused.
-    #[error("policy {number} of this request, {hash}, is refused: {error}; none of this request was taken")]
+    /// A policy, or a beacon's word for one, is refused.
+    #[error("envelope {number} of this request, {hash}, is refused: {error}; none of this request was taken")]
     Refused {
         /// Counted from 1.
         number: usize,
@@ -78,7 +61,7 @@ pub enum PoliciesError {
     },
     /// The policies do not ask this witness for anything.
     #[error(
-        "neither policy {number}, the newest of this request, nor the one before it names this witness, {me}"
+        "neither policy {number}, the newest of this request, nor the one before it, nor one that waits names this witness, {me}"
     )]
     NotNamed {
         /// The number of the newest policy.
@@ -133,13 +116,16 @@ pub fn judge(held: Option<Chain>, org: OrgId, body: &str) -> Result<Extended, Po
     chain.map(|chain| Extended { chain, taken }).ok_or(PoliciesError::Sequence)
 }
 
-/// Takes one envelope, the `number`th of its request, or begins the chain with it.
+/// Takes one envelope or a beacon's word, the `number`th of its request, or begins the chain with it.
 fn take(
     chain: &mut Option<Chain>,
     org: OrgId,
     text: &str,
     number: usize,
 ) -> Result<(Sha256, Taken), PoliciesError> {
+    if text.lines().next() == Some(RECOVERED) {
+        return take_word(chain, text, number);
+    }
     let signed = &read(text).map_err(|error| PoliciesError::Envelope { number, error })?;
     let hash = signed.hash();
     let refused = |error| PoliciesError::Refused { number, hash, error };
@@ -153,10 +139,19 @@ fn take(
     Ok((hash, outcome))
 }
 
-/// A new organization must ask for this witness; one that is known is believed also when it takes leave.
+/// Beacons' word that a policy of the recovery set is in force. Nothing else puts one in force here: a witness has no clock for it.
+fn take_word(chain: &mut Option<Chain>, text: &str, number: usize) -> Result<(Sha256, Taken), PoliciesError> {
+    let note: Note = text.parse().map_err(|error| PoliciesError::Note { number, error })?;
+    let hash = Sha256::of(text.as_bytes());
+    let chain = chain.as_mut().ok_or(PoliciesError::Sequence)?;
+    let taken = chain.take_recovered(&note);
+    Ok((hash, taken.map_err(|error| PoliciesError::Refused { number, hash, error })?))
+}
+
+/// A new organization must ask for this witness, if only by a policy that waits; one that is known is believed also when it takes leave.
 fn asks_for(chain: &Chain, known: bool, me: &VerifierKey) -> Result<(), PoliciesError> {
-    let mut last_two = chain.policies().iter().rev().take(2);
-    if known || last_two.any(|held| held.body.witnesses.keys.contains(me)) {
+    let names_me = |held: &Held<Policy>| held.body.witnesses.keys.contains(me);
+    if known || chain.policies().iter().rev().take(2).chain(chain.waiting()).any(names_me) {
         return Ok(());
     }
     Err(PoliciesError::NotNamed { number: chain.policy().body.number, me: me.clone() })
@@ -164,7 +159,7 @@ fn asks_for(chain: &Chain, known: bool, me: &VerifierKey) -> Result<(), Policies
 
 /// A log belongs to the organization that came with it first: else anybody could end or take over another's log.
 fn nobody_elses(chains: &Chains, chain: &Chain) -> Result<(), PoliciesError> {
-    for policy in chain.policies() {
+    for policy in chain.policies().iter().chain(chain.waiting()) {
         let origin = policy.body.log.key.name();
         if let Some(owner) = owner(chains, origin).filter(|owner| *owner != chain.org()) {
             return Err(PoliciesError::Claimed { origin: origin.to_owned(), owner });
@@ -173,8 +168,11 @@ fn nobody_elses(chains: &Chains, chain: &Chain) -> Result<(), PoliciesError> {
     Ok(())
 }
 
-/// The organization whose policies name the log `origin`, or ever did.
+/// The organization whose policies name the log `origin`, or ever did, or one that waits does.
 pub fn owner(chains: &Chains, origin: &str) -> Option<OrgId> {
-    let names = |chain: &Chain| chain.policies().iter().any(|held| held.body.log.key.name() == origin);
+    let names = |chain: &Chain| {
+        let mut policies = chain.policies().iter().chain(chain.waiting());
+        policies.any(|held| held.body.log.key.name() == origin)
+    };
     chains.iter().find(|(_, chain)| names(chain)).map(|(org, _)| *org)
 }

@@ -137,7 +137,9 @@ fn refused(refusal: &Refusal) -> Response {
         }
         Refusal::Read(_) | Refusal::Backwards { .. } => StatusCode::BAD_REQUEST,
         Refusal::Unknown(_) => StatusCode::NOT_FOUND,
-        Refusal::Unsigned(_) | Refusal::BadLine { .. } | Refusal::Ended { .. } => StatusCode::FORBIDDEN,
+        Refusal::Unsigned(_) | Refusal::BadLine { .. } | Refusal::Ended { .. } | Refusal::Waits => {
+            StatusCode::FORBIDDEN
+        }
         Refusal::Inconsistent(_) | Refusal::EndRoot { .. } => {
             // The log has signed something that contradicts what it signed before: a person must look.
             tracing::error!(refusal = %refusal, "a log contradicts itself");
@@ -174,7 +176,7 @@ async fn policies(
         Ok(body) => body,
         Err(rejection) => return unread(&rejection, MAX_POLICIES_BYTES),
     };
-    let work = move || match shared.witness.take_policies(org, &body, (shared.now)()) {
+    let work = move || match shared.witness.take_policies(org, &body) {
         Ok(lines) => text(StatusCode::OK, "text/plain; charset=utf-8", lines),
         Err(TakeError::Refused(refusal)) => answer(status_of(&refusal), refusal),
         Err(error) => {
@@ -187,7 +189,9 @@ async fn policies(
 
 fn status_of(refusal: &PoliciesError) -> StatusCode {
     match refusal {
-        PoliciesError::Sequence | PoliciesError::Envelope { .. } => StatusCode::BAD_REQUEST,
+        PoliciesError::Sequence | PoliciesError::Envelope { .. } | PoliciesError::Note { .. } => {
+            StatusCode::BAD_REQUEST
+        }
         PoliciesError::NotServed(_) | PoliciesError::NotNamed { .. } => StatusCode::FORBIDDEN,
         PoliciesError::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         PoliciesError::Claimed { .. } => StatusCode::CONFLICT,

@@ -3,11 +3,11 @@
 //! What is cosigned is on disk before the cosignature leaves; for each log, looking up, judging and writing down are
 //! one step that nothing comes between.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use countersign_trust::chain::{Chain, RECOVERY_WAIT_S, Taken};
+use countersign_trust::chain::Taken;
 use countersign_trust::checkpoint::{AddCheckpoint, Checkpoint};
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::{Note, NoteError, NoteSigner, Signature, VerifierKey};
@@ -20,7 +20,6 @@ use crate::policies::{self, Chains, PoliciesError, extend, owner};
 
 const POLICIES: &str = "policies";
 const CHECKPOINTS: &str = "checkpoints";
-const WAITING: &str = "waiting";
 
 /// Why a witness does not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,13 +74,6 @@ struct Newest {
     note: Note,
 }
 
-/// Policies of the recovery set: since when each that waits was held, and which came into force.
-#[derive(Default)]
-struct Recovery {
-    waits_since: BTreeMap<Sha256, Time>,
-    recovered: BTreeSet<Sha256>,
-}
-
 type Slot = Arc<Mutex<Option<Newest>>>;
 
 /// A running witness.
@@ -90,7 +82,6 @@ pub struct Witness {
     organizations: Organizations,
     folder: Folder,
     chains: RwLock<Chains>,
-    recovery: Mutex<Recovery>,
     /// Held while policies are judged and written, so that two requests cannot both extend the same chain.
     extending: Mutex<()>,
     /// By the hash of the origin.
@@ -103,8 +94,8 @@ impl Witness {
     /// Takes hold of the data folder and checks again all that lies in it.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let signer = config.signer()?;
-        let folder = Folder::open(&config.data, &[POLICIES, CHECKPOINTS, WAITING])?;
-        let (chains, recovery) = load_chains(&folder)?;
+        let folder = Folder::open(&config.data, &[POLICIES, CHECKPOINTS])?;
+        let chains = load_chains(&folder)?;
         let logs = load_logs(&folder, signer.verifier())?;
         let time = |log: &Newest| log.note.cosigned_at(signer.verifier()).unwrap_or_default().0;
         let latest = AtomicU64::new(logs.values().map(time).max().unwrap_or_default());
@@ -113,7 +104,6 @@ impl Witness {
             organizations: config.organizations.clone(),
             chains: RwLock::new(chains),
             extending: Mutex::new(()),
-            recovery: Mutex::new(recovery),
             logs: Mutex::new(logs.into_iter().map(slot).collect()),
             latest,
             signer,
@@ -134,13 +124,12 @@ impl Witness {
     /// Answers add-checkpoint: judges, writes down, cosigns at `now` or, if the clock went back, at the last time.
     pub fn add_checkpoint(&self, body: &str, now: Time) -> Result<Signature, CosignError> {
         let (request, checkpoint) = read(body)?;
-        self.ripen(now)?;
         // Held to the end: once policies that end a log are taken, nothing more of it is cosigned.
         let chains = self.chains.read().unwrap_or_else(PoisonError::into_inner);
         let unknown = || Refusal::Unknown(checkpoint.origin.clone());
         let chain = owner(&chains, &checkpoint.origin).and_then(|org| chains.get(&org));
         let chain = chain.ok_or_else(unknown)?;
-        let log = known_log(chain, &checkpoint.origin, self.key()).ok_or_else(unknown)?;
+        let log = known_log(chain, &checkpoint, self.key()).ok_or_else(unknown)?;
         let hash = Sha256::of(checkpoint.origin.as_bytes());
         let slot = Arc::clone(locked(&self.logs).entry(hash).or_default());
         let mut newest = locked(&slot);
@@ -174,48 +163,8 @@ impl Witness {
         newest.as_ref().map(|newest| newest.note.to_string())
     }
 
-    /// Puts policies of the recovery set in force that have waited their time.
-    fn ripen(&self, now: Time) -> Result<(), DiskError> {
-        let since = |hash: &Sha256| locked(&self.recovery).waits_since.get(hash).copied().unwrap_or_default();
-        let due = |chain: &&Chain| {
-            chain.waiting().iter().any(|held| since(&held.hash).plus(RECOVERY_WAIT_S) <= now)
-        };
-        let chains = || self.chains.read().unwrap_or_else(PoisonError::into_inner);
-        if !chains().values().any(|chain| due(&chain)) {
-            return Ok(());
-        }
-        let _alone = locked(&self.extending);
-        let ripe: Vec<Chain> = chains().values().filter(due).cloned().collect();
-        ripe.into_iter().try_for_each(|chain| self.keep_chain(chain, now))
-    }
-
-    /// Writes a chain down and holds it; what has waited long enough comes into force.
-    fn keep_chain(&self, mut chain: Chain, now: Time) -> Result<(), DiskError> {
-        let org = chain.org();
-        let mut recovery = locked(&self.recovery);
-        let since = |hash: &Sha256| recovery.waits_since.get(hash).copied().unwrap_or(now);
-        let waits: BTreeMap<Sha256, Time> =
-            chain.waiting().iter().map(|held| (held.hash, since(&held.hash))).collect();
-        // Written first: without it the waiting begins anew, which errs on the side of those who object.
-        let lines: String = waits.iter().map(|(hash, since)| format!("{hash} {since}\n")).collect();
-        if waits.keys().any(|hash| !recovery.waits_since.contains_key(hash)) {
-            self.folder.write(&format!("{WAITING}/{org}"), &lines)?;
-        }
-        recovery.waits_since.extend(&waits);
-        let ripe = waits.iter().filter(|(_, since)| since.plus(RECOVERY_WAIT_S) <= now);
-        if let Some((hash, _)) = ripe.min_by_key(|(_, since)| **since)
-            && chain.recover(hash).is_ok()
-        {
-            recovery.recovered.insert(*hash);
-        }
-        let kept = policies::to_keep(&chain, &recovery.recovered);
-        self.folder.write(&format!("{POLICIES}/{org}"), &kept)?;
-        self.chains.write().unwrap_or_else(PoisonError::into_inner).insert(org, chain);
-        Ok(())
-    }
-
     /// Takes policies on; returns a line for each.
-    pub fn take_policies(&self, org: OrgId, body: &str, now: Time) -> Result<String, TakeError> {
+    pub fn take_policies(&self, org: OrgId, body: &str) -> Result<String, TakeError> {
         if !self.organizations.admits(&org) {
             return Err(PoliciesError::NotServed(org).into());
         }
@@ -224,7 +173,8 @@ impl Witness {
             extend(&self.chains.read().unwrap_or_else(PoisonError::into_inner), org, body, self.key());
         let extended = judged?;
         if extended.taken.iter().any(|(_, taken)| *taken != Taken::Known) {
-            self.keep_chain(extended.chain, now)?;
+            self.folder.write(&format!("{POLICIES}/{org}"), &policies::to_keep(&extended.chain))?;
+            self.chains.write().unwrap_or_else(PoisonError::into_inner).insert(org, extended.chain);
         }
         let word = |taken| match taken {
             Taken::New => "taken",
@@ -235,25 +185,17 @@ impl Witness {
     }
 }
 
-fn load_chains(folder: &Folder) -> Result<(Chains, Recovery), OpenError> {
-    let (mut chains, mut recovery) = (Chains::new(), Recovery::default());
+fn load_chains(folder: &Folder) -> Result<Chains, OpenError> {
+    let mut chains = Chains::new();
     for name in folder.names(POLICIES)? {
         let file = format!("{POLICIES}/{name}");
         let text = folder.read(&file)?.unwrap_or_default();
         let damaged = |reason: String| OpenError::Damaged { file: file.clone(), reason };
         let org = name.parse().map_err(|error| damaged(format!("{error}")))?;
-        let (chain, recovered) = policies::replay(org, &text).map_err(|error| damaged(error.to_string()))?;
-        recovery.recovered.extend(recovered);
-        chains.insert(org, chain);
-        let waiting = folder.read(&format!("{WAITING}/{name}"))?.unwrap_or_default();
-        for line in waiting.lines() {
-            let (hash, since) = line.split_once(' ').ok_or_else(|| damaged("waiting: no line".to_owned()))?;
-            let hash = hash.parse().map_err(|error| damaged(format!("{error}")))?;
-            let since = since.parse().map_err(|error| damaged(format!("{error}")))?;
-            recovery.waits_since.insert(hash, Time(since));
-        }
+        let judged = policies::judge(None, org, &text).map_err(|error| damaged(error.to_string()))?;
+        chains.insert(org, judged.chain);
     }
-    Ok((chains, recovery))
+    Ok(chains)
 }
 
 fn load_logs(folder: &Folder, me: &VerifierKey) -> Result<BTreeMap<Sha256, Newest>, OpenError> {

@@ -2,17 +2,13 @@
 
 mod recovery;
 
-use std::collections::BTreeMap;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use countersign_trust::chain::{Chain, Inclusion, Taken};
 use countersign_trust::delivery::{News, read_sequence, write_sequence};
-use countersign_trust::ids::{OrgId, Sha256};
-use countersign_trust::signers::signers;
-use countersign_trust::statement::Kind;
-use countersign_trust::statement::policy::Policy;
+use countersign_trust::ids::OrgId;
 use countersign_wire::http::paths;
 
 use crate::client::{Client, ClientError, filled};
@@ -20,8 +16,6 @@ use crate::home::Profile;
 use crate::output::{Stop, count, plain, short};
 
 const CHAIN: &str = "chain";
-/// How an item of the kept chain begins that says which policy, before it, came into force by the recovery set.
-const RECOVERED: &str = "recovered ";
 /// How long beacons are waited for; the others have usually answered by then.
 const BEACONS: Duration = Duration::from_secs(2);
 
@@ -31,40 +25,14 @@ pub fn known(profile: &Profile) -> anyhow::Result<Option<Chain>> {
     let items = read_sequence(&text).ok_or_else(|| anyhow!("what was kept of the chain is damaged"))?;
     let mut chain = None;
     for item in items {
-        match (item.strip_prefix(RECOVERED), chain.as_mut()) {
-            (Some(hash), Some(held)) => recover(held, hash.trim_end()),
-            _ => take(profile.org, &mut chain, item).map(|_| ()),
-        }
-        .context("what was kept of the chain does not hold")?;
+        take(profile.org, &mut chain, item).context("what was kept of the chain does not hold")?;
     }
     Ok(chain)
 }
 
-fn recover(chain: &mut Chain, hash: &str) -> anyhow::Result<()> {
-    chain.recover(&hash.parse()?)?;
-    Ok(())
-}
-
-/// Keeps a chain for the next time. A policy that came into force without the quorum's signatures is followed by a line that
-/// says so.
+/// Keeps a chain for the next time.
 pub fn keep(profile: &Profile, chain: &Chain) -> anyhow::Result<()> {
-    let mut items = Vec::new();
-    let mut before: Option<&Policy> = None;
-    let policies = chain.policies().iter().map(|held| (held.hash, &held.body));
-    let bodies: BTreeMap<Sha256, &Policy> = policies.collect();
-    for news in News::since(chain, 0) {
-        items.push(news.to_string());
-        let Some(body) = bodies.get(&news.hash()) else { continue };
-        if let (Some(before), News::Policy(logged)) = (before, &news)
-            && signers(before, Kind::Policy, &logged.signed)
-                .too_few_for(before, &before.quorums.policy)
-                .is_some()
-        {
-            items.push(format!("{RECOVERED}{}\n", news.hash()));
-        }
-        before = Some(body);
-    }
-    profile.keep(CHAIN, write_sequence(&items).as_bytes())
+    profile.keep(CHAIN, write_sequence(&News::since(chain, 0)).as_bytes())
 }
 
 /// Adds what the server shows and what beacons show. Returns also what a person should know of the differences.
@@ -74,6 +42,7 @@ pub fn renew(
     known: Option<Chain>,
 ) -> anyhow::Result<(Chain, Vec<String>)> {
     let mut warnings = Vec::new();
+    let before = known.as_ref().map(|chain| chain.policies().len());
     let mut chain = known;
     let text = server.get_text(&filled(paths::NEWS, &[("org", &profile.org.to_string())]))?;
     let from_server = take_all(profile.org, &mut chain, &text);
@@ -92,7 +61,8 @@ pub fn renew(
             .map(|what| format!("THE SERVER DOES NOT SHOW {what}, which was checked here before")),
     );
     warnings.extend(ask_beacons(profile.org, &mut chain));
-    warnings.extend(recovery::look(&mut chain)?);
+    warnings.extend(recovery::in_force(&chain, before));
+    warnings.extend(recovery::waiting(&chain));
     Ok((chain, warnings))
 }
 
@@ -126,9 +96,12 @@ fn take(org: OrgId, chain: &mut Option<Chain>, item: &str) -> anyhow::Result<Opt
         News::Resume(logged) => format!("the resume {}", short(&logged.signed.hash())),
         News::Halt(signed) => format!("the halt {}", short(&signed.hash())),
         News::Enroll(logged) => format!("the enrollment {}", short(&logged.signed.hash())),
+        News::Recovered(_) => "a beacon's word for a policy of the recovery set".to_owned(),
     };
     match (chain.as_mut(), &news) {
         (Some(chain), news) => match news.offer(chain).with_context(|| what.clone())? {
+            // Each beacon gives its own word, which a server need not have asked for yet.
+            Taken::New if matches!(news, News::Recovered(_)) => Ok(None),
             Taken::New | Taken::Waits => Ok(Some(what)),
             Taken::Known | Taken::Lifted => Ok(None),
         },

@@ -195,7 +195,7 @@ fn on_the_day_the_keys_are_lost_the_safe_and_72_hours_bring_new_ones() {
     }
     world.until("the policy waits at the beacons", |world| {
         let warned = world.anna(&["status", "--json"]).json()["warnings"].to_string();
-        warned.contains("A POLICY OF THE RECOVERY SET WAITS") && warned.contains("a beacon will name it at")
+        warned.contains("A POLICY OF THE RECOVERY SET WAITS") && warned.contains("a beacon will take it at")
     });
     assert_eq!(world.anna(&["status", "--json"]).json()["policy_number"], 2);
     world.ahead.store(72 * 3_600 + 60, std::sync::atomic::Ordering::SeqCst);
@@ -209,6 +209,9 @@ fn on_the_day_the_keys_are_lost_the_safe_and_72_hours_bring_new_ones() {
     world.until("the machine goes by the new keys", |world| {
         world.anna(&["job", "show", job, "--json"]).json()["devices"][0]["because"] == "exit 0"
     });
+    // The beacons' words travel with the policy: last year's job is judged again without asking anybody.
+    let evidence = world.anna(&["audit", job, "--out", "evidence", "--json"]).json();
+    assert_eq!(evidence["devices"][0]["judged_again"], "accepted", "{evidence}");
 }
 
 #[test]

@@ -136,8 +136,8 @@ impl Beacon {
     }
 
     /// What one lacks who holds the policies up to number `after`.
-    pub fn news(&self, org: OrgId, after: u64) -> String {
-        self.real().news(org, after).unwrap_or_default()
+    pub fn news(&self, org: OrgId, after: u64, now_ms: u64) -> String {
+        self.real().news(org, after, clock(now_ms, self.skew_s)).unwrap_or_default()
     }
 
     /// The number of the newest policy it holds; 0 if it does not know the organization.
@@ -177,10 +177,9 @@ impl Beacon {
 
 impl Witness {
     /// Shows it policies.
-    pub fn take_policies(&mut self, org: OrgId, policies: &[&Signed], now_ms: u64) {
-        let now = clock(now_ms, self.skew_s);
+    pub fn take_policies(&mut self, org: OrgId, policies: &[&Signed]) {
         if self.up
-            && let Err(error) = self.real.take_policies(org, &write_sequence(policies), now)
+            && let Err(error) = self.real.take_policies(org, &write_sequence(policies))
         {
             self.refusal = error.to_string();
         }

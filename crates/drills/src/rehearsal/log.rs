@@ -34,7 +34,7 @@ impl Log {
         now_ms: u64,
     ) -> Self {
         let mut log = Self::empty(policy.log.key.name());
-        witnesses.iter_mut().for_each(|witness| witness.take_policies(org, &[genesis], now_ms));
+        witnesses.iter_mut().for_each(|witness| witness.take_policies(org, &[genesis]));
         log.append(&genesis.leaf(&org).unwrap());
         log.cosign(witnesses, now_ms);
         log

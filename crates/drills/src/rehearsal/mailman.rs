@@ -236,7 +236,9 @@ impl World {
             began_ms: self.now_ms,
         };
         self.mailman.rounds.insert(root, round);
-        for beacon in 0..self.beacons.len() {
+        let named = &self.chain.policy().body.beacons.keys;
+        let asked = (0..).zip(&self.beacons).filter(|(_, beacon)| named.contains(beacon.key()));
+        for beacon in asked.map(|(at, _)| at).collect::<Vec<usize>>() {
             self.send(Who::Server, Who::Beacon(beacon), Parcel::Question(root));
         }
     }

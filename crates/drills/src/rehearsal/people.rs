@@ -196,8 +196,7 @@ impl World {
         let mut next = self.next_policy();
         edit(&mut next);
         let signed = sign(&next, keys);
-        let now_ms = self.now_ms;
-        self.witnesses.iter_mut().for_each(|witness| witness.take_policies(self.org, &[&signed], now_ms));
+        self.witnesses.iter_mut().for_each(|witness| witness.take_policies(self.org, &[&signed]));
         let news = News::Policy(self.logged(signed));
         self.take(news)
     }

@@ -79,9 +79,7 @@ pub async fn round(
     if challenges.places.is_empty() {
         return Ok(());
     }
-    let chain = { org.chain().clone() };
-    let clears = app.peers.clears(&chain, &challenges.tree.root()).await;
-    recovery::follow(app, org, &chain, &clears).await?;
+    let clears = clears(app, org, &challenges).await?;
     // Devices go by the beacons' clocks: what these do not call due would be refused.
     let passed = certainly_passed(&clears).unwrap_or(now);
     errands.retain(|errand| {
@@ -153,6 +151,17 @@ impl Challenges {
             challenges.into_iter().zip(0..).map(|((device, challenge), place)| (device, (place, challenge)));
         Self { tree, places: places.collect() }
     }
+}
+
+/// Clears of the policy in force; if there are too few, that may be because one of the recovery set has come into force.
+async fn clears(app: &Arc<App>, org: &Arc<Org>, challenges: &Challenges) -> Result<Vec<Note>, StoreError> {
+    let (chain, root) = (org.chain_now(), challenges.tree.root());
+    let clears = app.peers.clears(&chain, &root).await;
+    let enough = clears.len() >= usize::from(chain.policy().body.beacons.need.get());
+    if enough || !recovery::look(app, org).await? {
+        return Ok(clears);
+    }
+    Ok(app.peers.clears(&org.chain_now(), &root).await)
 }
 
 /// The earliest time the beacons of a device's choice can call it: of those within the allowed spread of the latest.

@@ -3,10 +3,11 @@
 use super::{Db, OpenError, StoreError, query};
 
 /// The steps, oldest first. One that was released never changes again.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     include_str!("../../migrations/0001_records.sql"),
     include_str!("../../migrations/0002_facts.sql"),
     include_str!("../../migrations/0003_occurrences.sql"),
+    include_str!("../../migrations/0005_recovered.sql"),
 ];
 
 pub async fn run(db: &Db) -> Result<(), OpenError> {

@@ -123,6 +123,11 @@ async fn the_log(db: &Db) {
         assert_eq!(checkpoint::newest(db, ORG).await.unwrap().unwrap().1, newest);
     }
 
+    for _ in 0..2 {
+        recovered::put(db, ORG, "h", "a beacon's word").await.unwrap();
+        assert_eq!(recovered::all(db, ORG).await.unwrap(), [("a beacon's word".to_owned(),)]);
+    }
+
     let mut tx = db.begin().await.unwrap();
     let twice = leaf::insert(&mut tx, ORG, 2, "h1", "second\n").await;
     assert!(twice.is_err(), "an entry stands in a log once");

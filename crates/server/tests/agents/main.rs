@@ -22,5 +22,6 @@ mod organization;
 mod postgres;
 mod receipts;
 mod records;
+mod recovery;
 mod wire;
 mod world;

@@ -13,7 +13,7 @@ use countersign_server::config::{Config, Database};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, OrgId, Sha256, StatementId};
 use countersign_trust::merkle::{Tree, leaf_hash};
-use countersign_trust::note::VerifierKey;
+use countersign_trust::note::{NoteSigner, VerifierKey};
 use countersign_trust::statement::enroll::{Batch, Enroll, What};
 use countersign_trust::statement::halt::{Halt, Scope};
 use countersign_trust::statement::job::{Job, OnHalt, TargetList, Targets};
@@ -193,6 +193,13 @@ impl World {
         }
     }
 
+    /// The key of the beacon with this number.
+    pub fn beacon_key(&self, number: u8) -> NoteSigner {
+        use countersign_beacon::config::Config;
+        let file = self.folder.path().join(format!("beacon-{number}.example.toml"));
+        Config::read(&file).unwrap().signer().unwrap()
+    }
+
     fn id(&self) -> StatementId {
         StatementId([self.serial.fetch_add(1, Ordering::Relaxed) + 1; 16])
     }
@@ -219,6 +226,11 @@ impl World {
 
     /// A batch for `count` devices, logged.
     pub async fn batch(&self, count: u64, until: Time) -> Sha256 {
+        self.batch_by(&["anna", "bo"], count, until).await
+    }
+
+    /// The same, signed by these.
+    pub async fn batch_by(&self, keys: &[&str], count: u64, until: Time) -> Sha256 {
         let batch = Batch {
             token: note_key("token").verifier().clone(),
             site: word("Smygehamn 12"),
@@ -227,7 +239,7 @@ impl World {
             until,
         };
         let enroll = Enroll { org: self.org, id: self.id(), what: What::Batch(batch) };
-        self.log(&sign(&enroll, &["anna", "bo"]), &[]).await
+        self.log(&sign(&enroll, keys), &[]).await
     }
 
     /// Devices that have joined one batch and are connected.

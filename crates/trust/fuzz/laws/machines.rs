@@ -1,5 +1,6 @@
 //! Notes that machines sign, and what stands in them.
 
+use countersign_trust::chain::Recovered;
 use countersign_trust::checkpoint::{AddCheckpoint, Checkpoint, Proof};
 use countersign_trust::clear::{Acknowledgement, Clear, MAX_HALTS};
 use countersign_trust::ids::DeviceId;
@@ -76,6 +77,7 @@ pub fn clear(data: &[u8]) {
 /// A beacon's acknowledgement prints as it was read.
 pub fn acknowledgement(data: &[u8]) {
     super::one_print::<Acknowledgement>(super::text(data));
+    super::one_print::<Recovered>(super::text(data));
 }
 
 /// A join prints as it was read.

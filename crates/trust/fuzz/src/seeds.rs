@@ -6,6 +6,7 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use countersign_trust::chain::Recovered;
 use countersign_trust::checkpoint::AddCheckpoint;
 use countersign_trust::clear::{Acknowledgement, AnsweredClear};
 use countersign_trust::delivery::{Delivery, News, write_sequence};
@@ -166,6 +167,7 @@ impl Seeds {
     fn take_made(&mut self) {
         let (org, hash) = (OrgId([1; 32]), Sha256::of(b""));
         self.put("acknowledgement", Acknowledgement { org, halt: hash, policy: hash }.to_string());
+        self.put("acknowledgement", Recovered { org, policy: hash, after: hash }.to_string());
         let receipt = receipt(org, hash);
         self.put("receipt", receipt.to_string());
         self.put("merkle", [0x11; 112]);

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::checkpoint::LogError;
 use crate::envelope::EnvelopeError;
 use crate::ids::{Name, OrgId, Sha256};
+use crate::lines::LinesError;
 use crate::statement::policy::PolicyError;
 use crate::statement::{Kind, StatementError};
 
@@ -48,6 +49,12 @@ pub enum ChainError {
         /// What it follows.
         found: Vec<Sha256>,
     },
+    /// A note that is no beacon's word.
+    #[error(transparent)]
+    Lines(#[from] LinesError),
+    /// Beacons' word for a policy that is not held.
+    #[error("policy {0} does not wait here")]
+    NotWaiting(Sha256),
     /// So many policies of the recovery set wait already.
     #[error("{0} policies of the recovery set wait already, no more are kept")]
     TooManyWait(usize),

@@ -3,7 +3,7 @@
 //! The folder's layout is described in `crates/trust/vectors/README.md`.
 
 use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
-use countersign_trust::clear::{AnsweredClear, Challenges, check_clears, check_recovery};
+use countersign_trust::clear::{AnsweredClear, Challenges, check_clears};
 use countersign_trust::delivery::{Delivery, News, TargetProof};
 use countersign_trust::envelope::{EnvelopeError, Logged};
 use countersign_trust::ids::{OrgId, Sha256};
@@ -142,17 +142,13 @@ impl Bundle {
             );
         }
         (1..=self.now.receipts).for_each(|number| remember(&mut ledger, spooled(self.org, number)));
-        self.ask(&mut ledger, job).map_err(Refused::Because)
+        self.ask(&ledger, job).map_err(Refused::Because)
     }
 
-    fn ask(&self, ledger: &mut Ledger, job: Logged) -> Result<(), Refusal> {
+    fn ask(&self, ledger: &Ledger, job: Logged) -> Result<(), Refusal> {
         let mut challenges = Challenges::default();
         if let Some(challenge) = self.challenge {
             challenges.draw(challenge, self.now.drawn);
-        }
-        let chain = ledger.chain().ok_or(Refusal::NotEnrolled)?;
-        if let Some(policy) = check_recovery(chain, &challenges, &self.clears, self.now.arrived) {
-            remember(ledger, Record::Recovered(policy));
         }
         let chain = ledger.chain().ok_or(Refusal::NotEnrolled)?;
         let freshness = check_clears(chain, &challenges, &self.clears, self.now.arrived);

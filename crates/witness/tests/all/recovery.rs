@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use countersign_trust::chain::RECOVERY_WAIT_S;
+use countersign_trust::chain::Recovered;
 use countersign_trust::delivery::write_sequence;
 use countersign_trust::envelope::Signed;
 use countersign_trust::statement::policy::{Log, Policy};
@@ -10,7 +10,7 @@ use countersign_trust::statement::policy::{Log, Policy};
 use crate::Test;
 use crate::client::{Answer, post};
 use crate::organization::{
-    SAFE, TestLog, following, log_key, org_of, recovering, sign, signed, with_recovery,
+    SAFE, TestLog, beacon_key, following, log_key, org_of, recovering, sign, signed, with_recovery, witnesses,
 };
 
 const ORIGIN: &str = "log.example/one";
@@ -39,47 +39,101 @@ async fn waiting(test: &Test) -> (Policy, Signed) {
     (first, recovery)
 }
 
-/// Whether the witness cosigns the log that the recovery policy names.
-async fn cosigns_the_new_log(test: &Test) -> bool {
+/// The log that the recovery policy names, which holds that policy alone.
+fn new_log(first: &Policy, recovery: &Signed) -> TestLog {
     let mut log = TestLog::new(SUCCESSOR, Vec::new());
-    log.grow(1);
-    test.add(log.request(0, 1)).await.status == 200
+    log.add(org_of(first), recovery);
+    log
+}
+
+/// Beacons' word that it has waited its time; one beacon is needed.
+fn word(first: &Policy, recovery: &Signed, beacon: u8) -> String {
+    let said = Recovered { org: org_of(first), policy: recovery.hash(), after: signed(first).hash() };
+    beacon_key(beacon).note(said.to_string()).unwrap().to_string()
+}
+
+async fn tell_word(test: &Test, first: &Policy, word: &str) -> Answer {
+    let path = format!("/v1/orgs/{}/policies", org_of(first));
+    post(test.at(), &path, write_sequence(&[word])).await
 }
 
 #[tokio::test]
-async fn the_log_of_a_recovery_policy_is_cosigned_after_72_hours_and_not_before() {
+async fn while_it_waits_its_log_is_cosigned_with_that_policy_in_it_and_nothing_else() {
     let mut test = Test::new().await;
-    waiting(&test).await;
-    test.clock.store(5_000 + RECOVERY_WAIT_S - 1, Ordering::SeqCst);
-    test.restart().await;
-    assert!(!cosigns_the_new_log(&test).await);
-    test.clock.store(5_000 + RECOVERY_WAIT_S, Ordering::SeqCst);
-    assert!(cosigns_the_new_log(&test).await);
-    test.restart().await;
-    let mut log = TestLog::new(SUCCESSOR, Vec::new());
+    let (first, recovery) = waiting(&test).await;
+    let mut other = TestLog::new(SUCCESSOR, Vec::new());
+    other.grow(1);
+    assert_eq!(test.add(other.request(0, 1)).await.status, 403, "another leaf");
+    let mut log = new_log(&first, &recovery);
+    assert_eq!(test.add(log.request(0, 1)).await.status, 200);
     log.grow(2);
-    assert_eq!(test.add(log.request(1, 2)).await.status, 200, "also after a restart");
+    // Time alone changes nothing: who shows it to witnesses alone has shown it to nobody.
+    test.clock.store(5_000 + 100 * 86_400, Ordering::SeqCst);
+    test.restart().await;
+    let refused = test.add(log.request(1, 2)).await;
+    assert_eq!(refused.status, 403);
+    assert!(refused.body.contains("waits for the word of enough beacons"), "{refused:?}");
+    assert_eq!(tell_word(&test, &first, &word(&first, &recovery, 1)).await.status, 200);
+    assert_eq!(test.add(log.request(1, 2)).await.status, 200);
+    test.restart().await;
+    log.grow(3);
+    assert_eq!(test.add(log.request(2, 3)).await.status, 200, "also after a restart");
 }
 
 #[tokio::test]
-async fn within_72_hours_the_quorum_has_the_last_word() {
+async fn the_log_that_it_is_to_replace_goes_on_until_it_is_in_force() {
+    let test = Test::new().await;
+    let (first, recovery) = waiting(&test).await;
+    let mut old = TestLog::new(ORIGIN, Vec::new());
+    old.grow(5);
+    assert_eq!(test.add(old.request(0, 4)).await.status, 200, "above where the waiting policy ends it");
+    assert_eq!(tell_word(&test, &first, &word(&first, &recovery, 1)).await.status, 200);
+    let ended = test.add(old.request(4, 5)).await;
+    assert_eq!(ended.status, 403, "{ended:?}");
+}
+
+#[tokio::test]
+async fn the_quorum_has_the_last_word_until_the_beacons_have_given_theirs() {
     let mut test = Test::new().await;
     let (first, recovery) = waiting(&test).await;
     let objection = signed(&following(&first));
+    test.clock.store(5_000 + 100 * 86_400, Ordering::SeqCst);
     assert_eq!(tell(&test, &first, &[objection]).await.status, 200);
-    test.clock.store(5_000 + 2 * RECOVERY_WAIT_S, Ordering::SeqCst);
-    assert!(!cosigns_the_new_log(&test).await);
-    test.restart().await;
-    assert!(!cosigns_the_new_log(&test).await);
-    assert_ne!(tell(&test, &first, &[recovery]).await.status, 200);
+    let log = new_log(&first, &recovery);
+    for _ in 0..2 {
+        assert_eq!(test.add(log.request(0, 1)).await.status, 404, "nobody's log any more");
+        assert_eq!(tell_word(&test, &first, &word(&first, &recovery, 1)).await.status, 422);
+        assert_ne!(tell(&test, &first, std::slice::from_ref(&recovery)).await.status, 200);
+        test.restart().await;
+    }
 }
 
 #[tokio::test]
-async fn nobody_can_say_over_the_wire_that_a_policy_has_waited() {
+async fn nobody_but_beacons_can_say_that_a_policy_has_waited() {
     let test = Test::new().await;
     let (first, recovery) = waiting(&test).await;
-    let path = format!("/v1/orgs/{}/policies", org_of(&first));
-    let forged = write_sequence(&[format!("recovered {}\n", recovery.hash())]);
-    assert_eq!(post(test.at(), &path, forged).await.status, 400);
-    assert!(!cosigns_the_new_log(&test).await);
+    let stranger = word(&first, &recovery, 2);
+    let unsigned = stranger.split("\n\n").next().unwrap();
+    for (forged, status) in [(stranger.as_str(), 422), (unsigned, 400), ("countersign-recovered/v1\n", 400)] {
+        let answer = tell_word(&test, &first, forged).await;
+        assert_eq!(answer.status, status, "{forged}: {answer:?}");
+    }
+    let mut log = new_log(&first, &recovery);
+    log.grow(2);
+    assert_eq!(test.add(log.request(0, 2)).await.status, 403);
+}
+
+#[tokio::test]
+async fn a_witness_that_only_the_waiting_policy_names_is_taken_on_and_cosigns_nothing_yet() {
+    let (old, new) = (Test::new().await, Test::new().await);
+    let first = with_recovery(old.policy(ORIGIN));
+    let (mut next, _) = recovering(&first);
+    next.witnesses = witnesses(&[new.signer().verifier()]);
+    let recovery = sign(&next, &[60, 61, SAFE[0], SAFE[1]]);
+    assert_eq!(tell(&new, &first, &[signed(&first), recovery.clone()]).await.status, 200);
+    let mut log = TestLog::new(ORIGIN, Vec::new());
+    log.grow(3);
+    assert_eq!(new.add(log.request(0, 3)).await.status, 404);
+    assert_eq!(tell_word(&new, &first, &word(&first, &recovery, 1)).await.status, 200);
+    assert_eq!(new.add(log.request(0, 3)).await.status, 200);
 }

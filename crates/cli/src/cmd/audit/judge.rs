@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_trust::chain::Chain;
+use countersign_trust::chain::{Chain, Recovered};
 use countersign_trust::clear::{AnsweredClear, Challenges, Clear, check_clears};
 use countersign_trust::delivery::{Delivery, News, TargetProof};
 use countersign_trust::envelope::Logged;
@@ -68,6 +68,10 @@ pub fn news_then(chain: &Chain, sent: Option<&Sent>) -> Vec<News> {
         News::Policy(_) => policies.contains(&news.hash()),
         News::Resume(_) => resumes.contains(&news.hash()),
         News::Halt(_) => halts.contains(&news.hash()),
+        News::Recovered(word) => {
+            let said = word.text().parse::<Recovered>();
+            said.is_ok_and(|said| policies.contains(&said.policy))
+        }
         News::Enroll(_) => false,
     };
     News::since(chain, 0).into_iter().filter(was_there).collect()

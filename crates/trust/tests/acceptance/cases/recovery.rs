@@ -1,19 +1,24 @@
-//! The day the keys are lost: a policy by the recovery set, which waits until enough beacons name it.
+//! The day the keys are lost: a policy by the recovery set, which waits for the word of enough beacons.
 
 use std::collections::BTreeSet;
 
-use countersign_trust::chain::ChainError;
-use countersign_trust::clear::{ClearFault, NotFresh};
+use countersign_trust::chain::{ChainError, Recovered};
+use countersign_trust::delivery::News;
+use countersign_trust::envelope::Logged;
 use countersign_trust::ids::Sha256;
 use countersign_trust::statement::policy::{Policy, Recovery};
+use countersign_trust::statement::resume::Lifts;
 use countersign_trust::verify::Refusal;
 
-use crate::bundle::Bundle;
-use crate::organization::{BEACONS, Organization, person, sign, ssh_key, word};
-use crate::scene::{Case, Scene, accepted, refused};
+use crate::organization::{
+    BEACONS, CHALLENGE, Organization, everything, note_key, person, sign, ssh_key, word,
+};
+use crate::scene::{Case, Scene, accepted, nothing, refused};
 
 /// Two of three keys in a safe.
 const SAFE: [&str; 3] = ["safe 1", "safe 2", "safe 3"];
+/// Beacons that no policy but the safe's names.
+const OTHERS: [&str; 4] = ["beacon-5", "beacon-6", "beacon-7", "beacon-8"];
 
 fn with_recovery(policy: &mut Policy) {
     let keys: BTreeSet<_> = SAFE.iter().map(|name| ssh_key(name).public_key().clone()).collect();
@@ -21,79 +26,216 @@ fn with_recovery(policy: &mut Policy) {
 }
 
 /// Everybody has new keys; the new people's quorum signs too, and so do these.
-fn new_keys(scene: &mut Scene, by: &[&str]) -> String {
-    let mut next = scene.org.next_policy();
+fn new_keys(org: &mut Organization, by: &[&str]) -> Logged {
+    new_keys_with(org, by, |_| ())
+}
+
+fn new_keys_with(org: &mut Organization, by: &[&str], edit: impl FnOnce(&mut Policy)) -> Logged {
+    let mut next = org.next_policy();
     next.people = ["anna", "bo", "cia"].map(|name| (word(name), person(&[&format!("{name} new")]))).into();
-    let signed = sign(&next, &[&["anna new", "bo new"], by].concat());
-    scene.org.log(signed).to_string()
+    edit(&mut next);
+    org.log(sign(&next, &[&["anna new", "bo new"], by].concat()))
 }
 
-fn hash_of(envelope: &str) -> Sha256 {
-    countersign_trust::envelope::Logged::from_text(envelope).unwrap().signed.hash()
+/// What these beacons sign once the policy has waited its time, in one note.
+fn waited(org: &Organization, policy: Sha256, by: &[&str]) -> News {
+    waited_after(org, policy, org.chain.policy().hash, by)
 }
 
-/// The device is brought the policy, and Clears of these many beacons that name it.
-fn recovered(scene: &mut Scene, by: &[&str], naming: usize, keys: Vec<&'static str>) -> Bundle {
+fn waited_after(org: &Organization, policy: Sha256, after: Sha256, by: &[&str]) -> News {
+    let text = Recovered { org: org.org, policy, after }.to_string();
+    let lines = by.iter().map(|beacon| note_key(beacon).note(text.clone()).unwrap());
+    let joined = lines.reduce(|mut note, other| {
+        note.add(other.signatures()[0].clone()).unwrap();
+        note
+    });
+    News::Recovered(joined.unwrap())
+}
+
+/// The organization goes on under the safe's policy, which three of the old beacons have let wait; the new people ask.
+fn recovered(scene: &mut Scene, edit: impl FnOnce(&mut Policy)) {
     scene.found(with_recovery);
-    let policy = new_keys(scene, by);
-    let hash = hash_of(&policy);
-    scene.keys = keys;
-    if naming > 0 {
-        scene.job.policy = hash;
-    }
+    let policy = new_keys_with(&mut scene.org, &SAFE[..2], edit);
+    let hash = policy.signed.hash();
+    let words: Vec<News> = BEACONS[..3].iter().map(|beacon| waited(&scene.org, hash, &[*beacon])).collect();
+    scene.org.take(News::Policy(policy));
+    words.into_iter().for_each(|word| {
+        scene.org.take(word);
+    });
+    scene.job.policy = hash;
+    scene.keys = vec!["anna new", "bo new"];
+}
+
+/// The organization goes on as it was, and the device is brought these besides.
+fn brought(scene: &mut Scene, news: &[News]) -> crate::bundle::Bundle {
     let mut bundle = scene.bundle();
-    bundle.chain.push(policy);
-    bundle.clears = BEACONS[..3]
-        .iter()
-        .enumerate()
-        .map(|(at, beacon)| {
-            scene.clear(beacon, |clear| {
-                if at < naming {
-                    clear.policy = hash
-                }
-            })
-        })
-        .collect();
+    bundle.chain.extend(news.iter().map(ToString::to_string));
     bundle
 }
 
-fn names_another(org: &Organization, named: Sha256, got: usize) -> Refusal {
-    let held = org.chain.policy().hash;
-    let faults =
-        BEACONS[..3 - got].iter().map(|beacon| ((*beacon).to_owned(), ClearFault::Policy { named, held }));
-    Refusal::NotFresh(NotFresh { got, need: 3, faults: faults.collect() })
+/// The safe's policy, and words for it.
+fn safes(scene: &mut Scene, words: &[&[&str]]) -> Vec<News> {
+    scene.found(with_recovery);
+    let policy = new_keys(&mut scene.org, &SAFE[..2]);
+    let hash = policy.signed.hash();
+    let words = words.iter().map(|by| waited(&scene.org, hash, by));
+    std::iter::once(News::Policy(policy)).chain(words).collect()
 }
 
 pub fn cases() -> Vec<Case> {
+    [in_force(), waiting(), refusals()].into_iter().flatten().collect()
+}
+
+fn in_force() -> Vec<Case> {
     vec![
         Case {
             name: "recovery-in-force",
-            says: "two of the safe's keys, the new people, and three beacons that have waited 72 hours",
-            bend: |scene| recovered(scene, &SAFE[..2], 3, vec!["anna new", "bo new"]),
+            says: "two of the safe's keys, the new people, and three beacons with whom it has waited 72 hours",
+            bend: |scene| {
+                recovered(scene, |_| ());
+                scene.bundle()
+            },
             expected: |_| accepted(),
         },
         Case {
+            name: "recovery-in-force-by-one-note",
+            says: "the three beacons' lines in one note, among others'",
+            bend: |scene| {
+                recovered(scene, |_| ());
+                let (policy, genesis) = (scene.org.chain.policy().hash, scene.org.genesis.signed.hash());
+                let all = [&OTHERS[..1], &BEACONS[1..]].concat();
+                let word = waited_after(&scene.org, policy, genesis, &all);
+                let mut bundle = scene.bundle();
+                bundle.chain.truncate(2);
+                bundle.chain.push(word.to_string());
+                bundle
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "recovery-with-other-beacons",
+            says: "it names none of the old beacons: they put it in force, and the new ones say that nobody has called a halt",
+            bend: |scene| {
+                let keys = OTHERS.iter().map(|name| note_key(name).verifier().clone()).collect();
+                recovered(scene, |policy| policy.beacons.keys = keys);
+                let mut bundle = scene.bundle();
+                bundle.clears = scene.org.clears(CHALLENGE, &OTHERS[..3]);
+                bundle
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "recovery-long-ago",
+            says: "the device has missed it, and the policy after it, and takes both",
+            bend: |scene| {
+                recovered(scene, |_| ());
+                let mut next = scene.org.next_policy();
+                next.limits.life = 3 * 86_400;
+                let next = News::Policy(scene.org.log(sign(&next, &["anna new", "bo new"])));
+                scene.org.take(next);
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "recovery-then-a-halt-and-a-resume",
+            says: "the new people have called a halt and lifted it, which nobody under the old policy can judge",
+            bend: |scene| {
+                recovered(scene, |_| ());
+                let halt = scene.org.halt(everything(), "bo new").hash();
+                let resume = scene.org.next_resume(Lifts::Halts([halt].into()), nothing());
+                let resume = News::Resume(scene.org.log(sign(&resume, &["anna new", "bo new"])));
+                scene.org.take(resume);
+                scene.job.resume = scene.org.chain.resume();
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "recovery-that-the-quorum-signs-too",
+            says: "it waits, and then comes again with the quorum's signatures: then it need not wait",
+            bend: |scene| {
+                scene.found(with_recovery);
+                let waiting = new_keys(&mut scene.org, &SAFE[..2]);
+                let decided = new_keys(&mut scene.org, &["anna", "bo"]);
+                scene.org.take(News::Policy(waiting));
+                scene.org.take(News::Policy(decided));
+                scene.job.policy = scene.org.chain.policy().hash;
+                scene.keys = vec!["anna new", "bo new"];
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+    ]
+}
+
+fn waiting() -> Vec<Case> {
+    vec![
+        Case {
             name: "recovery-waits",
-            says: "no beacon names it yet: the old keys still count, the new ones do not",
-            bend: |scene| recovered(scene, &SAFE[..2], 0, vec!["anna", "bo"]),
+            says: "no beacon has given its word yet: the old keys still count, the new ones do not",
+            bend: |scene| {
+                let news = safes(scene, &[]);
+                brought(scene, &news)
+            },
             expected: |_| accepted(),
         },
         Case {
             name: "recovery-waits-and-new-keys-count-for-nothing",
-            says: "no beacon names it yet",
-            bend: |scene| recovered(scene, &SAFE[..2], 0, vec!["anna new", "bo new"]),
+            says: "no beacon has given its word yet",
+            bend: |scene| {
+                let news = safes(scene, &[]);
+                scene.keys = vec!["anna new", "bo new"];
+                brought(scene, &news)
+            },
             expected: |_| refused(Refusal::UnknownSigners),
         },
         Case {
-            name: "recovery-named-by-one-beacon-too-few",
-            says: "two of three name it: neither policy has enough Clears, and nothing starts",
-            bend: |scene| recovered(scene, &SAFE[..2], 2, vec!["anna", "bo"]),
-            expected: |scene| refused(names_another(&scene.org, scene.job.policy, 1)),
+            name: "recovery-with-one-word-too-few",
+            says: "two of three: the old policy is in force",
+            bend: |scene| {
+                let news = safes(scene, &[&BEACONS[..1], &BEACONS[1..2]]);
+                brought(scene, &news)
+            },
+            expected: |_| accepted(),
         },
+        Case {
+            name: "recovery-with-one-beacons-word-twice",
+            says: "one beacon's word counts once, alone or beside another's",
+            bend: |scene| {
+                let news = safes(scene, &[&BEACONS[..1], &BEACONS[..2], &BEACONS[1..2]]);
+                brought(scene, &news)
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "recovery-overtaken",
+            says: "the thief of the safe was seen: within 72 hours the quorum signed another policy, which counts at once",
+            bend: |scene| {
+                scene.found(with_recovery);
+                let waiting = new_keys(&mut scene.org, &SAFE[..2]);
+                let words = waited(&scene.org, waiting.signed.hash(), &BEACONS[..2]);
+                scene.org.decide(|policy| policy.recovery = Recovery { need: 0, keys: BTreeSet::new() });
+                scene.job.policy = scene.org.chain.policy().hash;
+                let mut bundle = scene.bundle();
+                bundle.chain.splice(1..1, [waiting.to_string(), words.to_string()]);
+                bundle
+            },
+            expected: |_| accepted(),
+        },
+    ]
+}
+
+fn refusals() -> Vec<Case> {
+    vec![
         Case {
             name: "recovery-by-too-few-keys",
             says: "one of the two keys it takes",
-            bend: |scene| recovered(scene, &SAFE[..1], 0, vec!["anna", "bo"]),
+            bend: |scene| {
+                scene.found(with_recovery);
+                let policy = new_keys(&mut scene.org, &SAFE[..1]);
+                brought(scene, &[News::Policy(policy)])
+            },
             expected: |_| {
                 let error = ChainError::Quorum { got: 0, need: 2, role: word("owner"), policy: 1 };
                 accepted().without(1, error)
@@ -107,9 +249,7 @@ pub fn cases() -> Vec<Case> {
                 let mut next = scene.org.next_policy();
                 next.people.insert(word("anna"), person(&["anna new"]));
                 let policy = scene.org.log(sign(&next, &SAFE[..2]));
-                let mut bundle = scene.bundle();
-                bundle.chain.push(policy.to_string());
-                bundle
+                brought(scene, &[News::Policy(policy)])
             },
             expected: |_| {
                 let error = ChainError::Quorum { got: 0, need: 2, role: word("owner"), policy: 2 };
@@ -120,44 +260,105 @@ pub fn cases() -> Vec<Case> {
             name: "recovery-where-there-is-none",
             says: "the policy in force names no recovery set",
             bend: |scene| {
-                let policy = new_keys(scene, &SAFE[..2]);
-                let mut bundle = scene.bundle();
-                bundle.chain.push(policy);
-                bundle
+                let policy = new_keys(&mut scene.org, &SAFE[..2]);
+                brought(scene, &[News::Policy(policy)])
             },
             expected: |_| accepted().without(1, ChainError::UnknownSigners),
         },
         Case {
-            name: "recovery-overtaken",
-            says: "the thief of the safe was seen: within 72 hours the quorum signed another policy, which counts at once",
-            bend: |scene| {
-                scene.found(with_recovery);
-                let waiting = new_keys(scene, &SAFE[..2]);
-                scene.org.decide(|policy| policy.recovery = Recovery { need: 0, keys: BTreeSet::new() });
-                scene.job.policy = scene.org.chain.policy().hash;
-                let mut bundle = scene.bundle();
-                bundle.chain.insert(1, waiting);
-                bundle
-            },
-            expected: |_| accepted(),
-        },
-        Case {
             name: "recovery-after-another-policy",
-            says: "the quorum signed a policy, and then comes the safe's, which follows the one before",
+            says: "the quorum signed a policy, and then comes the safe's, which follows the one before, and words for it",
             bend: |scene| {
                 scene.found(with_recovery);
-                let late = new_keys(scene, &SAFE[..2]);
+                let late = new_keys(&mut scene.org, &SAFE[..2]);
+                let words = waited(&scene.org, late.signed.hash(), &BEACONS[..3]);
                 scene.org.decide(|policy| policy.limits.life = 3 * 86_400);
-                let mut bundle = scene.bundle();
-                bundle.chain.push(late);
-                bundle
+                brought(scene, &[News::Policy(late), words])
             },
             expected: |scene| {
                 let (before, now) = (scene.org.chain.policies()[0].hash, scene.org.chain.policy().hash);
-                // Nobody whom the newest policy knows has signed it.
-                let _ = (before, now);
-                accepted().without(2, ChainError::NotNext { expected: now.to_string(), found: vec![before] })
+                let late = ChainError::NotNext { expected: now.to_string(), found: vec![before] };
+                accepted().without(2, late).without(3, ChainError::NotWaiting(hash_of_safes(scene)))
+            },
+        },
+        Case {
+            name: "recovery-by-the-new-beacons-word",
+            says: "those whom only the waiting policy names give their word for it",
+            bend: |scene| {
+                scene.found(with_recovery);
+                let keys = OTHERS.iter().map(|name| note_key(name).verifier().clone()).collect();
+                let policy = new_keys_with(&mut scene.org, &SAFE[..2], |policy| policy.beacons.keys = keys);
+                let words = waited(&scene.org, policy.signed.hash(), &OTHERS);
+                brought(scene, &[News::Policy(policy), words])
+            },
+            expected: |_| accepted().without(2, ChainError::UnknownSigners),
+        },
+        Case {
+            name: "recovery-by-words-for-another-place",
+            says: "the beacons took it in the place of a policy that follows another one",
+            bend: |scene| {
+                let mut news = safes(scene, &[]);
+                let words = waited_after(&scene.org, news[0].hash(), Sha256::of(b"another"), &BEACONS);
+                news.push(words);
+                brought(scene, &news)
+            },
+            expected: |scene| {
+                let expected = scene.org.chain.policy().hash.to_string();
+                let found = vec![Sha256::of(b"another")];
+                accepted().without(2, ChainError::NotNext { expected, found })
+            },
+        },
+        Case {
+            name: "recovery-by-words-of-another-organization",
+            says: "the note speaks of another organization",
+            bend: |scene| {
+                let mut news = safes(scene, &[]);
+                news.push(bent(&waited(&scene.org, news[0].hash(), &BEACONS[..1]), |said| {
+                    said.org.0[0] ^= 1
+                }));
+                brought(scene, &news)
+            },
+            expected: |scene| {
+                let mut other = scene.org.org;
+                other.0[0] ^= 1;
+                let expected = scene.org.org;
+                accepted().without(2, ChainError::Organization { expected, found: other.to_string() })
+            },
+        },
+        Case {
+            name: "recovery-and-the-policy-after-it-too-soon",
+            says: "the policy that follows the waiting one counts for nothing before it is in force",
+            bend: |scene| {
+                let mut news = safes(scene, &[&BEACONS[..2]]);
+                let mut next = scene.org.next_policy();
+                next.number += 1;
+                next.previous = [news[0].hash()].into();
+                let next = scene.org.log(sign(&next, &["anna", "bo", "anna new", "bo new"]));
+                news.push(News::Policy(next));
+                brought(scene, &news)
+            },
+            expected: |scene| {
+                let (now, news) = (scene.org.chain.policy().hash, hash_of_safes(scene));
+                accepted().without(3, ChainError::NotNext { expected: now.to_string(), found: vec![news] })
             },
         },
     ]
+}
+
+fn bent(news: &News, bend: impl FnOnce(&mut Recovered)) -> News {
+    let News::Recovered(note) = news else { panic!("no word of a beacon") };
+    let mut said: Recovered = note.text().parse().unwrap();
+    bend(&mut said);
+    let by = note_key(note.signatures()[0].name());
+    News::Recovered(by.note(said.to_string()).unwrap())
+}
+
+/// The hash of the safe's policy, where it follows the genesis policy.
+fn hash_of_safes(scene: &Scene) -> Sha256 {
+    let mut next = scene.org.chain.policies()[0].body.clone();
+    next.org = Some(scene.org.org);
+    next.number = 2;
+    next.previous = [scene.org.genesis.signed.hash()].into();
+    next.people = ["anna", "bo", "cia"].map(|name| (word(name), person(&[&format!("{name} new")]))).into();
+    sign(&next, &["anna new"]).hash()
 }
