@@ -16,6 +16,7 @@
 //! | [`enrollments`] | which device is whose |
 //! | [`replays`] | what was before: replays, power cuts |
 //! | [`records`] | receipts, and agents that attack |
+//! | [`recovery`] | the recovery set |
 //! | [`incidents`] | whole incidents with real programs |
 
 pub mod clears;
@@ -26,6 +27,7 @@ pub mod logs;
 mod play;
 pub mod policies;
 pub mod records;
+pub mod recovery;
 pub mod replays;
 pub mod signers;
 pub mod texts;
@@ -136,6 +138,7 @@ pub fn all() -> Vec<Attack> {
         records::first(),
         replays::second(),
         records::second(),
+        recovery::all(),
         incidents::beyond_the_list(),
     ]
     .concat()

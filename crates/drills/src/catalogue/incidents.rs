@@ -69,21 +69,6 @@ pub fn beyond_the_list() -> Vec<Attack> {
                 ]),
             ],
         },
-        Attack {
-            name: "recovery-by-the-thief",
-            says: "Somebody who found a key of the recovery set, or the whole set, signs a policy of his own.",
-            promise: Promise::Forward,
-            how: vec![How::Vectors(&[
-                "recovery-by-too-few-keys",
-                "recovery-waits",
-                "recovery-waits-and-new-keys-count-for-nothing",
-                "recovery-overtaken",
-                "recovery-after-another-policy",
-                "recovery-named-by-one-beacon-too-few",
-                "recovery-where-there-is-none",
-                "recovery-in-force",
-            ])],
-        },
         real(
             "stolen-server",
             "The thief has the server's database, keys, certificate and port, and tries whatever it can think of.",
