@@ -1132,8 +1132,7 @@ class Chain:
             self.words.pop(new.hash, None)
             return self.put_in_force(new)
         refuse_if(len(self.waiting) >= MOST_WAITING, "TooManyWait", f"{len(self.waiting)} policies wait already")
-        self.waiting.append(new)
-        self.words[new.hash] = set()
+        self.waiting, self.words[new.hash] = [*self.waiting, new], set()
         return "waits"
 
     def _is_decided(self, envelope: Envelope) -> bool:
