@@ -19,7 +19,7 @@ use countersign_trust::merkle::leaf_hash;
 use countersign_trust::note::{Note, NoteError, VerifierKey};
 use http::{HttpError, Request};
 use rustls::ClientConfig;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -63,7 +63,8 @@ enum BeaconError {
 /// What one beacon answered.
 struct Answer {
     clear: Note,
-    news: Vec<News>,
+    /// And the room that they take.
+    news: Option<(Vec<News>, OwnedSemaphorePermit)>,
 }
 
 impl Question {
@@ -98,14 +99,15 @@ impl Question {
     }
 }
 
-/// Asks, and tells of the answers: as soon as enough have come, and again if more come after that.
-pub async fn ask(question: Question, tls: Arc<ClientConfig>, to: mpsc::Sender<Heard>) {
+/// Asks, and tells of the answers: as soon as enough have come, and again if more come after that. Of `room` each beacon that has
+/// news takes one.
+pub async fn ask(question: Question, tls: Arc<ClientConfig>, room: Arc<Semaphore>, to: mpsc::Sender<Heard>) {
     let question = Arc::new(question);
     let mut asked = JoinSet::new();
     for (key, url) in question.beacons.clone() {
-        let (question, tls) = (question.clone(), tls.clone());
+        let (question, tls, room) = (question.clone(), tls.clone(), room.clone());
         asked.spawn(async move {
-            let answer = ask_one(&question, &key, &url, &tls).await;
+            let answer = ask_one(&question, &key, &url, &tls, room).await;
             answer
                 .inspect_err(
                     |error| tracing::warn!(beacon.key = key.name(), %error, "a beacon gave no Clear"),
@@ -116,7 +118,9 @@ pub async fn ask(question: Question, tls: Arc<ClientConfig>, to: mpsc::Sender<He
     let (mut answers, mut told) = (Vec::new(), 0);
     while let Some(answered) = asked.join_next().await {
         let Ok(Some(Answer { clear, news })) = answered else { continue };
-        if !news.is_empty() && to.send(Heard::Input(Input::News(news))).await.is_err() {
+        if let Some((news, room)) = news
+            && to.send(Heard::Brought(Input::News(news), room)).await.is_err()
+        {
             return;
         }
         answers.push(AnsweredClear { clear, index: 0, size: 1, path: Vec::new() });
@@ -136,14 +140,18 @@ async fn ask_one(
     key: &VerifierKey,
     url: &str,
     tls: &Arc<ClientConfig>,
+    room: Arc<Semaphore>,
 ) -> Result<Answer, BeaconError> {
     let path = format!("/v1/orgs/{}/clear", question.org);
     let body = Bytes::from(format!("{}\n", question.root));
     let clear: Note = answer(Request::post(url, path, body, MOST_CLEAR), tls).await?.parse()?;
-    let news = match question.is_behind(&clear, key) {
-        true => fetch_news(question, url, tls).await?,
-        false => Vec::new(),
-    };
+    let mut news = None;
+    // Nobody closes the semaphore.
+    if question.is_behind(&clear, key)
+        && let Ok(room) = room.acquire_owned().await
+    {
+        news = Some((fetch_news(question, url, tls).await?, room));
+    }
     Ok(Answer { clear, news })
 }
 

@@ -18,7 +18,7 @@ use countersign_trust::note::{NoteSigner, VerifierKeyError};
 use countersign_trust::time::Reading;
 use countersign_wire::message::{Challenge, Hello, Receipt, from_agent};
 use rustls::ClientConfig;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -37,6 +37,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const WAITING: usize = 64;
 /// How many questions to beacons may be open at a time.
 const MOST_QUESTIONS: usize = 4;
+/// How many beacons may tell their news at a time: a lying one can make them long and slow, and must not keep out the others.
+const MOST_NEWS: usize = 2;
 /// How long stopping may take: longer than killing does.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 const TICK: Duration = Duration::from_secs(1);
@@ -53,6 +55,8 @@ pub enum Heard {
     Down,
     /// Something for the device.
     Input(Input),
+    /// The same from outside, with the room that it takes until it is dealt with.
+    Brought(Input, OwnedSemaphorePermit),
 }
 
 /// Why the loop ended.
@@ -100,6 +104,7 @@ struct Drive<'a> {
     link: watch::Sender<Option<Sender>>,
     beacon_tls: Arc<ClientConfig>,
     questions: JoinSet<()>,
+    news: Arc<Semaphore>,
     to: mpsc::Sender<Heard>,
     /// The name of the last Hello; 0 before the first.
     hello: u64,
@@ -137,6 +142,7 @@ pub async fn live(
         link,
         beacon_tls: tls::to_beacon()?,
         questions: JoinSet::new(),
+        news: Arc::new(Semaphore::new(MOST_NEWS)),
         to: to.clone(),
         hello: 0,
         stopping: false,
@@ -191,6 +197,7 @@ impl Drive<'_> {
                 }
                 self.hear(input)
             }
+            Heard::Brought(input, _room) => self.hear(input),
         }
     }
 
@@ -269,7 +276,8 @@ impl Drive<'_> {
         while self.questions.try_join_next().is_some() {}
         let Some(chain) = self.chain().filter(|_| self.questions.len() < MOST_QUESTIONS) else { return };
         let question = Question::new(chain, challenge);
-        self.questions.spawn(beacons::ask(question, self.beacon_tls.clone(), self.to.clone()));
+        let (tls, room) = (self.beacon_tls.clone(), self.news.clone());
+        self.questions.spawn(beacons::ask(question, tls, room, self.to.clone()));
     }
 
     /// Tells the link which servers the newest policy names.

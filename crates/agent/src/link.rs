@@ -35,6 +35,8 @@ const DEAD: Duration = Duration::from_secs(30);
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// A connection that lasted this long was a good one: the waits begin anew.
 const GOOD: Duration = Duration::from_secs(60);
+/// How many bytes from the server may wait for the loop: two of its largest frames.
+const UNHEARD: usize = 2 * MOST_FROM_SERVER;
 /// How many bytes of output may wait for a slow server.
 const ROOM: usize = 1 << 20;
 /// How long a run waits for a slow server before pieces of its output are dropped. Less than the time after which
@@ -136,6 +138,7 @@ impl Sender {
 /// Keeps a connection to one of `servers` up and tells of what comes, until nobody listens.
 pub async fn keep(identity: Identity, mut servers: watch::Receiver<Vec<Server>>, to: mpsc::Sender<Heard>) {
     let mut failures: u32 = 0;
+    let room = Arc::new(Semaphore::new(UNHEARD));
     loop {
         let named = servers.borrow_and_update().clone();
         let turn = usize::try_from(failures).unwrap_or(0).checked_rem(named.len()).unwrap_or(0);
@@ -147,7 +150,7 @@ pub async fn keep(identity: Identity, mut servers: watch::Receiver<Vec<Server>>,
             continue;
         };
         let started = Instant::now();
-        let Err(error) = converse(&identity, server, &mut servers, &to).await;
+        let Err(error) = converse(&identity, server, &mut servers, &to, &room).await;
         if to.send(Heard::Down).await.is_err() {
             return;
         }
@@ -179,13 +182,14 @@ async fn converse(
     server: &Server,
     servers: &mut watch::Receiver<Vec<Server>>,
     to: &mpsc::Sender<Heard>,
+    room: &Arc<Semaphore>,
 ) -> Result<std::convert::Infallible, LinkError> {
     let (read, write) = tokio::io::split(connect(identity, server).await?);
     tracing::info!(link.server = %server.address, "connected to a server");
     let (sender, queue) = Sender::new();
     to.send(Heard::Up(sender)).await.map_err(|_| LinkError::Closed)?;
     tokio::select! {
-        ended = hear(Incoming::new(read), to) => ended,
+        ended = hear(Incoming::new(read), to, room) => ended,
         ended = speak(write, queue) => ended,
         () = not_named(server, servers) => Err(LinkError::NotNamed),
     }
@@ -243,10 +247,15 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
 async fn hear<R: AsyncRead + Unpin>(
     mut incoming: Incoming<R>,
     to: &mpsc::Sender<Heard>,
+    room: &Arc<Semaphore>,
 ) -> Result<std::convert::Infallible, LinkError> {
     loop {
-        let Some(input) = input(incoming.next().await?)? else { continue };
-        to.send(Heard::Input(input)).await.map_err(|_| LinkError::Closed)?;
+        let what = incoming.next().await?;
+        let bytes = u32::try_from(what.encoded_len()).unwrap_or(u32::MAX);
+        // The largest frame fits; nobody closes the semaphore.
+        let room = room.clone().acquire_many_owned(bytes).await.map_err(|_| LinkError::Closed)?;
+        let Some(input) = input(what)? else { continue };
+        to.send(Heard::Brought(input, room)).await.map_err(|_| LinkError::Closed)?;
     }
 }
 

@@ -6,6 +6,7 @@
 mod news;
 mod refusals;
 mod standing;
+mod waiting;
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -26,8 +27,6 @@ use crate::verify::{Code, Facts, Local, Refusal, VerifiedJob, judge, may_go_on};
 use refusals::Refusals;
 use standing::Turn;
 
-/// How many deliveries may wait for Clears.
-const MAX_WAITING: usize = 16;
 /// Every so many challenges beacons are asked, whatever the server brings: every eighth is each 8 minutes at 180 s.
 const ASK_ANYWAY: u64 = 8;
 /// How often beacons are asked again while something waits for them, in milliseconds.
@@ -285,8 +284,8 @@ impl Device {
         }
         match judge(&self.facts(now), &brought.delivery) {
             Ok(job) => self.accept(job, brought.delivery, now, out),
-            Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.waiting.len() < MAX_WAITING => {
-                self.waiting.insert(hash, brought);
+            Err(Refusal::NotFresh(_) | Refusal::Aged(_)) if self.has_room_for(&brought) => {
+                self.waiting.insert(hash, brought.lightened());
                 Ok(())
             }
             Err(refusal) => {

@@ -172,6 +172,12 @@ impl Note {
         Ok(Self { text: format!("{text}\n"), signatures })
     }
 
+    /// About how many bytes of memory it takes.
+    pub fn bytes(&self) -> usize {
+        let line = |line: &Signature| size_of::<Signature>() + line.name.len() + line.bytes.len();
+        self.text.len() + self.signatures.iter().map(line).sum::<usize>()
+    }
+
     /// The text, its last newline included.
     pub fn text(&self) -> &str {
         &self.text

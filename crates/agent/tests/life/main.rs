@@ -17,4 +17,5 @@ mod link;
 mod organization;
 mod restart;
 mod server;
+mod weight;
 mod world;

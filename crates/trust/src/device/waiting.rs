@@ -1,0 +1,45 @@
+//! What lacks nothing but Clears waits for them, as far as there is room. Nobody has signed off on most of it yet, so a hostile
+//! server can bring as much of it as it likes.
+
+use alloc::vec::Vec;
+
+use super::{Device, Waiting};
+use crate::delivery::Delivery;
+use crate::envelope::Logged;
+use crate::ids::Sha256;
+
+/// How many deliveries may wait for Clears.
+const MAX_WAITING: usize = 16;
+/// How much memory they may take together, in bytes: an honest one takes some ten thousand, with advances for all its waves.
+const MAX_WAITING_BYTES: usize = 2 << 20;
+
+impl Device {
+    /// Whether `brought` may wait beside what waits.
+    pub(super) fn has_room_for(&self, brought: &Waiting) -> bool {
+        let held: usize = self.waiting.values().map(|waiting| weight(&waiting.delivery)).sum();
+        self.waiting.len() < MAX_WAITING
+            && held.saturating_add(weight(&brought.delivery)) <= MAX_WAITING_BYTES
+    }
+}
+
+impl Waiting {
+    /// Without its news, which have been taken, and its Clears, which were not enough.
+    pub(super) fn lightened(mut self) -> Self {
+        (self.delivery.news, self.delivery.clears) = (Vec::new(), Vec::new());
+        self
+    }
+}
+
+/// About how much memory a delivery takes without news and Clears, in bytes.
+fn weight(delivery: &Delivery) -> usize {
+    let path = delivery.target.as_ref().map_or(0, |target| size_of_val(target.path.as_slice()));
+    let advances: usize = delivery.advances.iter().map(of_logged).sum();
+    of_logged(&delivery.job).saturating_add(path).saturating_add(advances)
+}
+
+fn of_logged(Logged { signed, proof }: &Logged) -> usize {
+    let signatures: usize = signed.signatures().iter().map(|one| size_of_val(one) + one.blob().len()).sum();
+    let extra = proof.extra.as_ref().map_or(0, Vec::len);
+    let proof = extra + proof.inclusion.len() * size_of::<Sha256>() + proof.checkpoint.bytes();
+    size_of::<Logged>() + signed.statement().len() + signatures + proof
+}
