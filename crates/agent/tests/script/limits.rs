@@ -12,6 +12,7 @@ crate::in_every_way! {
     processes_are_limited
     the_processor_is_limited
     a_fork_bomb_ends_with_its_run
+    a_run_is_not_spared_when_memory_is_short
 }
 
 async fn memory_is_limited(way: Way) {
@@ -59,4 +60,15 @@ async fn a_fork_bomb_ends_with_its_run(way: Way) {
     assert_eq!(ending.how, How::TimedOut);
     assert!(ending.duration_ms < 2000, "{ending:?}");
     assert_eq!(world.alive(), Vec::<PathBuf>::new());
+}
+
+async fn a_run_is_not_spared_when_memory_is_short(way: Way) {
+    let world = World::new(way);
+    let score = "/proc/self/oom_score_adj";
+    // As the unit file has it for the agent; only root may.
+    let spared = std::fs::write(score, "-500").is_ok();
+    let own = std::fs::read_to_string(score).unwrap();
+    assert_eq!(spared, own == "-500\n", "{own}");
+    let said = world.run(&world.script(&[&format!("cat {score}")])).await.stdout;
+    assert_eq!(String::from_utf8(said).unwrap(), if spared { "0\n" } else { &own });
 }

@@ -17,6 +17,9 @@ pub use roots::{Controller, Roots};
 const MIB: u64 = 1024 * 1024;
 const PERIOD_US: u64 = 100_000;
 const MEMBERS: &str = "cgroup.procs";
+/// What the agent itself may take, several times what it was ever seen to take (`tests/life/weight.rs`): whatever a server finds to make it
+/// larger, it is the agent that is started again, and not the machine's own work that is killed for lack of memory.
+const AGENT_BYTES: &str = "268435456";
 
 /// A realm's folders, one in each hierarchy.
 #[derive(Clone, Debug)]
@@ -41,6 +44,8 @@ impl Realm {
         };
         let unified = roots.unified.as_ref().and_then(|root| {
             hand_down(root);
+            // Where the service is the agent's own part; runs are beside it.
+            write(&root.join(roots::ASIDE), "memory.max", AGENT_BYTES);
             let folder = made(root)?;
             hand_down(&folder);
             Some(folder)
@@ -235,6 +240,21 @@ mod tests {
             (read(&unified, "memory.max"), read(&cpu, "cpu.cfs_quota_us")),
             ("67108864".into(), "150000".into())
         );
+    }
+
+    #[test]
+    fn the_agent_is_limited_beside_its_runs() {
+        let root = folder(&["cgroup.subtree_control"]);
+        for inner in ["agent", "realm"] {
+            fs::create_dir(root.path().join(inner)).unwrap();
+            for file in ["memory.max", MEMBERS] {
+                fs::write(root.path().join(inner).join(file), "").unwrap();
+            }
+        }
+        let roots = Roots { unified: Some(root.path().to_owned()), v1: Vec::new() };
+        assert!(Realm::open("realm", &roots).is_some());
+        let limits = ["agent/memory.max", "realm/memory.max"].map(|file| read(&root, file));
+        assert_eq!(limits, [AGENT_BYTES, ""]);
     }
 
     #[test]

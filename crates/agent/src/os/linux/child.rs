@@ -1,7 +1,7 @@
 //! What a run's first program does to itself between fork and exec. Everything is prepared before the fork:
 //! nothing here allocates or locks.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -12,6 +12,9 @@ use super::user::Account;
 /// What a program writes to a list of members to be on it.
 const ME: &[u8] = b"0\n";
 const LOWEST_PRIORITY: libc::c_int = 19;
+/// Source: proc(5), `/proc/pid/oom_score_adj`.
+const OOM_SCORE: &CStr = c"/proc/self/oom_score_adj";
+const ORDINARY: &[u8] = b"0\n";
 
 /// What it takes to become a run's first program.
 pub(super) struct Child {
@@ -27,6 +30,8 @@ pub(super) struct Child {
     pub(super) threads: Option<u64>,
     /// Yields to everybody, where no control group bounds the processor.
     pub(super) humble: bool,
+    /// Dies for lack of memory as soon as any other program does, although the agent does not.
+    pub(super) mortal: bool,
 }
 
 impl Child {
@@ -71,6 +76,13 @@ impl Child {
             }
             if self.humble {
                 libc::nice(LOWEST_PRIORITY);
+            }
+            if self.mortal {
+                let score = libc::open(OOM_SCORE.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
+                check(score)?;
+                if libc::write(score, ORDINARY.as_ptr().cast(), ORDINARY.len()) < 0 {
+                    return Err(io::Error::last_os_error());
+                }
             }
         }
         Ok(())

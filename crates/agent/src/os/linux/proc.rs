@@ -44,6 +44,12 @@ pub(super) fn threads_of(uid: libc::uid_t) -> u64 {
     pids().filter_map(threads).sum()
 }
 
+/// Whether this program dies later than others when memory is short: what it starts would, too.
+pub(super) fn is_spared() -> bool {
+    let score = fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    score.trim().parse::<i32>().is_ok_and(|score| score < 0)
+}
+
 /// Kills one program at once. That it is gone already is as good.
 pub(super) fn kill(pid: libc::pid_t) {
     signal(pid, libc::SIGKILL);

@@ -92,6 +92,7 @@ fn prepare(
         address_space: (left.memory_mib > 0).then(|| left.memory_mib.saturating_mul(MIB)),
         threads,
         humble: left.cpu_percent > 0,
+        mortal: proc::is_spared(),
     })
 }
 

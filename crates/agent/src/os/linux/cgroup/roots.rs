@@ -59,18 +59,19 @@ impl Roots {
 /// The service's folder in the unified hierarchy, if this program is in one. Source: cgroups(7), `/proc/pid/cgroup`.
 fn service(own: &str) -> Option<&str> {
     let path = own.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    let path = path.strip_suffix(ASIDE).unwrap_or(path);
+    let path = path.strip_suffix(ASIDE).and_then(|path| path.strip_suffix('/')).unwrap_or(path);
     path.ends_with(".service").then_some(path)
 }
 
-const ASIDE: &str = "/agent";
+/// The folder below the service's that the agent itself is in.
+pub(super) const ASIDE: &str = "agent";
 
 /// Moves this program out of `folder`, if it is in there alone, into one below.
 fn step_aside(folder: PathBuf) -> PathBuf {
     let own = std::process::id().to_string();
     let members = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
     if members.trim() == own {
-        let aside = folder.join(ASIDE.trim_start_matches('/'));
+        let aside = folder.join(ASIDE);
         // Without it runs are still members of their groups; only limits are then kept by other means.
         let moved =
             super::make(&aside).and_then(|()| File::options().write(true).open(aside.join("cgroup.procs")));
