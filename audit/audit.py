@@ -1354,6 +1354,7 @@ def enrolled_by_join(chain: Chain, envelope: Envelope, note: Note, proof: Proof)
 # ---------------------------------------------------------------------------------------------------------------------
 
 SPREAD = 60  # seconds within which the times of Clears must lie
+LEAP = 86_400  # seconds by which they may be later than all that the device knows by itself
 
 
 @dataclass(frozen=True)
@@ -1749,6 +1750,8 @@ def judge(chain: Chain, device: Device, delivery: Delivery, local: Local, say) -
 
     counted = count_clears(delivery.clears, chain, local, say)
     taken = taken_of(counted, newest.value["beacons"]["need"])
+    said, known = min(each.time for each in taken), max(local.arrived.wall // 1000, local.floor)
+    refuse_if(said > known + LEAP, "NotFresh", f"the Clears leap: it would be {said}, by all that the device knows it is {known}")
     for each in taken:
         check_age(each.drawn, newest, local.now, "Aged")
     lo, hi = window_of(taken, local.arrived, local.now, local.floor)

@@ -102,7 +102,7 @@ class World:
 
     def good(self) -> Files:
         now = {f"{at}_{clock}_ms": time for at, time in (("drawn", 0), ("arrived", 8000), ("now", 10000)) for clock in ("boot", "wall")}
-        now |= {"floor": 0, "version": "0.1.0", "running": 0, "receipts": 0, "disk": "room"}
+        now |= {"floor": BEGIN - 60, "version": "0.1.0", "running": 0, "receipts": 0, "disk": "room"}
         index = self.ids.index(hashlib.sha256(DEVICE.raw).digest())
         return {
             "org": f"{self.org.org}\n".encode(), **{f"chain/{at:03}.txt": each for at, each in enumerate(self.news)},

@@ -143,7 +143,7 @@ class Organization:
     def judge(self, job: audit.Envelope, device=None, clears=None, **local) -> str:
         """`accepted`, or the code of the refusal."""
         clears = clears if clears is not None else [self.clear(each, BEGIN + 5) for each in BEACONS[:2]]
-        known = audit.Local(**{"drawn": Clocks(0, 0), "arrived": Clocks(8000, 8000), "now": Clocks(10000, 10000), **local})
+        known = audit.Local(**{"drawn": Clocks(0, 0), "arrived": Clocks(8000, 8000), "now": Clocks(10000, 10000), "floor": BEGIN - 60, **local})
         try:
             delivery = audit.Delivery(job, [], clears, (0, []))
             audit.judge(self.chain, device or self.device(), delivery, known, lambda *_: None)
@@ -258,6 +258,8 @@ class TheRule(unittest.TestCase):
         self.assertEqual(self.org.judge(job, clears=[clear(one, BEGIN), clear(two, BEGIN + 60)]), "accepted")
         self.assertEqual(self.org.judge(job, clears=[clear(one, BEGIN), clear(three, BEGIN)], arrived=Clocks(10000, 180000)), "NotFresh")
         fresh = [clear(one, BEGIN), clear(two, BEGIN)]
+        self.assertEqual(self.org.judge(job, clears=fresh, floor=BEGIN - 86_401), "NotFresh")
+        self.assertEqual(self.org.judge(job, clears=fresh, floor=BEGIN - 86_400), "accepted")
         self.assertEqual(self.org.judge(job, clears=fresh, now=Clocks(180000, 10000)), "Aged")
         self.assertEqual(self.org.judge(job, clears=fresh, now=Clocks(179999, 10000)), "accepted")
         self.assertEqual(self.org.judge(job, clears=[clear(one, BEGIN), clear(two, BEGIN, challenge=bytes(32))]), "NotFresh")
@@ -394,7 +396,7 @@ class Bundles(unittest.TestCase):
         self.folder = self.root / "one"
         self.org, self.job = org, org.print("job", org.job(), ("dora", "anna"))
         now = {f"{at}_{clock}_ms": time for at, time in (("drawn", 0), ("arrived", 8000), ("now", 10000)) for clock in ("boot", "wall")}
-        now |= {"floor": 0, "version": "0.1.0", "running": 0, "receipts": 0, "disk": "room"}
+        now |= {"floor": BEGIN - 60, "version": "0.1.0", "running": 0, "receipts": 0, "disk": "room"}
         files = {
             "org": f"{org.org}\n".encode(), "chain/000.txt": org.first, "job.txt": self.job,
             "enroll.txt": org.print("enroll", org.enrollment(), ("anna", "cleo")), "challenge": f"{CHALLENGE.hex()}\n".encode(),

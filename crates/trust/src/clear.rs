@@ -192,6 +192,18 @@ pub enum ClearFault {
     /// Its time lies too far from the others'.
     #[error("its time {0} lies more than 60 s from the others'")]
     Time(Time),
+    /// All that count say that it is much later than all that is known.
+    #[error(
+        "it would be {said}, and by all that is known here it is {known}: believed if that is still said in {wait_s} s"
+    )]
+    Leap {
+        /// What they say.
+        said: Time,
+        /// The latest it can be otherwise.
+        known: Time,
+        /// For how long they must go on saying so, in seconds.
+        wait_s: u64,
+    },
 }
 
 /// Too few Clears.
@@ -234,6 +246,16 @@ impl Freshness {
     /// How old the oldest challenge is that these Clears answer, in milliseconds by the faster clock.
     pub fn age_ms(&self, now: Reading) -> u64 {
         now.since(self.drawn).most_ms
+    }
+
+    /// The lowest time that they say.
+    pub fn lowest(&self) -> Time {
+        self.lowest
+    }
+
+    /// The latest it can be at `now` if the boot clock is right, whatever became of the wall clock since.
+    pub fn latest(&self, now: Reading) -> Time {
+        self.highest.plus(now.boot_ms.saturating_sub(self.drawn.boot_ms).div_ceil(1_000))
     }
 
     /// The halts that the beacons named.

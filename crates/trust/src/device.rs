@@ -16,6 +16,7 @@ use alloc::vec::Vec;
 use crate::checkpoint::Proof;
 use crate::clear::{AnsweredClear, Challenges, Freshness, NotFresh, check_clears, lifetime_ms};
 use crate::delivery::{Delivery, News};
+use crate::floor::{self, Leap};
 use crate::ids::Sha256;
 use crate::join::Enrolled;
 use crate::ledger::{Ledger, LedgerError, Record, StepKey, StepState};
@@ -125,6 +126,8 @@ pub struct Device {
     freshness: Result<Freshness, NotFresh>,
     /// The last good Clears, however old: they still say what time it is.
     clock: Option<Freshness>,
+    /// What Clears say of the time that is not believed yet.
+    leap: Option<Leap>,
     running: BTreeMap<StepKey, Running>,
     waiting: BTreeMap<Sha256, Waiting>,
     /// How each job that repeats stands in its occurrence.
@@ -163,6 +166,7 @@ impl Device {
             challenges: Challenges::default(),
             freshness,
             clock: None,
+            leap: None,
             running: BTreeMap::new(),
             waiting: BTreeMap::new(),
             turns: BTreeMap::new(),
@@ -348,7 +352,10 @@ impl Device {
         out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
         let Some(chain) = self.ledger.chain() else { return Ok(()) };
-        let fresh = check_clears(chain, &self.challenges, answers, now);
+        let known = floor::known(self.clock.as_ref(), self.ledger.floor(), now);
+        let need = usize::from(chain.policy().body.beacons.need.get());
+        let fresh = check_clears(chain, &self.challenges, answers, now)
+            .and_then(|fresh| floor::weigh(fresh, &mut self.leap, known, need, now));
         let held = self.freshness.as_ref().ok().filter(|held| held.still_good(chain, now).is_ok());
         let worse =
             |held: &Freshness| fresh.as_ref().map_or(true, |fresh| fresh.age_ms(now) > held.age_ms(now));

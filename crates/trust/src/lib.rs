@@ -13,7 +13,7 @@
 //! | [`note`], [`merkle`], [`checkpoint`] | how machines sign, and what it means to stand in a witnessed log |
 //! | [`signers`] | who signed: the one place where signatures are counted |
 //! | [`chain`] | policies, resumes and halts: what the organization has decided so far |
-//! | [`clear`] | whether it is certain that nobody has called a halt |
+//! | [`clear`], [`floor`] | whether it is certain that nobody has called a halt, and what time it is |
 //! | [`join`] | which device is whose |
 //! | [`delivery`], [`verify`] | **the acceptance rule** |
 //! | [`receipt`], [`ledger`], [`device`] | what is said of it, what is remembered, and a device's life |
@@ -25,6 +25,7 @@ pub mod clear;
 pub mod delivery;
 pub mod device;
 pub mod envelope;
+pub mod floor;
 pub mod ids;
 pub mod join;
 pub mod key;

@@ -6,6 +6,7 @@ use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
 use countersign_trust::clear::{AnsweredClear, Challenges, check_clears};
 use countersign_trust::delivery::{Delivery, News, TargetProof};
 use countersign_trust::envelope::{EnvelopeError, Logged};
+use countersign_trust::floor;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::join::{EnrollError, enrolled_anew, retired};
 use countersign_trust::ledger::{Ledger, Record, StepKey, StepState};
@@ -151,7 +152,10 @@ impl Bundle {
             challenges.draw(challenge, self.now.drawn);
         }
         let chain = ledger.chain().ok_or(Refusal::NotEnrolled)?;
-        let freshness = check_clears(chain, &challenges, &self.clears, self.now.arrived);
+        let known = floor::known(None, self.now.floor, self.now.arrived);
+        let need = usize::from(chain.policy().body.beacons.need.get());
+        let freshness = check_clears(chain, &challenges, &self.clears, self.now.arrived)
+            .and_then(|fresh| floor::weigh(fresh, &mut None, known, need, self.now.arrived));
         let Now { version, running, disk_full, now, .. } = &self.now;
         let local = Local { version, running: *running, disk_full: *disk_full };
         let me = ledger.enrolled();

@@ -17,6 +17,7 @@ mod folder;
 mod kept;
 mod keys;
 mod killing;
+mod leaps;
 mod life;
 mod organization;
 mod passkeys;

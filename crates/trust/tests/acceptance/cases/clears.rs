@@ -20,7 +20,7 @@ fn not_fresh<const N: usize>(got: usize, faults: [(&str, ClearFault); N]) -> Exp
 }
 
 pub fn cases() -> Vec<Case> {
-    [faults(), liars()].into_iter().flatten().collect()
+    [faults(), liars(), leaps()].into_iter().flatten().collect()
 }
 
 fn faults() -> Vec<Case> {
@@ -324,6 +324,61 @@ fn liars() -> Vec<Case> {
                 bundle
             },
             expected: |_| accepted(),
+        },
+    ]
+}
+
+/// On a machine whose wall clock is dead, and which remembers how late it was.
+fn off_for(scene: &mut crate::scene::Scene, seconds: u64) -> crate::bundle::Bundle {
+    let mut bundle = scene.bundle();
+    bundle.now.drawn.wall_ms = 0;
+    bundle.now.arrived.wall_ms = 2_000;
+    bundle.now.now.wall_ms = 3_000;
+    bundle.now.floor = Time(NOON - seconds);
+    bundle
+}
+
+fn leaps() -> Vec<Case> {
+    vec![
+        Case {
+            name: "clears-leap",
+            says: "the machine's clock is dead, and the Clears say that it is a day and a second later than it remembers",
+            bend: |scene| off_for(scene, 86_401),
+            expected: |_| {
+                let (said, known) = (Time(NOON), Time(NOON - 86_401));
+                not_fresh(0, [("together", ClearFault::Leap { said, known, wait_s: 3_600 })])
+            },
+        },
+        Case {
+            name: "clears-no-leap",
+            says: "the machine's clock is dead, and the Clears say that it is a day later than it remembers",
+            bend: |scene| off_for(scene, 86_400),
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "clears-no-leap-by-the-wall-clock",
+            says: "the machine was off for a year, and its clock says so too",
+            bend: |scene| {
+                let mut bundle = scene.bundle();
+                bundle.now.floor = Time(NOON - 365 * 86_400);
+                bundle
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "clears-leap-beyond-the-wall-clock",
+            says: "the machine's clock is a day and a second behind the Clears",
+            bend: |scene| {
+                let mut bundle = scene.bundle();
+                for reading in [&mut bundle.now.drawn, &mut bundle.now.arrived, &mut bundle.now.now] {
+                    reading.wall_ms -= 86_403_000;
+                }
+                bundle
+            },
+            expected: |_| {
+                let (said, known) = (Time(NOON), Time(NOON - 86_401));
+                not_fresh(0, [("together", ClearFault::Leap { said, known, wait_s: 3_600 })])
+            },
         },
     ]
 }
