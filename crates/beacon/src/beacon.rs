@@ -300,12 +300,15 @@ impl Beacon {
     /// Puts a policy of the recovery set in force once it has waited its time, gives this beacon's word for it, and writes down all
     /// that is not on disk yet.
     fn ripen(&self, kept: &mut Kept, now: Time) -> Result<(), Refusal> {
-        kept.organization.note_waiting(now);
-        if let Some(policy) = kept.organization.ripe(now)
-            && kept.organization.recover(&policy).is_ok()
-        {
-            kept.unwritten.push_back(format!("{RECOVERED}{policy}\n"));
+        // By a clock that may be wrong nothing begins to wait, and nothing has waited long enough.
+        if locked(&self.time).check(now).is_ok() {
             kept.organization.note_waiting(now);
+            if let Some(policy) = kept.organization.ripe(now)
+                && kept.organization.recover(&policy).is_ok()
+            {
+                kept.unwritten.push_back(format!("{RECOVERED}{policy}\n"));
+                kept.organization.note_waiting(now);
+            }
         }
         for owed in kept.organization.owed() {
             let word = News::Recovered(self.signer.note(owed.to_string())?);

@@ -6,7 +6,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use countersign_beacon::clock::confirm;
 use countersign_beacon::config::{Config, init};
+use countersign_beacon::disk::Folder;
 use countersign_beacon::serve::start;
 use countersign_trust::time::Time;
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +40,19 @@ enum Command {
     },
     /// Answers until SIGTERM or ctrl-c.
     Run,
+    /// Takes your word for this machine's clock. Only while the beacon is stopped.
+    Clock {
+        #[command(subcommand)]
+        what: ClockCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum ClockCommand {
+    /// This machine's clock is right, whatever was signed before: from here on it counts.
+    ///
+    /// Look at the clock first. A time that is wrong and believed stops machines until it has come.
+    Confirm,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -49,7 +64,17 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Run => run(&Config::read(&args.config)?),
+        Command::Clock { what: ClockCommand::Confirm } => confirm_clock(&Config::read(&args.config)?),
     }
+}
+
+fn confirm_clock(config: &Config) -> anyhow::Result<()> {
+    let now = now();
+    match confirm(&Folder::open(&config.data, &[])?, now)? {
+        Some(before) => println!("signed {before} before; this clock shows {now}, which counts from here on"),
+        None => println!("this clock shows {now}, which counts from here on"),
+    }
+    Ok(())
 }
 
 #[tokio::main]

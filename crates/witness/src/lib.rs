@@ -6,11 +6,13 @@
 //! | file | what it answers |
 //! | --- | --- |
 //! | [`cosign`] | when a checkpoint is cosigned: every rule |
+//! | [`clock`] | which time it cosigns at |
 //! | [`policies`] | which logs, by whose word |
 //! | [`witness`] | what is remembered, and in which order things become true |
 //! | [`serve`] | how it is asked |
 //! | [`config`], [`disk`] | the configuration file, the key, the data folder |
 
+pub mod clock;
 pub mod config;
 pub mod cosign;
 pub mod disk;

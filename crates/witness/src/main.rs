@@ -7,7 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use countersign_trust::time::Time;
+use countersign_witness::clock::confirm;
 use countersign_witness::config::{Config, init};
+use countersign_witness::disk::Folder;
 use countersign_witness::serve::start;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -38,6 +40,19 @@ enum Command {
     },
     /// Answers until SIGTERM or ctrl-c.
     Run,
+    /// Takes your word for this machine's clock. Only while the witness is stopped.
+    Clock {
+        #[command(subcommand)]
+        what: ClockCommand,
+    },
+}
+
+#[derive(Subcommand)]
+enum ClockCommand {
+    /// This machine's clock is right, whatever was cosigned at before: from here on it counts.
+    ///
+    /// Look at the clock first. A time that is wrong and believed stops machines until it has come.
+    Confirm,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -49,7 +64,19 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }
         Command::Run => run(&Config::read(&args.config)?),
+        Command::Clock { what: ClockCommand::Confirm } => confirm_clock(&Config::read(&args.config)?),
     }
+}
+
+fn confirm_clock(config: &Config) -> anyhow::Result<()> {
+    let now = now();
+    match confirm(&Folder::open(&config.data, &[])?, now)? {
+        Some(before) => {
+            println!("cosigned at {before} before; this clock shows {now}, which counts from here on")
+        }
+        None => println!("this clock shows {now}, which counts from here on"),
+    }
+    Ok(())
 }
 
 #[tokio::main]

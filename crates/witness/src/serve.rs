@@ -123,7 +123,7 @@ async fn add_checkpoint(State(shared): State<Shared>, body: Result<String, Strin
         Ok(line) => text(StatusCode::OK, "text/plain; charset=utf-8", format!("{line}\n")),
         Err(CosignError::Refused(refusal)) => refused(&refusal),
         Err(error) => {
-            tracing::error!(error = %error, "a checkpoint could not be written down");
+            tracing::error!(error = %error, "this witness cannot cosign");
             answer(StatusCode::SERVICE_UNAVAILABLE, error)
         }
     };

@@ -4,7 +4,6 @@
 //! one step that nothing comes between.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use countersign_trust::chain::Taken;
@@ -13,6 +12,7 @@ use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::{Note, NoteError, NoteSigner, Signature, VerifierKey};
 use countersign_trust::time::Time;
 
+use crate::clock::{ClockError, SignedTime};
 use crate::config::{Config, ConfigError, Organizations};
 use crate::cosign::{Refusal, judge, known_log, read};
 use crate::disk::{DiskError, Folder};
@@ -30,6 +30,9 @@ pub enum OpenError {
     /// The disk.
     #[error(transparent)]
     Disk(#[from] DiskError),
+    /// The time cosigned at last.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// A file that says something else than was written.
     #[error(
         "{file} in the data folder is damaged: {reason}; nothing here mends it: \
@@ -49,6 +52,9 @@ pub enum CosignError {
     /// A rule.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// It has no time to cosign at.
+    #[error(transparent)]
+    Clock(#[from] ClockError),
     /// The disk, so nothing was cosigned.
     #[error("nothing was cosigned, try again later: {0}")]
     Disk(#[from] DiskError),
@@ -86,8 +92,7 @@ pub struct Witness {
     extending: Mutex<()>,
     /// By the hash of the origin.
     logs: Mutex<BTreeMap<Sha256, Slot>>,
-    /// The highest time handed out.
-    latest: AtomicU64,
+    time: Mutex<SignedTime>,
 }
 
 impl Witness {
@@ -97,15 +102,15 @@ impl Witness {
         let folder = Folder::open(&config.data, &[POLICIES, CHECKPOINTS])?;
         let chains = load_chains(&folder)?;
         let logs = load_logs(&folder, signer.verifier())?;
-        let time = |log: &Newest| log.note.cosigned_at(signer.verifier()).unwrap_or_default().0;
-        let latest = AtomicU64::new(logs.values().map(time).max().unwrap_or_default());
+        let cosigned = logs.values().filter_map(|log| log.note.cosigned_at(signer.verifier())).max();
+        let time = Mutex::new(SignedTime::load(&folder, cosigned)?);
         let slot = |(hash, newest)| (hash, Arc::new(Mutex::new(Some(newest))));
         Ok(Self {
             organizations: config.organizations.clone(),
             chains: RwLock::new(chains),
             extending: Mutex::new(()),
             logs: Mutex::new(logs.into_iter().map(slot).collect()),
-            latest,
+            time,
             signer,
             folder,
         })
@@ -121,7 +126,7 @@ impl Witness {
         &self.folder
     }
 
-    /// Answers add-checkpoint: judges, writes down, cosigns at `now` or, if the clock went back, at the last time.
+    /// Answers add-checkpoint: judges, writes down, cosigns at `now`.
     pub fn add_checkpoint(&self, body: &str, now: Time) -> Result<Signature, CosignError> {
         let (request, checkpoint) = read(body)?;
         // Held to the end: once policies that end a log are taken, nothing more of it is cosigned.
@@ -145,8 +150,8 @@ impl Witness {
         request: &AddCheckpoint,
         log: &VerifierKey,
         now: Time,
-    ) -> Result<(Signature, Note), NoteError> {
-        let time = Time(self.latest.fetch_max(now.0, Ordering::SeqCst)).max(now);
+    ) -> Result<(Signature, Note), CosignError> {
+        let time = locked(&self.time).next(now, &self.folder)?;
         let text = request.checkpoint.text();
         let signature = self.signer.cosign(text, time)?;
         let mut lines = request.checkpoint.signatures().iter();

@@ -89,6 +89,35 @@ async fn a_clock_that_went_back_signs_nothing_and_says_how_long() {
 }
 
 #[tokio::test]
+async fn a_clock_that_leapt_a_year_signs_nothing_until_it_is_right_or_confirmed() {
+    let mut test = Test::new().await;
+    let known = Known::to(&test).await;
+    assert_eq!(test.clear(known.org).await.time, Time(5_000));
+    let year = 365 * 86_400;
+    test.clock.store(5_010 + year, Ordering::SeqCst);
+    for _ in 0..2 {
+        let answer = test.ask_clear(known.org).await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.body.contains("a clock 365 days ahead may be wrong"), "{answer:?}");
+        assert!(answer.body.contains("clock confirm"), "{answer:?}");
+        test.restart().await;
+    }
+    test.clock.store(5_010, Ordering::SeqCst);
+    assert_eq!(test.clear(known.org).await.time, Time(5_010), "right again, it goes on at once");
+    for (confirmed, before) in [(5_000 + year, 5_015), (6_000, 5_000 + year)] {
+        test.stop().await;
+        let folder = countersign_beacon::disk::Folder::open(&test.config.data, &[]).unwrap();
+        let found = countersign_beacon::clock::confirm(&folder, Time(confirmed)).unwrap();
+        assert_eq!(found, Some(Time(before)));
+        drop(folder);
+        test.start().await;
+        assert_eq!(test.ask_clear(known.org).await.status, 503, "only the time that was confirmed");
+        test.clock.store(confirmed, Ordering::SeqCst);
+        assert_eq!(test.clear(known.org).await.time, Time(confirmed));
+    }
+}
+
+#[tokio::test]
 async fn a_dismissed_beacon_says_what_it_knows_to_who_missed_its_dismissal_and_takes_what_follows() {
     let mut test = Test::new().await;
     let mut known = Known::to(&test).await;

@@ -124,13 +124,47 @@ async fn an_empty_tree_has_one_root_and_the_first_step_needs_no_proof() {
 async fn the_time_of_a_cosignature_never_falls_even_over_a_restart() {
     let mut test = Test::new().await;
     let log = test.log(ORIGIN, 9).await;
-    for (new, clock, expected) in [(1, 5_000, 5_000), (2, 4_000, 5_000), (3, 6_000, 6_000), (4, 100, 6_000)] {
+    for (new, clock, expected) in [(1, 5_000, 5_000), (2, 4_996, 5_000), (3, 6_000, 6_000)] {
         test.clock.store(clock, Ordering::SeqCst);
         let request = log.request(new - 1, new);
         let answer = test.add(&request).await;
         assert_eq!(cosigned(&test, &request, &answer), Time(expected));
         test.restart().await;
     }
+}
+
+#[tokio::test]
+async fn a_clock_that_went_back_or_leapt_cosigns_nothing_until_it_is_right_or_confirmed() {
+    let mut test = Test::new().await;
+    let log = test.log(ORIGIN, 9).await;
+    assert_eq!(test.add(log.request(0, 1)).await.status, 200);
+    test.clock.store(4_000, Ordering::SeqCst);
+    let answer = test.add(log.request(1, 2)).await;
+    assert_eq!(answer.status, 503);
+    let back = "shows 4000, it has cosigned at 5000 already: nothing is cosigned for 995 s";
+    assert!(answer.body.contains(back), "{answer:?}");
+    let year = 365 * 86_400;
+    test.clock.store(5_010 + year, Ordering::SeqCst);
+    for _ in 0..2 {
+        let answer = test.add(log.request(1, 2)).await;
+        assert_eq!(answer.status, 503);
+        assert!(answer.body.contains("a clock 365 days ahead may be wrong"), "{answer:?}");
+        test.restart().await;
+    }
+    test.clock.store(5_010, Ordering::SeqCst);
+    let request = log.request(1, 2);
+    let answer = test.add(&request).await;
+    assert_eq!(cosigned(&test, &request, &answer), Time(5_010), "right again, it goes on at once");
+    test.stop().await;
+    let folder = countersign_witness::disk::Folder::open(&test.config.data, &[]).unwrap();
+    let before = countersign_witness::clock::confirm(&folder, Time(5_000 + year)).unwrap();
+    assert_eq!(before, Some(Time(5_010)));
+    drop(folder);
+    test.start().await;
+    test.clock.store(5_002 + year, Ordering::SeqCst);
+    let request = log.request(2, 3);
+    let answer = test.add(&request).await;
+    assert_eq!(cosigned(&test, &request, &answer), Time(5_002 + year));
 }
 
 #[tokio::test]

@@ -1,0 +1,166 @@
+//! The time a witness cosigns at: never lower than any it has signed, unless its operator says that its clock is right.
+//!
+//! The time is on disk before anything is cosigned at it.
+//!
+//! A clock that is far ahead of what was signed last may be wrong, and nobody who believed it can be told otherwise: it signs nothing either
+//! until the operator has looked at it.
+
+use countersign_trust::time::Time;
+
+use crate::disk::{DiskError, Folder};
+
+/// By how many seconds the clock may lie behind what was signed: so long the last time is signed again.
+const BACK_S: u64 = 5;
+/// By how many seconds the clock may lie ahead of what was signed, because nobody asked or the program was off: 30 days.
+const LEAP_S: u64 = 30 * 86_400;
+const MARK_FILE: &str = "time";
+
+/// Why no time is to be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ClockError {
+    /// The clock went back, or was ahead before.
+    #[error(
+        "this witness's clock shows {now}, it has cosigned at {signed} already: nothing is cosigned for {wait} s, unless its operator \
+         sets a wrong clock right, or stops this program and runs `countersign-witness --config FILE clock confirm` if it was wrong before"
+    )]
+    Back {
+        /// What the clock shows.
+        now: Time,
+        /// What was signed.
+        signed: Time,
+        /// How long to wait, in seconds.
+        wait: u64,
+    },
+    /// The clock is far ahead.
+    #[error(
+        "this witness's clock shows {now}, it has cosigned at {signed} last: a clock {days} days ahead may be wrong, and nothing is cosigned by it; \
+         if it is right, its operator stops this program and runs `countersign-witness --config FILE clock confirm`"
+    )]
+    Leap {
+        /// What the clock shows.
+        now: Time,
+        /// What was signed.
+        signed: Time,
+        /// How many whole days lie between.
+        days: u64,
+    },
+    /// The mark cannot be moved.
+    #[error("nothing is cosigned, try again later: {0}")]
+    Disk(#[from] DiskError),
+    /// The mark cannot be read.
+    #[error(
+        "{MARK_FILE} in the data folder holds no time but `{0}`: nothing here mends it; \
+         keep the folder for the investigation and begin again under a new key"
+    )]
+    Damaged(String),
+}
+
+/// The highest time that was cosigned at; none before the first.
+pub struct SignedTime(Option<Time>);
+
+impl SignedTime {
+    /// As the data folder remembers it; without a mark by the newest cosignature in it, `cosigned`.
+    pub fn load(folder: &Folder, cosigned: Option<Time>) -> Result<Self, ClockError> {
+        Ok(Self(read_mark(folder)?.or(cosigned)))
+    }
+
+    /// Whether anything may be signed, or done for good, by a clock that shows `now`.
+    pub fn check(&self, now: Time) -> Result<(), ClockError> {
+        let Some(signed) = self.0 else { return Ok(()) };
+        if now.plus(BACK_S) < signed {
+            let wait = signed.0.saturating_sub(now.plus(BACK_S).0);
+            return Err(ClockError::Back { now, signed, wait });
+        }
+        if now > signed.plus(LEAP_S) {
+            let days = now.0.saturating_sub(signed.0) / 86_400;
+            return Err(ClockError::Leap { now, signed, days });
+        }
+        Ok(())
+    }
+
+    /// The time to sign when the clock shows `now`.
+    pub fn next(&mut self, now: Time, folder: &Folder) -> Result<Time, ClockError> {
+        self.check(now)?;
+        let time = self.0.map_or(now, |signed| now.max(signed));
+        if self.0 != Some(time) {
+            write_mark(folder, time)?;
+            self.0 = Some(time);
+        }
+        Ok(time)
+    }
+}
+
+/// Takes the operator's word that the clock, which shows `now`, is right, whatever was signed before; that is what is returned.
+pub fn confirm(folder: &Folder, now: Time) -> Result<Option<Time>, ClockError> {
+    let signed = read_mark(folder)?;
+    write_mark(folder, now)?;
+    Ok(signed)
+}
+
+fn read_mark(folder: &Folder) -> Result<Option<Time>, ClockError> {
+    let Some(text) = folder.read(MARK_FILE)? else { return Ok(None) };
+    let mark = text.trim_end().parse().map_err(|_| ClockError::Damaged(text.clone()))?;
+    Ok(Some(Time(mark)))
+}
+
+fn write_mark(folder: &Folder, mark: Time) -> Result<(), DiskError> {
+    folder.write(MARK_FILE, &format!("{mark}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_never_falls_and_a_crash_costs_no_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder.path(), &[]).unwrap();
+        for (now, signed) in [(100, 100), (103, 103), (101, 103), (98, 103), (106, 106)] {
+            let mut time = SignedTime::load(&folder, None).unwrap();
+            assert_eq!(time.next(Time(now), &folder).unwrap(), Time(signed), "at {now}");
+        }
+        let mut time = SignedTime::load(&folder, None).unwrap();
+        assert!(matches!(time.next(Time(100), &folder), Err(ClockError::Back { wait: 1, .. })));
+    }
+
+    #[test]
+    fn a_clock_that_leaps_signs_nothing_until_it_is_right_or_confirmed() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder.path(), &[]).unwrap();
+        let mut time = SignedTime::load(&folder, None).unwrap();
+        assert_eq!(time.next(Time(100), &folder).unwrap(), Time(100));
+        let (last, leap) = (Time(100 + LEAP_S), Time(101 + LEAP_S));
+        assert!(matches!(
+            time.next(leap, &folder),
+            Err(ClockError::Leap { signed: Time(100), days: 30, .. })
+        ));
+        assert_eq!(time.next(Time(101), &folder).unwrap(), Time(101), "a clock set right goes on at once");
+        assert_eq!(time.next(last, &folder).unwrap(), last, "nobody asked for a month");
+        assert_eq!(confirm(&folder, Time(200)).unwrap(), Some(last));
+        let mut time = SignedTime::load(&folder, None).unwrap();
+        assert_eq!(time.next(Time(201), &folder).unwrap(), Time(201), "it was wrong before");
+        assert_eq!(confirm(&folder, Time(201 + 10 * LEAP_S)).unwrap(), Some(Time(201)));
+        let mut time = SignedTime::load(&folder, None).unwrap();
+        assert_eq!(time.next(Time(202 + 10 * LEAP_S), &folder).unwrap(), Time(202 + 10 * LEAP_S));
+    }
+
+    #[test]
+    fn without_a_mark_the_newest_cosignature_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder.path(), &[]).unwrap();
+        let mut time = SignedTime::load(&folder, Some(Time(500))).unwrap();
+        assert!(matches!(time.next(Time(400), &folder), Err(ClockError::Back { signed: Time(500), .. })));
+        confirm(&folder, Time(400)).unwrap();
+        let mut time = SignedTime::load(&folder, Some(Time(500))).unwrap();
+        assert_eq!(time.next(Time(401), &folder).unwrap(), Time(401));
+    }
+
+    #[test]
+    fn a_damaged_mark_is_not_taken_for_the_beginning() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder.path(), &[]).unwrap();
+        folder.write(MARK_FILE, "\n").unwrap();
+        assert!(matches!(SignedTime::load(&folder, None), Err(ClockError::Damaged(_))));
+        assert!(matches!(confirm(&folder, Time(1)), Err(ClockError::Damaged(_))), "nothing mends it");
+    }
+}
