@@ -17,9 +17,11 @@
 //! | [`replays`] | what was before: replays, power cuts |
 //! | [`records`] | receipts, and agents that attack |
 //! | [`recovery`] | the recovery set |
+//! | [`clocks`] | nobody: wrong clocks |
 //! | [`incidents`] | whole incidents with real programs |
 
 pub mod clears;
+pub mod clocks;
 pub mod enrollments;
 pub mod halts;
 pub mod incidents;
@@ -140,6 +142,7 @@ pub fn all() -> Vec<Attack> {
         records::second(),
         recovery::all(),
         incidents::beyond_the_list(),
+        clocks::attacks(),
     ]
     .concat()
 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use countersign_beacon::beacon::Beacon as RealBeacon;
+use countersign_beacon::clock::confirm;
 use countersign_beacon::config::{Config as BeaconConfig, KEY_FILE, Organizations as Served};
+use countersign_beacon::disk::Folder;
 use countersign_trust::clear::{AnsweredClear, Clear};
 use countersign_trust::delivery::write_sequence;
 use countersign_trust::envelope::{Logged, Signed};
@@ -158,6 +160,15 @@ impl Beacon {
     /// Its power goes and comes back: it knows what its folder gives.
     pub fn restart(&mut self) {
         self.real = None;
+        self.real = Some(RealBeacon::open(&self.config).unwrap());
+    }
+
+    /// Its operator stops it, says that its clock is right, and starts it again.
+    pub fn confirm_clock(&mut self, now_ms: u64) {
+        self.real = None;
+        let folder = Folder::open(&self.config.data, &[]).unwrap();
+        confirm(&folder, clock(now_ms, self.skew_s)).unwrap();
+        drop(folder);
         self.real = Some(RealBeacon::open(&self.config).unwrap());
     }
 
