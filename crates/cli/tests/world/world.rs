@@ -10,8 +10,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use countersign_agent::disk::Folder;
 use countersign_agent::enroll::enroll;
+use countersign_agent::os::BootReading;
 use countersign_server::config::{Config, Database};
-use countersign_trust::time::Time;
+use countersign_trust::time::{Reading, Time};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
@@ -55,7 +56,7 @@ pub struct World {
     beacon_urls: Vec<String>,
     witness_urls: Vec<String>,
     address: SocketAddr,
-    /// How many seconds the clocks of beacons and witnesses are ahead.
+    /// How many seconds the clocks of beacons, witnesses and agents are ahead.
     pub ahead: Arc<AtomicU64>,
     pub runtime: Runtime,
     pub folder: tempfile::TempDir,
@@ -212,7 +213,7 @@ impl World {
             let folder = Folder::open(&data).unwrap();
             self.runtime.block_on(enroll(&folder, &token.parse().unwrap())).unwrap();
             drop(folder);
-            self.agents.push(start_agent(&data));
+            self.agents.push(start_agent(&data, &self.ahead));
         }
         let wanted = self.agents.len();
         self.until("all agents are connected", |world| {
@@ -225,7 +226,7 @@ impl World {
     /// A machine that is a copy of the first one that joined, and runs until the world ends.
     pub fn copy_first_machine(&mut self) {
         self.copy("agent0", "copy");
-        let copy = start_agent(&self.folder.path().join("copy"));
+        let copy = start_agent(&self.folder.path().join("copy"), &self.ahead);
         self.agents.push(copy);
     }
 
@@ -308,15 +309,21 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-fn start_agent(data: &Path) -> Agent {
+fn start_agent(data: &Path, ahead: &Arc<AtomicU64>) -> Agent {
     let config = countersign_agent::config::Config { data: data.to_owned(), log: "info".to_owned() };
     let (shutdown, down) = oneshot::channel();
+    let ahead = ahead.clone();
+    let clock = Arc::new(move || {
+        let BootReading { boot_ms, wall_ms } = countersign_agent::os::boot_reading();
+        let ahead_ms = ahead.load(Ordering::SeqCst) * 1_000;
+        Reading { boot_ms: boot_ms + ahead_ms, wall_ms: wall_ms + ahead_ms }
+    });
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let ended = async {
             let _gone = down.await;
         };
-        runtime.block_on(countersign_agent::run(&config, ended)).unwrap();
+        runtime.block_on(countersign_agent::run_by(&config, clock, ended)).unwrap();
     });
     Agent { thread, shutdown }
 }
