@@ -10,7 +10,7 @@ use crate::server::Connection;
 use crate::world::{Program, World};
 
 /// The most memory that the agent may ever have had, in MiB: a frame, what waits for the loop, what waits for Clears, and itself.
-const MOST_MIB: u64 = 72;
+const MOST_MIB: u64 = 48;
 /// Sixteen, and some of them again. Beyond 30 refusals a minute no receipt would tell that all were heard.
 const DELIVERIES: u64 = 28;
 
