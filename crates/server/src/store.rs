@@ -21,6 +21,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tile;
+pub mod wish;
 
 use std::path::Path;
 use std::time::Duration;

@@ -14,10 +14,12 @@ use super::page::{Asked, At, PageQuery, cursor, page};
 use crate::app::App;
 use crate::problem::ApiError;
 use crate::store::device::DeviceRow;
-use crate::store::{counted, device, fact, statement};
+use crate::store::{counted, device, fact, statement, wish};
 
 /// Below every device id: the first page of devices follows the last of statements.
 const DEVICES: &str = "dev-";
+/// Behind every device id: the joins that made no device, such as those that the log took too late, come last.
+const WISHES: &str = "wish-";
 
 /// Pages of enrollments with everything needed to check them: first the statements, then the joins.
 #[utoipa::path(
@@ -31,9 +33,11 @@ pub async fn enrollments(
     Asked(query): Asked<PageQuery>,
 ) -> Result<Json<Page<EnrollmentEvidence>>, ApiError> {
     let org = org_of(&app, &org)?.id.to_string();
-    let found = match query.after().strip_prefix(DEVICES) {
-        Some(_) => joins(&app, &org, query.after(), query.limit()).await?,
-        None => statements(&app, &org, &query).await?,
+    let (after, limit) = (query.after(), query.limit());
+    let found = match (after.strip_prefix(DEVICES), after.strip_prefix(WISHES)) {
+        (Some(_), _) => joins(&app, &org, after, limit).await?,
+        (None, Some(hash)) => wishes(&app, &org, hash, limit).await?,
+        (None, None) => statements(&app, &org, &query).await?,
     };
     Ok(Json(found))
 }
@@ -61,7 +65,20 @@ async fn joins(app: &App, org: &str, after: &str, limit: i64) -> Result<Page<Enr
         Some(EnrollmentEvidence { enroll: batches.get(&row.enroll)?.clone(), join: Some(join) })
     };
     let found = page(rows, limit, |row| row.id.clone(), joined);
-    Ok(Page { items: found.items.into_iter().flatten().collect(), next: found.next })
+    let next = found.next.or(Some(WISHES.to_owned()));
+    Ok(Page { items: found.items.into_iter().flatten().collect(), next })
+}
+
+async fn wishes(app: &App, org: &str, after: &str, limit: i64) -> Result<Page<EnrollmentEvidence>, ApiError> {
+    let rows = wish::page(&app.db, org, after, limit).await?;
+    let mut shown = Vec::new();
+    for row in &rows {
+        let batch = statement::get(&app.db, org, &row.batch).await?.and_then(|batch| batch.logged());
+        let join = row.proof.clone().map(|proof| JoinEvidence { note: row.note.clone(), proof });
+        shown.extend(batch.map(|enroll| EnrollmentEvidence { enroll, join }));
+    }
+    let next = page(rows, limit, |row| format!("{WISHES}{}", row.hash), |_| ()).next;
+    Ok(Page { items: shown, next })
 }
 
 /// Pages of devices as the server sees them.

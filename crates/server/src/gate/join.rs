@@ -2,17 +2,15 @@
 //!
 //! Source: docs/spec/3-statements.md, "Join".
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use countersign_trust::chain::Chain;
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Logged};
 use countersign_trust::ids::{DeviceId, OrgId, Sha256};
-use countersign_trust::join::{
-    EnrollError, Enrolled, Join, check_enroll, device_key, enrolled_by_join, join_leaf,
-};
+use countersign_trust::join::{EnrollError, Join, check_enroll, device_key, enrolled_by_join, join_leaf};
 use countersign_trust::lines::LinesError;
 use countersign_trust::note::{Note, NoteError};
 use countersign_trust::statement::enroll::{Batch, What};
@@ -24,15 +22,32 @@ use crate::app::{App, Org};
 use crate::dispatch;
 use crate::log::{self, AppendError};
 use crate::store::device::DeviceRow;
+use crate::store::wish::{self, WishRow};
 use crate::store::{StoreError, counted, device, statement};
 
 /// How long a device waits for the log.
 const LOG_TIME: Duration = Duration::from_secs(30);
 
-/// Who is taking a place in which batch: to be counted, but not in the records yet. Whoever the log may have taken stays
-/// here even if it could not be told so: places go by leaf.
+/// How long to wait after a failure that may pass, such as a full disk.
+const PAUSE: Duration = Duration::from_secs(5);
+/// How many joins of one device are noted that made none of it.
+const MOST_WISHES: i64 = 8;
+
+/// Joins under way. Who takes a place is in the records before the log has it, and stays there even if it could not be told so:
+/// places go by leaf.
 #[derive(Debug, Default)]
-pub struct Joins(Mutex<HashMap<(OrgId, Sha256), BTreeSet<DeviceId>>>);
+pub struct Joins {
+    /// Held by whoever counts places or takes one.
+    counting: Mutex<()>,
+    /// Joins that go on in the background, by the hash of their text.
+    later: std::sync::Mutex<HashSet<(OrgId, String)>>,
+}
+
+impl Joins {
+    fn later(&self) -> MutexGuard<'_, HashSet<(OrgId, String)>> {
+        self.later.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Why a device may not join.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +98,12 @@ pub enum JoinError {
         /// The enrollment it holds.
         held: String,
     },
+    /// The device wished too often, each time something else.
+    #[error("{most} other joins of this device are noted, and made no device of it")]
+    Wishes {
+        /// How many are noted.
+        most: i64,
+    },
     /// The log does not take it.
     #[error("the join cannot be logged; try again later ({0})")]
     Log(#[from] AppendError),
@@ -95,6 +116,13 @@ pub enum JoinError {
     /// The work was not finished.
     #[error("the server is stopping; try again later")]
     Stopping,
+}
+
+impl JoinError {
+    /// Whether the same join may go well later.
+    fn passes(&self) -> bool {
+        matches!(self, Self::Log(_) | Self::LogTime | Self::Store(_))
+    }
 }
 
 /// Joins the device with `key` by the wish in `note`. The same wish again gets the same answer.
@@ -170,53 +198,127 @@ async fn take_place(
     note: &Note,
     device: DeviceId,
 ) -> Result<Joined, JoinError> {
-    let key = (org.id, enroll.signed.hash());
-    {
-        let mut taking = app.gate.joins.0.lock().await;
-        let there = device::count_of_enroll(&app.db, &org.id.to_string(), &key.1.to_string()).await?;
-        let places = taking.entry(key).or_default();
-        let others = places.iter().filter(|other| **other != device).count();
-        let taken = counted(there).saturating_add(u64::try_from(others).unwrap_or(u64::MAX));
-        if taken >= batch.count {
-            return Err(JoinError::UsedUp { count: batch.count });
+    let wish = wish_row(enroll, note, device);
+    note_down(app, org, batch, &wish).await?;
+    let finished = tokio::time::timeout(LOG_TIME, finish(app, org, enroll, note, &wish)).await;
+    match finished.unwrap_or(Err(JoinError::LogTime)) {
+        Err(error) if error.passes() => {
+            // Its leaf may stand in the log, or will: what becomes of it is noted, whether the device asks again or not.
+            finish_later(app, org, wish);
+            Err(error)
         }
-        places.insert(device);
+        finished => finished,
     }
-    let (enrolled, proof) = log_join(app, org, enroll, note).await?;
-    let mut taking = app.gate.joins.0.lock().await;
-    store_join(app, org, &enrolled, note, &proof).await?;
-    if let Some(places) = taking.get_mut(&key) {
-        places.remove(&device);
-    }
-    drop(taking);
-    dispatch::device_enrolled(app, org, &enrolled.device).await;
-    Ok(answer(&org.chain(), enroll, proof))
 }
 
-async fn log_join(
+fn wish_row(enroll: &Logged, note: &Note, device: DeviceId) -> WishRow {
+    WishRow {
+        hash: Sha256::of(note.text().as_bytes()).to_string(),
+        device: device.to_string(),
+        batch: enroll.signed.hash().to_string(),
+        note: note.to_string(),
+        proof: None,
+    }
+}
+
+/// Notes a join before the log can have it, if the batch has a place left.
+async fn note_down(app: &App, org: &Org, batch: &Batch, wish: &WishRow) -> Result<(), JoinError> {
+    let id = org.id.to_string();
+    let _one_at_a_time = app.gate.joins.counting.lock().await;
+    let there = device::count_of_enroll(&app.db, &id, &wish.batch).await?;
+    let others = wish::count_of_others(&app.db, &id, &wish.batch, &wish.device).await?;
+    if counted(there).saturating_add(counted(others)) >= batch.count {
+        return Err(JoinError::UsedUp { count: batch.count });
+    }
+    if wish::count_of_device(&app.db, &id, &wish.device, &wish.hash).await? >= MOST_WISHES {
+        return Err(JoinError::Wishes { most: MOST_WISHES });
+    }
+    wish::insert(&app.db, &id, wish).await?;
+    Ok(())
+}
+
+/// Logs a join and stores what becomes of it: a device, or evidence of a leaf that counts for nothing.
+async fn finish(
     app: &Arc<App>,
     org: &Arc<Org>,
     enroll: &Logged,
     note: &Note,
-) -> Result<(Enrolled, String), JoinError> {
-    let logged = log::append(app, org, vec![join_leaf(&org.id, note)]);
-    let proofs = tokio::time::timeout(LOG_TIME, logged).await.map_err(|_| JoinError::LogTime)??;
-    let proof = proofs.into_iter().next().ok_or(JoinError::LogTime)?;
-    let enrolled = { enrolled_by_join(&org.chain(), enroll, note, &proof)? };
-    Ok((enrolled, proof.to_string()))
+    wish: &WishRow,
+) -> Result<Joined, JoinError> {
+    let proofs = log::append(app, org, vec![join_leaf(&org.id, note)]).await?;
+    let proof = proofs.into_iter().next().ok_or(AppendError::Stopping)?;
+    let enrolled = { enrolled_by_join(&org.chain(), enroll, note, &proof) };
+    let (id, proof) = (org.id.to_string(), proof.to_string());
+    let counting = app.gate.joins.counting.lock().await;
+    let there = device::get(&app.db, &id, &wish.device).await?;
+    let mut tx = app.db.begin().await?;
+    let (joined, new) = match (enrolled, there) {
+        (Ok(enrolled), None) => {
+            let row = DeviceRow::enrolled(&enrolled, Some((wish.note.clone(), proof.clone())));
+            device::insert(&mut tx, &id, &row).await?;
+            wish::delete(&mut tx, &id, &wish.hash).await?;
+            (Ok(answer(&org.chain(), enroll, proof)), Some(enrolled.device))
+        }
+        (Ok(_), Some(row)) if row.join_note.as_ref() == Some(&wish.note) => {
+            wish::delete(&mut tx, &id, &wish.hash).await?;
+            (known(org, enroll, &note.text().parse()?, row), None)
+        }
+        (Ok(_), Some(row)) => {
+            wish::proved(&mut tx, &id, &wish.hash, &proof).await?;
+            (Err(JoinError::Elsewhere { held: row.enroll }), None)
+        }
+        (Err(error), _) => {
+            wish::proved(&mut tx, &id, &wish.hash, &proof).await?;
+            (Err(error.into()), None)
+        }
+    };
+    tx.commit().await?;
+    drop(counting);
+    if let Some(device) = new {
+        dispatch::device_enrolled(app, org, &device).await;
+    }
+    joined
 }
 
-async fn store_join(
-    app: &App,
-    org: &Org,
-    enrolled: &Enrolled,
-    note: &Note,
-    proof: &str,
-) -> Result<(), JoinError> {
-    let row = DeviceRow::enrolled(enrolled, Some((note.to_string(), proof.to_owned())));
-    let mut tx = app.db.begin().await?;
-    device::insert(&mut tx, &org.id.to_string(), &row).await?;
-    Ok(tx.commit().await?)
+/// Goes on with a join in the background, once, however long the log takes.
+fn finish_later(app: &Arc<App>, org: &Arc<Org>, wish: WishRow) {
+    let key = (org.id, wish.hash.clone());
+    if !app.gate.joins.later().insert(key.clone()) {
+        return;
+    }
+    let (app, org) = (app.clone(), org.clone());
+    tokio::spawn(async move {
+        let until_settled = async {
+            while let Err(error) = again(&app, &org, &wish).await {
+                if !error.passes() {
+                    tracing::info!(org.id = %org.id, device.id = wish.device, %error, "join made no device");
+                    return;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        };
+        tokio::select! {
+            () = until_settled => {}
+            () = app.stopping() => {}
+        }
+        app.gate.joins.later().remove(&key);
+    });
+}
+
+async fn again(app: &Arc<App>, org: &Arc<Org>, wish: &WishRow) -> Result<(), JoinError> {
+    let note: Note = wish.note.parse()?;
+    let written: Join = note.text().parse()?;
+    let enroll = batch_of(app, org, &written.batch).await?;
+    finish(app, org, &enroll, &note, wish).await.map(drop)
+}
+
+/// Goes on with joins that the log may have taken before a start.
+///
+/// # Errors
+/// The records cannot be read.
+pub async fn go_on(app: &Arc<App>, org: &Arc<Org>) -> Result<(), StoreError> {
+    wish::open(&app.db, &org.id.to_string()).await?.into_iter().for_each(|wish| finish_later(app, org, wish));
+    Ok(())
 }
 
 fn answer(chain: &Chain, enroll: &Logged, proof: String) -> Joined {

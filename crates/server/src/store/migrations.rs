@@ -3,11 +3,12 @@
 use super::{Db, OpenError, StoreError, query};
 
 /// The steps, oldest first. One that was released never changes again.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     include_str!("../../migrations/0001_records.sql"),
     include_str!("../../migrations/0002_facts.sql"),
     include_str!("../../migrations/0003_occurrences.sql"),
     include_str!("../../migrations/0005_recovered.sql"),
+    include_str!("../../migrations/0006_wishes.sql"),
 ];
 
 pub async fn run(db: &Db) -> Result<(), OpenError> {

@@ -58,6 +58,7 @@ async fn both_engines_keep_the_same_records() {
         organizations_and_tokens(&db).await;
         the_log(&db).await;
         statements(&db).await;
+        wishes(&db).await.unwrap();
         db.close().await;
     }
 }
@@ -151,6 +152,32 @@ async fn put(db: &Db, row: &statement::StatementRow) -> u64 {
     let count = statement::put(&mut tx, ORG, row).await.unwrap();
     tx.commit().await.unwrap();
     count
+}
+
+async fn wishes(db: &Db) -> Result<(), sqlx::Error> {
+    let row = |hash: &str, device: &str| wish::WishRow {
+        hash: hash.to_owned(),
+        device: device.to_owned(),
+        batch: "of wishes".to_owned(),
+        note: "note".to_owned(),
+        proof: None,
+    };
+    for (hash, device) in [("a", "dev-8"), ("b", "dev-8"), ("c", "dev-9")] {
+        assert_eq!(wish::insert(db, ORG, &row(hash, device)).await?, 1);
+    }
+    assert_eq!(wish::insert(db, ORG, &row("a", "dev-8")).await?, 0);
+    assert_eq!(wish::count_of_device(db, ORG, "dev-8", "b").await?, 1);
+    assert_eq!(wish::count_of_others(db, ORG, "of wishes", "dev-7").await?, 2, "devices, not joins");
+    let mut tx = db.begin().await?;
+    wish::proved(&mut tx, ORG, "c", "proof").await?;
+    wish::delete(&mut tx, ORG, "b").await?;
+    tx.commit().await?;
+    assert_eq!(wish::count_of_others(db, ORG, "of wishes", "dev-7").await?, 1, "one is decided");
+    assert_eq!(wish::open(db, ORG).await?, [row("a", "dev-8")]);
+    let shown = wish::WishRow { proof: Some("proof".to_owned()), ..row("c", "dev-9") };
+    assert_eq!(wish::page(db, ORG, "", 9).await?, [shown]);
+    assert_eq!(wish::page(db, ORG, "c", 9).await?, []);
+    Ok(())
 }
 
 async fn statements(db: &Db) {

@@ -1,13 +1,15 @@
 //! How devices take their places in a batch.
 
+use countersign_server::store::wish as wishes;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::KeyKind;
 use countersign_trust::note::NoteSigner;
+use countersign_wire::http::{EnrollmentEvidence, Page};
 use countersign_wire::message::{self, from_agent};
 
 use crate::agent::{Agent, ask_to_join, records, seed, wish};
 use crate::wire::Wire;
-use crate::world::{World, now};
+use crate::world::{World, now, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_good_for_as_many_devices_as_it_says() {
@@ -56,6 +58,62 @@ async fn the_same_join_again_gets_the_same_answer() {
         Agent::with(world.server.address, world.org, "till-1", &records(world.org, &again, &note));
     agent.connect().await;
     world.until_connected(1).await;
+}
+
+/// What the server shows of joins.
+async fn joins(world: &World) -> Vec<EnrollmentEvidence> {
+    let mut page: Page<EnrollmentEvidence> = world.get("enrollments").await;
+    let mut shown = page.items;
+    while let Some(next) = page.next {
+        page = world.get(&format!("enrollments?after={next}")).await;
+        shown.append(&mut page.items);
+    }
+    shown.into_iter().filter(|evidence| evidence.join.is_some()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_nobody_waits_for_any_more_is_finished_after_a_start() {
+    let mut world = World::new().await;
+    let batch = world.batch(1, now().plus(3_600)).await;
+    world.stop_witnesses(2).await;
+    let (server, note) = (world.server.address, wish(world.org, batch, "till-1"));
+    let asked = tokio::spawn(async move { ask_to_join(server, "till-1", &note).await.is_ok() });
+    until("it is noted", async || {
+        let rows = wishes::open(&world.server.app.db, &world.org.to_string()).await;
+        rows.is_ok_and(|rows| rows.len() == 1)
+    })
+    .await;
+    let other = ask_to_join(server, "till-2", &wish(world.org, batch, "till-2")).await;
+    assert!(other.unwrap_err().starts_with("1 devices have joined"), "its place is taken");
+    asked.abort();
+    let mut world = world.restart().await;
+    assert_eq!((world.view().await.devices, joins(&world).await.len()), (0, 0));
+    for number in 1..=2 {
+        world.revive_witness(number).await;
+    }
+    until("it is a device", async || world.view().await.devices == 1).await;
+    assert_eq!(joins(&world).await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_join_that_the_log_took_too_late_is_shown_and_is_no_device() {
+    let mut world = World::new().await;
+    let until_then = now().plus(6);
+    let batch = world.batch(1, until_then).await;
+    world.stop_witnesses(2).await;
+    let (server, note) = (world.server.address, wish(world.org, batch, "till-1"));
+    let asked = tokio::spawn(async move { ask_to_join(server, "till-1", &note).await.is_ok() });
+    until("it is noted, and its token has ended", async || {
+        let rows = wishes::open(&world.server.app.db, &world.org.to_string()).await;
+        rows.is_ok_and(|rows| rows.len() == 1) && now() > until_then
+    })
+    .await;
+    for number in 1..=2 {
+        world.revive_witness(number).await;
+    }
+    until("it is shown", async || joins(&world).await.len() == 1).await;
+    assert!(!asked.await.unwrap());
+    assert_eq!(world.view().await.devices, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
