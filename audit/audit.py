@@ -9,7 +9,7 @@ Written from docs/spec/ alone, for an auditor who trusts neither the server nor 
     audit.py vectors FOLDER    a folder of such bundles: compare each verdict with the one written beside it
 
 For example:
-    audit.py bundle evidence                            # a year of jobs, as `countersign audit --into evidence` wrote them
+    audit.py bundle evidence                            # a year of jobs, as `countersign audit JOB --out evidence` wrote them
     audit.py verify evidence/91c0a4.../dev-77f0...      # one job on one device
     audit.py vectors crates/trust/vectors               # does this program judge as the Rust does?
     cat evidence/*/*/org | sort -u                      # first: is this the organization that you were asked about?
