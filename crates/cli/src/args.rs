@@ -171,12 +171,49 @@ fn share(share: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use clap::CommandFactory as _;
 
     #[test]
     fn the_commands_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    /// The words of a line as a shell would see them, up to a comment, a pipe or a redirection.
+    fn words(line: &str) -> Vec<String> {
+        let (mut words, mut inside) = (vec![String::new()], false);
+        for c in line.chars() {
+            match c {
+                '\'' => inside = !inside,
+                '#' | '|' | '>' if !inside => break,
+                ' ' if !inside => words.push(String::new()),
+                c => words.last_mut().unwrap().push(c),
+            }
+        }
+        words.into_iter().filter(|word| !word.is_empty()).collect()
+    }
+
+    #[test]
+    fn what_the_documents_say_can_be_typed() {
+        let files = [
+            ("README.md", include_str!("../../../README.md")),
+            ("audit/README.md", include_str!("../../../audit/README.md")),
+            ("audit/audit.py", include_str!("../../../audit/audit.py")),
+        ];
+        let mut tried = BTreeSet::new();
+        for (file, text) in files {
+            let text = text.replace("\\\n", " ");
+            let quoted = text.split('`').skip(1).step_by(2).filter(|said| !said.contains('\n'));
+            let said = text.lines().chain(quoted).filter(|said| said.starts_with("countersign "));
+            for said in said {
+                let typed = Cli::try_parse_from(words(said));
+                assert!(typed.is_ok(), "{file}: {said}\n{}", typed.unwrap_err());
+                tried.insert(file);
+            }
+        }
+        assert_eq!(tried.len(), files.len());
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What this tool has checked itself. Targets, counts, sites and labels come from here, never from the server's word.
 //!
 //! The server and at least one beacon are asked for policies, resumes and halts; the log's newest checkpoint must be
-//! witnessed and must continue the one seen last; and every enrollment and join that stands in the log must be explained
-//! by evidence that holds. So a server that adds, hides or renames devices is noticed.
+//! witnessed and must continue the one seen last; and every enrollment and join that stands in the log should be explained
+//! by evidence that holds. So a server that adds, hides or renames devices is noticed: what is not explained is an alarm.
 
 pub mod chain;
 pub mod devices;
 pub mod log;
+pub mod unexplained;
 pub mod witnesses;
 
 use std::thread;
@@ -59,6 +60,7 @@ impl Checked {
     /// Says what a person should know.
     pub fn warn(&self, ui: &Ui) {
         self.warnings.iter().for_each(|warning| ui.warn(warning));
+        self.devices.unexplained.alarm().iter().for_each(|alarm| ui.alarm(alarm));
     }
 }
 

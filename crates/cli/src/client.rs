@@ -25,10 +25,13 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
+use crate::output::plain;
 use certificate::{AnyCertificate, client_config};
 
 /// The most bytes of an answer.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// The most characters of a server's sentence that are shown.
+const MOST_SAID: usize = 600;
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// Why a call gave no answer.
@@ -312,6 +315,8 @@ impl Client {
             || (String::new(), text()),
             |p| (p.code, if p.detail.is_empty() { p.title } else { p.detail }),
         );
+        // One line of it: a server's sentence must not pass for several of this program's.
+        let detail = plain(&detail).chars().take(MOST_SAID).collect();
         ClientError::Status { url: self.url.to_string(), code, status, detail }
     }
 
@@ -380,6 +385,18 @@ mod tests {
         for bad in ["http://a", "a:1", "https://", "https://a:b", "https://a b", "https://user@host"] {
             assert!(Url::parse(bad).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_servers_sentence_stays_one_line() {
+        let client = Client::new("https://127.0.0.1:1", None, None).unwrap();
+        let body = format!(
+            r#"{{"title":"t","status":404,"code":"c","detail":"no\n  verified: {}"}}"#,
+            "x".repeat(999)
+        );
+        let said = client.refused(StatusCode::NOT_FOUND, body.as_bytes()).to_string();
+        assert!(said.contains(r"says: no\n  verified: xx") && said.lines().count() == 1, "{said}");
+        assert!(said.chars().count() < 700, "{said}");
     }
 
     #[test]

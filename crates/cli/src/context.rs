@@ -12,7 +12,8 @@ use crate::checked::Checked;
 use crate::client::{Client, filled};
 use crate::cmd::halt::words;
 use crate::home::{Home, Profile};
-use crate::output::{Ui, plain, short};
+use crate::output::{Ui, indent, short};
+use crate::prose::prose;
 use crate::signer::Signer;
 
 /// What every command needs.
@@ -56,8 +57,14 @@ impl Context {
         let checked = Checked::fetch(&profile, &server)?;
         checked.warn(&self.ui);
         for halt in checked.chain.active_halts() {
-            let (scope, reason) = (words(&halt.body.scope), plain(&halt.body.reason.to_string()));
-            self.ui.note(&format!("HALTED: {scope} by {} ({}): {reason}", halt.by, short(&halt.hash)));
+            let said = prose(halt.body.reason.as_str(), "all of it: countersign status --json");
+            self.ui.note(&format!(
+                "HALTED: {} by {} ({}), because:\n{}",
+                words(&halt.body.scope),
+                halt.by,
+                short(&halt.hash),
+                indent(&said).trim_end()
+            ));
         }
         Ok(Session { profile, server, checked })
     }

@@ -7,6 +7,7 @@ use countersign_trust::statement::policy::{Person, PersonKey, Policy, Quorum, Ru
 use similar::{ChangeTag, TextDiff};
 
 use crate::output::plain;
+use crate::prose::behind;
 
 /// The lines that differ, each after `-` or `+`; empty if none do.
 pub fn lines(old: &str, new: &str) -> String {
@@ -18,7 +19,8 @@ pub fn lines(old: &str, new: &str) -> String {
             ChangeTag::Insert => '+',
             ChangeTag::Equal => continue,
         };
-        text.push_str(&format!("{mark} {}\n", plain(change.value().trim_end_matches('\n'))));
+        text.push_str(&behind(&format!("{mark} "), change.value().trim_end_matches('\n')));
+        text.push('\n');
     }
     text
 }

@@ -111,18 +111,25 @@ impl Ui {
         if self.yes {
             return Ok(true);
         }
-        if !io::stdin().is_terminal() {
+        self.ask(question)?.ok_or_else(|| {
             let what = format!(
                 "`{question}` cannot be asked without a terminal; say --yes if that is what you mean"
             );
-            return Err(Stop::Usage(what).into());
+            Stop::Usage(what).into()
+        })
+    }
+
+    /// Asks what `--yes` does not answer; none without a terminal.
+    pub fn ask(&self, question: &str) -> anyhow::Result<Option<bool>> {
+        if !io::stdin().is_terminal() {
+            return Ok(None);
         }
         let mut err = io::stderr().lock();
         write!(err, "{question} [y/N] ")?;
         err.flush()?;
         let mut answer = String::new();
         io::stdin().lock().read_line(&mut answer)?;
-        Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        Ok(Some(matches!(answer.trim(), "y" | "Y" | "yes")))
     }
 }
 

@@ -227,7 +227,8 @@ fn not_cut(chain: &Chain, hash: &Sha256, job: &Job, signed_by: &SignedBy) -> Res
     }
 }
 
-fn covers(halt: &HeldHalt, version: &str, hash: &Sha256, job: &Job) -> bool {
+/// Whether a halt's scope is this job's, on an agent of `version`.
+pub fn covers(halt: &HeldHalt, version: &str, hash: &Sha256, job: &Job) -> bool {
     match &halt.body.scope {
         Scope::Organization(_) => true,
         Scope::Job(stopped) => stopped == hash,

@@ -4,18 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use countersign_trust::chain::{Chain, Place};
+use countersign_trust::chain::{Chain, ChainError, Place};
+use countersign_trust::checkpoint::Proof;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
-use countersign_trust::join::{Enrolled, check_enroll, enrolled_by_join, enrolled_directly, join_leaf};
+use countersign_trust::join::{
+    EnrollError, Enrolled, Join, check_enroll, enrolled_by_join, enrolled_directly, join_leaf,
+};
 use countersign_trust::note::Note;
 use countersign_trust::statement::enroll::{self, Batch, What};
+use countersign_trust::time::Time;
 use countersign_wire::http::{EnrollmentEvidence, JoinEvidence, StatementView, paths};
 
 use super::log::{Leaf, SeenLog};
+use super::unexplained::Unexplained;
 use crate::client::{Client, filled};
 use crate::home::Profile;
-use crate::output::{Stop, count, plain, short};
+use crate::output::{Stop, count, plain, short, time};
 
 /// A device whose enrollment was checked.
 pub type Device = Enrolled;
@@ -38,6 +43,8 @@ pub struct Devices {
     pub batches: BTreeMap<Sha256, BatchUse>,
     /// What a person should know.
     pub warnings: Vec<String>,
+    /// What stands in the log without evidence that holds. No device counts because of it.
+    pub unexplained: Unexplained,
 }
 
 impl Devices {
@@ -64,8 +71,10 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// Fetches the evidence of every enrollment, checks it, and holds it against the log.
 ///
+/// What nothing explains is told with the rest: it is for the command to say what it may do all the same.
+///
 /// # Errors
-/// An alarm when something in the log enrolls devices and the server shows no evidence for it, or none at its first place.
+/// The server does not answer.
 pub fn fetch(profile: &Profile, server: &Client, chain: &Chain, log: &SeenLog) -> anyhow::Result<Devices> {
     let org = profile.org.to_string();
     let mut attempt = 1;
@@ -78,18 +87,15 @@ pub fn fetch(profile: &Profile, server: &Client, chain: &Chain, log: &SeenLog) -
             gathered.ask(chain, server, leaf);
         }
         let missing = [gathered.unexplained("enroll"), gathered.unexplained("join")].concat();
-        match missing.first() {
-            None => return Ok(gathered.settle()),
-            Some(_) if attempt < ATTEMPTS => std::thread::sleep(PAUSE),
-            Some(first) => {
-                let number = count(missing.len(), "enrollment or join stands", "enrollments or joins stand");
-                let what = format!(
-                    "{number} in the log for which the server shows no evidence that holds; the first is the {} of leaf {}",
-                    first.kind, first.index
-                );
-                return Err(Stop::Alarm(gathered.because(what)).into());
-            }
+        if missing.is_empty() || attempt >= ATTEMPTS {
+            let missing = missing.into_iter().cloned().collect();
+            let unexplained = Unexplained::new(log, missing, gathered.faults.first());
+            let idle = gathered.idle();
+            let mut devices = gathered.settle();
+            devices.warnings.extend(idle);
+            return Ok(Devices { unexplained, ..devices });
         }
+        std::thread::sleep(PAUSE);
         attempt += 1;
     }
 }
@@ -114,6 +120,8 @@ struct Gathered<'a> {
     retired: Vec<(Sha256, Place, DeviceId)>,
     /// The index of each leaf that evidence explains.
     explained: BTreeSet<u64>,
+    /// What is explained and counts for nothing, by leaf, and why.
+    idle: BTreeMap<u64, String>,
     faults: Vec<String>,
 }
 
@@ -128,6 +136,7 @@ impl<'a> Gathered<'a> {
             batches: BTreeMap::new(),
             retired: Vec::new(),
             explained: BTreeSet::new(),
+            idle: BTreeMap::new(),
             faults: Vec::new(),
         }
     }
@@ -149,7 +158,11 @@ impl<'a> Gathered<'a> {
         self.add_statement(chain, &enroll)?;
         let Some(JoinEvidence { note, proof }) = &evidence.join else { return Ok(()) };
         let note: Note = note.parse()?;
-        let device = enrolled_by_join(chain, &enroll, &note, &proof.parse()?)?;
+        let proof: Proof = proof.parse()?;
+        let device = match enrolled_by_join(chain, &enroll, &note, &proof) {
+            Err(EnrollError::TooLate { until, .. }) => return self.too_late(chain, &note, &proof, until),
+            device => device?,
+        };
         self.explain(chain, &join_leaf(&chain.org(), &note), device.place)?;
         self.joins.entry(device.enroll).or_default().push(device);
         Ok(())
@@ -157,7 +170,12 @@ impl<'a> Gathered<'a> {
 
     fn add_statement(&mut self, chain: &Chain, enroll: &Logged) -> anyhow::Result<()> {
         let hash = enroll.signed.hash();
-        let (body, place) = check_enroll(chain, enroll)?;
+        let (body, place) = match check_enroll(chain, enroll) {
+            Err(EnrollError::Chain(why @ (ChainError::Quorum { .. } | ChainError::UnknownSigners))) => {
+                return self.given_up(chain, enroll, &why);
+            }
+            checked => checked?,
+        };
         self.explain(chain, &enroll.signed.leaf(&chain.org())?, place)?;
         match body.what {
             What::Batch(batch) => {
@@ -169,6 +187,46 @@ impl<'a> Gathered<'a> {
             What::Retire(retire) => self.retired.push((hash, place, retire.device)),
         }
         Ok(())
+    }
+
+    /// A join that the witnesses saw only after its token had ended counts for nothing. When they saw it is in the proof that the
+    /// server shows, and one of a later day shows every join as late: so what was seen here before counts too.
+    fn too_late(&mut self, chain: &Chain, note: &Note, proof: &Proof, until: Time) -> anyhow::Result<()> {
+        let (wish, entry): (Join, String) = (note.text().parse()?, join_leaf(&chain.org(), note));
+        let (_, place, witnessed) = chain.governing(&entry, proof)?;
+        let seen = witnessed.time();
+        if place.log == self.newest && self.log.stood_before(place.index, until) {
+            bail!(
+                "the join of leaf {} is shown as witnessed at {seen}, after its token ended at {until}; it was seen here before that",
+                place.index
+            );
+        }
+        self.explain(chain, &entry, place)?;
+        let device = DeviceId::of_key(wish.device.raw());
+        let (ended, seen) = (time(until.0), time(seen.0));
+        let why =
+            format!("{} joined too late: its token ended {ended}, it was witnessed {seen}", short(&device));
+        self.idle.insert(place.index, why);
+        Ok(())
+    }
+
+    /// An enrollment that the policy in force at its leaf does not let count: it was decided under another.
+    fn given_up(&mut self, chain: &Chain, enroll: &Logged, why: &ChainError) -> anyhow::Result<()> {
+        let entry = enroll.signed.leaf(&chain.org())?;
+        let (_, place, _) = chain.governing(&entry, &enroll.proof)?;
+        self.explain(chain, &entry, place)?;
+        self.idle.insert(
+            place.index,
+            format!("the enrollment {}: {}", short(&enroll.signed.hash()), plain(&why.to_string())),
+        );
+        Ok(())
+    }
+
+    /// What a person should know of what counts for nothing.
+    fn idle(&self) -> Option<String> {
+        let (index, why) = self.idle.iter().next()?;
+        let number = count(self.idle.len(), "enrollment or join counts", "enrollments or joins count");
+        Some(format!("{number} for nothing; the first, at leaf {index}: {why}"))
     }
 
     /// Takes `entry` as shown at `place`, which must be the first at which it stands: whoever holds the log's key can log it
@@ -202,13 +260,6 @@ impl<'a> Gathered<'a> {
             .map_err(|error| error.to_string())
             .and_then(|enroll| self.add_statement(chain, &enroll).map_err(|error| error.to_string()));
         self.faults.extend(added.err().map(|error| plain(&error)));
-    }
-
-    fn because(&self, what: String) -> String {
-        match self.faults.first() {
-            Some(fault) => format!("{what}. What it shows fails with: {fault}"),
-            None => what,
-        }
     }
 
     /// Puts everything in the order of the log: the first joins of a batch count, and the newest word about a device.
@@ -337,7 +388,7 @@ mod tests {
     #[test]
     fn a_device_takes_one_place_of_a_batch() {
         let token = device_key([1; 32]).unwrap();
-        let (site, until) = ("lund".parse().unwrap(), countersign_trust::time::Time(0));
+        let (site, until) = ("lund".parse().unwrap(), Time(0));
         let batch = Batch { token, site, labels: BTreeMap::new(), count: 2, until };
         let joined = vec![device(9, 1, 6), device(8, 1, 5), device(7, 1, 4), device(7, 1, 3)];
         let mut devices = Devices::default();

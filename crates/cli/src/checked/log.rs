@@ -11,6 +11,7 @@ use countersign_trust::envelope::leaf;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::merkle::{EMPTY_ROOT, entries_path, leaf_hash, node_hash};
 use countersign_trust::note::Note;
+use countersign_trust::time::Time;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
@@ -18,6 +19,8 @@ use crate::home::Profile;
 use crate::output::{Stop, plain};
 
 const LOG: &str = "log.json";
+/// How many leaves that are none of the organization's are kept by place.
+const MOST_STRANGE: usize = 100;
 /// Entries in a full bundle.
 const BUNDLE: u64 = 256;
 
@@ -32,9 +35,26 @@ pub struct SeenLog {
     peaks: Vec<String>,
     /// The leaves that are not of receipts.
     pub leaves: Vec<Leaf>,
+    /// When it was seen how long, by the witnesses' time, the earliest first.
+    #[serde(default)]
+    marks: Vec<Mark>,
+    /// Places of leaves that are none of this organization's: the first of them.
+    #[serde(default)]
+    pub strange: Vec<u64>,
+    /// How many there are.
+    #[serde(default)]
+    pub strangers: u64,
     /// The leaves of receipts that were read this time; they are not kept.
     #[serde(skip)]
     pub batches: Vec<Leaf>,
+}
+
+/// How long a log was when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    size: u64,
+    /// Seconds since 1970.
+    time: u64,
 }
 
 /// What a leaf says.
@@ -119,6 +139,11 @@ impl SeenLog {
         self.edge().ok().map(|edge| edge.root())
     }
 
+    /// Whether the leaf at `index` was seen here while it was still before `until`: whoever shows it as later lies.
+    pub fn stood_before(&self, index: u64, until: Time) -> bool {
+        self.marks.iter().any(|mark| mark.size > index && mark.time < until.0)
+    }
+
     /// Whether this is `earlier` read on, as far as their leaves tell.
     pub fn continues(&self, earlier: &Self) -> bool {
         self.origin == earlier.origin
@@ -132,7 +157,7 @@ impl SeenLog {
     pub fn advance(&self, chain: &Chain, server: &Client, path: &str) -> anyhow::Result<Self> {
         let at = |inner: &str| path.replace("{*path}", inner);
         let note: Note = server.get_text(&at("checkpoint"))?.parse().context("the server's checkpoint")?;
-        let Checkpoint { origin, size, root } = witnessed(chain, &note)?;
+        let (Checkpoint { origin, size, root }, time) = witnessed(chain, &note)?;
         let mut seen = if self.origin == origin { self.clone() } else { Self { origin, ..Self::default() } };
         if size < seen.size {
             let what =
@@ -150,7 +175,7 @@ impl SeenLog {
             let fresh = entries.iter().skip(usize::try_from(edge.size - bundle * BUNDLE)?);
             let before = edge.size;
             for entry in fresh.take(usize::try_from(end - before)?) {
-                seen.add(&chain.org(), edge.size, entry)?;
+                seen.add(&chain.org(), edge.size, entry);
                 edge.push(leaf_hash(entry));
             }
             if edge.size != end {
@@ -169,23 +194,26 @@ impl SeenLog {
             );
             return Err(Stop::Alarm(what).into());
         }
+        if seen.marks.last().is_none_or(|mark| mark.size < size) {
+            seen.marks.push(Mark { size, time: time.0 });
+        }
         seen.size = edge.size;
         seen.peaks = edge.peaks.iter().map(|peak| STANDARD.encode(peak.0)).collect();
         Ok(seen)
     }
 
-    fn add(&mut self, org: &OrgId, index: u64, entry: &[u8]) -> anyhow::Result<()> {
-        let read = Leaf::read(org, index, entry);
-        let leaf = read.ok_or_else(|| {
-            let found = plain(&String::from_utf8_lossy(entry).chars().take(120).collect::<String>());
-            Stop::Alarm(format!("leaf {index} of the log is none of this organization: {found}"))
-        })?;
-        if leaf.kind == "receipts" {
-            self.batches.push(leaf)
-        } else {
-            self.leaves.push(leaf)
+    fn add(&mut self, org: &OrgId, index: u64, entry: &[u8]) {
+        match Leaf::read(org, index, entry) {
+            Some(leaf) if leaf.kind == "receipts" => self.batches.push(leaf),
+            Some(leaf) => self.leaves.push(leaf),
+            // Whoever holds the log's key can log anything; it counts for nothing, and it is said.
+            None => {
+                self.strangers += 1;
+                if self.strange.len() < MOST_STRANGE {
+                    self.strange.push(index);
+                }
+            }
         }
-        Ok(())
     }
 
     fn edge(&self) -> anyhow::Result<Edge> {
@@ -196,14 +224,14 @@ impl SeenLog {
     }
 }
 
-/// A checkpoint of the newest policy's log, cosigned by its witnesses. Right after a change of witnesses those of the
+/// A checkpoint of the newest policy's log, cosigned by its witnesses, and when. Right after a change of witnesses those of the
 /// policy before still count.
-fn witnessed(chain: &Chain, note: &Note) -> anyhow::Result<Checkpoint> {
+fn witnessed(chain: &Chain, note: &Note) -> anyhow::Result<(Checkpoint, Time)> {
     let newest = &chain.policy().body;
     let mut last = None;
     for held in chain.policies().iter().rev().filter(|held| held.body.log.key == newest.log.key) {
         match verify_checkpoint(note, log_keys(&held.body, &held.body.witnesses)) {
-            Ok((checkpoint, _)) => return Ok(checkpoint),
+            Ok(seen) => return Ok(seen),
             Err(error) => last = last.or(Some(error)),
         }
     }

@@ -1,5 +1,6 @@
 //! `countersign approve`: check anew what others have signed, and sign it too.
 
+mod earlier;
 mod look;
 
 use std::path::Path;
@@ -16,8 +17,10 @@ use serde_json::json;
 use crate::cmd::init;
 use crate::cmd::job::{find, signed_part};
 use crate::context::{Context, Session};
+use crate::despite::Despite;
 use crate::os::write_private;
-use crate::output::{Stop, plain, plain_lines, short};
+use crate::output::{Stop, plain, short};
+use crate::prose::exact;
 use crate::signer::Signer;
 
 /// Check something that others have signed, and sign it too.
@@ -37,6 +40,8 @@ pub struct ApproveArgs {
     /// Only look and check.
     #[arg(long)]
     look: bool,
+    #[command(flatten)]
+    despite: Despite,
 }
 
 /// Runs it.
@@ -85,7 +90,7 @@ fn sign_genesis(
 ) -> anyhow::Result<()> {
     policy.check().context("this policy cannot be used")?;
     init::show(context, policy, &signed.hash());
-    context.ui.note(&plain_lines(signed.statement()));
+    context.ui.note(&exact(signed.statement()));
     let org = OrgId(signed.hash().0);
     if args.look {
         return Ok(());
@@ -134,6 +139,10 @@ fn sign_known(
     if signed.signatures().iter().any(|signature| signature.key_blob() == signer.public_key().blob()) {
         context.ui.note("You have signed this already.");
         return Ok(());
+    }
+    // What enrolls, halts, resumes or changes the policy mends what is wrong; these two start something on devices.
+    if matches!(kind, Kind::Job | Kind::Advance) {
+        args.despite.ask(context, session)?;
     }
     if !context.ui.confirm(&format!("Sign this {kind}?"))? {
         return Err(Stop::Refused("nothing was signed".to_owned()).into());

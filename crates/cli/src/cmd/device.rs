@@ -114,7 +114,12 @@ fn json(device: &Device, view: Option<&DeviceView>) -> Value {
 fn list(context: &Context, checked: &Checked, devices: &[&Device], views: &BTreeMap<String, DeviceView>) {
     let view = |device: &Device| views.get(&device.device.to_string());
     let all: Vec<Value> = devices.iter().map(|device| json(device, view(device))).collect();
-    context.ui.answer(&json!({"devices": all}), || {
+    let unexplained = &checked.devices.unexplained;
+    unexplained
+        .names()
+        .iter()
+        .for_each(|leaf| context.ui.alarm(&format!("not explained, and no device here: {leaf}")));
+    context.ui.answer(&json!({"devices": all, "unexplained": unexplained.json()}), || {
         let row = |device: &&Device| {
             let labels = device.labels.iter().filter(|(key, _)| key.as_str() != "site");
             let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();

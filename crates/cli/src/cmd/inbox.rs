@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::cmd::job::signed_part;
 use crate::context::{Context, Session};
-use crate::output::{plain, short, table, time};
+use crate::output::{short, table, time};
+use crate::prose::brief;
 
 /// Runs it.
 pub fn run(context: &Context) -> anyhow::Result<()> {
@@ -87,7 +88,7 @@ impl Waiting {
             time(self.received),
             self.by.join(", "),
             mine.to_owned(),
-            plain(&self.why),
+            if self.why.is_empty() { String::new() } else { brief(&self.why) },
         ]
     }
 }

@@ -23,6 +23,7 @@ use crate::clones;
 use crate::cmd::halt;
 use crate::cmd::run::{WatchArgs, send, target_list};
 use crate::context::{Context, Session, random};
+use crate::despite::Despite;
 use crate::output::{Stop, plain, short, table, time};
 use crate::receipts::{Outcome, outcome, verified};
 
@@ -83,6 +84,8 @@ pub struct RerunArgs {
     /// Show what would be signed, and stop.
     #[arg(long)]
     preview: bool,
+    #[command(flatten)]
+    despite: Despite,
     #[command(flatten)]
     how: WatchArgs,
 }
@@ -307,6 +310,9 @@ fn rerun(context: &Context, args: &RerunArgs) -> anyhow::Result<ExitCode> {
     let devices = clones::leave_out(context, &session, devices)?;
     if devices.is_empty() {
         return Err(Stop::Usage("there is no device left to run it on".to_owned()).into());
+    }
+    if !args.preview {
+        args.despite.ask(context, &session)?;
     }
     let chain = &session.checked.chain;
     let life = old.job.not_after.0.saturating_sub(old.job.not_before.0);

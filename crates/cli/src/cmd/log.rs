@@ -47,13 +47,14 @@ pub fn run(context: &Context, command: LogCommand) -> anyhow::Result<()> {
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
     for leaf in &whole.leaves {
         *kinds.entry(&leaf.kind).or_default() += 1;
-        // Enrollments and joins were explained when the organization was opened: there was an alarm else.
+        // Enrollments and joins were held against their evidence when the organization was opened.
         if !["enroll", "join"].contains(&leaf.kind.as_str())
             && let Err(why) = explained(&session, leaf)
         {
             missing.push(format!("leaf {} ({}): {why}", leaf.index, plain(&leaf.kind)));
         }
     }
+    missing.extend(session.checked.devices.unexplained.names());
     kinds.insert("receipts", whole.batches.len());
     let receipts: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
     missing.extend(batches(&session, &whole.batches, &receipts));

@@ -18,6 +18,7 @@ use crate::context::{Context, Session};
 use crate::difference;
 use crate::os::write_private;
 use crate::output::{Stop, indent, plain, plain_lines, short};
+use crate::prose::brief;
 use crate::weakness::weaknesses;
 
 /// Who may do what. A change takes the policy quorum of the old policy and of the new one.
@@ -190,7 +191,7 @@ fn ends(context: &Context, session: &Session, changed: &Policy) -> anyhow::Resul
                 "{} asked by {}: {}",
                 short(&read.hash),
                 read.job.requester,
-                plain(&read.job.why.to_string())
+                brief(read.job.why.as_str())
             ));
         }
     }

@@ -1,5 +1,7 @@
 //! `countersign resume`: lift halts, and say what must be signed anew.
 
+mod freed;
+
 use std::collections::BTreeSet;
 
 use clap::Args;
@@ -13,19 +15,23 @@ use serde_json::json;
 
 use crate::args::name;
 use crate::context::Context;
-use crate::output::{Stop, plain, plain_lines, short};
+use crate::output::{Stop, count, indent, plain, short};
+use crate::prose::prose;
 use crate::signer::key_or_file;
 
 use super::halt;
 
+pub use freed::Freed;
+
 /// Lift halts, and say what must be signed anew.
 ///
 /// Takes the resume quorum: others sign with `countersign approve`. What caused the halt must not come back: say with --cut what
-/// was signed before and is refused for ever.
+/// was signed before and is refused for ever. Where open jobs would run again, one of the three must be said.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  countersign resume --why 'false alarm'
+  countersign resume --why 'false alarm'                # where no open job is stopped
+  countersign resume --why 'false alarm' --cut-none     # they run again
   countersign resume --cut-person bo --why 'bo lost a laptop; a new key is in the policy'
   countersign resume --cut-all --why 'server rebuilt'")]
 pub struct ResumeArgs {
@@ -44,6 +50,9 @@ pub struct ResumeArgs {
     /// Every job signed before is refused for ever.
     #[arg(long)]
     cut_all: bool,
+    /// What was signed before may run again; the jobs are listed.
+    #[arg(long, conflicts_with_all = ["cut_people", "cut_all"])]
+    cut_none: bool,
     /// But not this job.
     #[arg(long = "keep", value_name = "HASH")]
     keeps: Vec<Sha256>,
@@ -66,7 +75,9 @@ pub fn run(context: &Context, args: ResumeArgs) -> anyhow::Result<()> {
         keeps: args.keeps.iter().copied().collect(),
         why: args.why.parse().map_err(|error| Stop::Usage(format!("--why: {error}")))?,
     };
-    words(chain, &resume).iter().for_each(|line| context.ui.note(line));
+    let freed = Freed::by(&resume, context, &session)?;
+    words(chain, &resume, &freed).iter().for_each(|line| context.ui.note(line));
+    chosen(&args, &freed)?;
     if !context.ui.confirm("Sign this resume?")? {
         return Err(Stop::Refused("nothing was signed".to_owned()).into());
     }
@@ -84,6 +95,17 @@ pub fn run(context: &Context, args: ResumeArgs) -> anyhow::Result<()> {
         ),
     });
     Ok(())
+}
+
+/// What becomes of open jobs is chosen by a person, and not by what was left out.
+fn chosen(args: &ResumeArgs, freed: &Freed) -> Result<(), Stop> {
+    if args.cut_none || args.cut_all || !args.cut_people.is_empty() || freed.number() == 0 {
+        return Ok(());
+    }
+    Err(Stop::Usage(format!(
+        "{} may run again by this: say --cut-person NAME or --cut-all to refuse for ever what was signed before, or --cut-none if it shall run",
+        count(freed.number(), "open job", "open jobs")
+    )))
 }
 
 fn lifts(chain: &Chain, args: &ResumeArgs) -> anyhow::Result<Lifts> {
@@ -114,16 +136,21 @@ fn lifts(chain: &Chain, args: &ResumeArgs) -> anyhow::Result<Lifts> {
 }
 
 /// What a resume does, a line each.
-pub fn words(chain: &Chain, resume: &Resume) -> Vec<String> {
-    let mut lines = vec![format!("A resume, because: {}", plain_lines(&resume.why.to_string()))];
+pub fn words(chain: &Chain, resume: &Resume, freed: &Freed) -> Vec<String> {
+    let said = |text: &str| {
+        indent(&prose(text, "the rest stands in the exact text: countersign approve HASH --look"))
+            .trim_end()
+            .to_owned()
+    };
+    let mut lines = vec![format!("A resume, because:\n{}", said(resume.why.as_str()))];
     match &resume.lifts {
         Lifts::Halts(halts) => lines.extend(halts.iter().map(|hash| match chain.halt(hash) {
             Some(halt) => format!(
-                "  lifts the halt {} of {} by {}: {}",
+                "  lifts the halt {} of {} by {}, called because:\n{}",
                 short(hash),
                 halt::words(&halt.body.scope),
                 halt.by,
-                plain_lines(&halt.body.reason.to_string())
+                indent(&said(halt.body.reason.as_str())).trim_end()
             ),
             None => format!("  lifts the halt {}, WHICH IS NOT KNOWN HERE", short(hash)),
         })),
@@ -143,5 +170,6 @@ pub fn words(chain: &Chain, resume: &Resume) -> Vec<String> {
         }
     });
     lines.extend(resume.keeps.iter().map(|job| format!("  but the job {} is kept", short(job))));
+    lines.extend(freed.words());
     lines
 }

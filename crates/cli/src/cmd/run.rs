@@ -20,6 +20,7 @@ use crate::checked::Device;
 use crate::clones;
 use crate::cmd::job::watch::{self, Watch};
 use crate::context::{Context, Session};
+use crate::despite::Despite;
 use crate::output::{Stop, count, plain, plain_lines, short};
 
 pub use compose::target_list;
@@ -121,6 +122,9 @@ pub struct Wish {
     #[arg(long)]
     pub preview: bool,
     #[command(flatten)]
+    /// What to do where the log is not whole.
+    pub despite: Despite,
+    #[command(flatten)]
     /// How to watch.
     pub watch: WatchArgs,
 }
@@ -154,6 +158,9 @@ pub fn order(
     steps: Vec<Step>,
 ) -> anyhow::Result<ExitCode> {
     let devices = clones::leave_out(context, session, choose(&session.checked, wish)?)?;
+    if !wish.preview {
+        wish.despite.ask(context, session)?;
+    }
     let job = job(context, session, wish, steps, &devices)?;
     send(context, session, &job, &devices, wish.preview, &wish.watch)
 }

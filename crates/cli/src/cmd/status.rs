@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::cmd::halt;
 use crate::context::Context;
-use crate::output::{Paint, plain, short};
+use crate::output::{Paint, Stop, plain, short};
 use crate::weakness::weaknesses;
 
 /// Runs it.
@@ -20,6 +20,7 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
         "org": chain.org().to_string(), "name": policy.name.to_string(), "policy": chain.policy().hash.to_string(),
         "policy_number": policy.number, "resume": chain.resume().map(|hash| hash.to_string()), "log_size": log.size,
         "devices": session.checked.devices.enrolled.len(), "weaknesses": weak, "warnings": session.checked.warnings,
+        "unexplained": session.checked.devices.unexplained.json(),
         "halts": halts.iter().map(|halt| json!({"halt": halt.hash.to_string(), "scope": halt::words(&halt.body.scope), "by": halt.by.to_string(), "reason": halt.body.reason.to_string()})).collect::<Vec<_>>(),
         "the_server_says": {"connected": view.connected},
     });
@@ -35,8 +36,14 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
             context.ui.paint(Paint::Good, "verified"),
             view.connected
         );
+        let unexplained = session.checked.devices.unexplained.names();
+        unexplained.iter().for_each(|leaf| text.push_str(&format!("  UNEXPLAINED in the log: {leaf}\n")));
         weak.iter().for_each(|weak| text.push_str(&format!("  weak: {}\n", plain(weak))));
         text
     });
-    Ok(())
+    // Whoever asks whether all is well, a program above all, is told so by the exit code; the answer is whole all the same.
+    match session.checked.devices.unexplained.alarm() {
+        None => Ok(()),
+        Some(_) => Err(Stop::Alarm("the log is not explained; see above".to_owned()).into()),
+    }
 }

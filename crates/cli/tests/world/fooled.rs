@@ -51,3 +51,30 @@ fn the_job_to_compare_with_is_one_that_was_approved() {
     let compared = format!("Difference to the last job that verifies, {}", &approved[..12]);
     assert!(said.err.contains(&compared), "{}\n{}", said.out, said.err);
 }
+
+#[test]
+fn a_later_job_that_the_server_hides_from_an_approver_is_counted() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let [first, second] = [["/bin/true", "1"], ["/bin/true", "2"]].map(|program| {
+        let job = world.job(&program);
+        world.until("the job stands in the log", |world| {
+            world.anna(&["job", "show", &job, "--json"]).json()["logged"].is_u64()
+        });
+        job
+    });
+    let next = asked(&world, &["/bin/false"]);
+    let said = world.bo(&["approve", &next, "--look"]);
+    assert!(said.err.contains(&format!("that verifies, {}", &second[..12])), "{}", said.err);
+    assert!(!said.err.contains("not shown by the server"), "{}", said.err);
+    world.stop_server();
+    // A server that shows something else under its name shows it no more than one that is silent.
+    world.tamper(
+        "UPDATE statement SET envelope = replace(envelope, '/bin/true', '/bin/evil') WHERE leaf = (SELECT max(leaf) FROM statement WHERE kind = 'job')",
+    );
+    world.start_server();
+    let said = world.bo(&["approve", &next, "--look"]);
+    assert!(said.err.contains("1 later job was not shown by the server"), "{}", said.err);
+    assert!(said.err.contains(&format!("that verifies, {}", &first[..12])), "{}", said.err);
+}

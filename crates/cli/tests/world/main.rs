@@ -9,6 +9,7 @@
 
 mod clones;
 mod fooled;
+mod people;
 mod stories;
 mod tampering;
 mod world;

@@ -1,6 +1,12 @@
 //! A server in the wrong hands: what it changes in its own database is noticed.
 
+use std::sync::atomic::Ordering;
+
+use countersign_agent::disk::Folder;
+use countersign_agent::enroll::enroll;
 use countersign_trust::checkpoint::Proof;
+use countersign_trust::envelope::leaf;
+use countersign_trust::ids::Sha256;
 use countersign_trust::merkle::{Tree, leaf_hash};
 use sqlx::Row as _;
 
@@ -14,8 +20,10 @@ fn a_hidden_device_is_an_alarm() {
     world.stop_server();
     world.tamper("DELETE FROM device WHERE id = (SELECT min(id) FROM device)");
     world.start_server();
-    let alarm = world.anna(&["device", "list"]).fails(5);
-    assert!(alarm.contains("ALARM") && alarm.contains("1 enrollment or join stands in the log"), "{alarm}");
+    let listed = world.anna(&["device", "list", "--json"]);
+    assert!(listed.err.contains("ALARM: 1 enrollment or join stands in the log"), "{}", listed.err);
+    assert_eq!(listed.json()["devices"].as_array().unwrap().len(), 1);
+    world.anna(&["run", "--all", "--why", "x", "--", "/bin/true"]).fails(5);
 }
 
 #[test]
@@ -93,29 +101,34 @@ async fn entries(pool: &sqlx::SqlitePool) -> Vec<String> {
     rows.iter().map(|row| row.get("entry")).collect()
 }
 
-/// Logs the first join again, as whoever owns the stopped server can; the new leaf's index.
-fn log_join_again(world: &World) -> i64 {
+/// Logs what `entry` makes of all that is logged, as whoever owns the stopped server can; the new leaf's index.
+fn log_entry(world: &World, entry: impl Fn(&[String]) -> String) -> i64 {
     let url = format!("sqlite://{}", world.path("server/countersign.db"));
     world.runtime.block_on(async {
         let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
         let entries = entries(&pool).await;
-        let place = entries.iter().position(|entry| entry.contains("\njoin\n")).unwrap();
-        let new = i64::try_from(entries.len()).unwrap();
-        // The database holds no entry twice by its hash: the copy gets another name.
-        sqlx::query("INSERT INTO leaf SELECT org, ?, upper(hash) || ' ', entry FROM leaf WHERE place = ?")
+        let (entry, new) = (entry(&entries), i64::try_from(entries.len()).unwrap());
+        // The database holds no entry twice by its hash: the new one gets a name that is none.
+        sqlx::query("INSERT INTO leaf SELECT org, ?, 'leaf ' || ?, ? FROM leaf WHERE place = 0")
             .bind(new)
-            .bind(i64::try_from(place).unwrap())
+            .bind(new)
+            .bind(&entry)
             .execute(&pool)
             .await
             .unwrap();
         sqlx::query("UPDATE tile SET hashes = CAST(hashes || ? AS BLOB) WHERE level = 0")
-            .bind(leaf_hash(entries[place].as_bytes()).0.to_vec())
+            .bind(leaf_hash(entry.as_bytes()).0.to_vec())
             .execute(&pool)
             .await
             .unwrap();
         pool.close().await;
         new
     })
+}
+
+/// Logs the first join again; the new leaf's index.
+fn log_join_again(world: &World) -> i64 {
+    log_entry(world, |entries| entries.iter().find(|entry| entry.contains("\njoin\n")).unwrap().clone())
 }
 
 /// Shows the retired device as one that joined at `leaf`, with a proof that holds.
@@ -160,7 +173,104 @@ fn a_retired_device_does_not_come_back_by_a_join_that_is_logged_again() {
     show_joined_at(&world, leaf);
     world.start_server();
     for words in [&["device", "list"][..], &["run", "--all", "--why", "x", "--preview", "--", "/bin/true"]] {
-        let alarm = world.anna(words).fails(5);
+        let alarm = world.anna(words).err;
         assert!(alarm.contains(&format!("the join of leaf 2 is shown at leaf {leaf}")), "{alarm}");
     }
+    assert!(devices(&world).as_array().unwrap().is_empty());
+}
+
+#[test]
+fn leaves_that_nobody_explains_are_an_alarm_and_take_the_tool_from_nobody() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let org = world.anna(&["status", "--json"]).json()["org"].as_str().unwrap().parse().unwrap();
+    world.stop_server();
+    let made_up = |kind| move |_: &[String]| leaf(&org, kind, &Sha256([7; 32]), &Sha256([8; 32]));
+    let first = log_entry(&world, made_up("enroll"));
+    log_entry(&world, made_up("join"));
+    log_entry(&world, |_| "of nobody\n".to_owned());
+    world.start_server();
+    let said = format!("the enroll of leaf {first}, ");
+    world.until("they are witnessed", |world| world.anna(&["policy", "show"]).err.contains(&said));
+
+    // Whoever asks whether all is well is told no, and told all the rest.
+    let status = world.anna(&["status"]);
+    assert!(status.out.contains("1 devices: verified") && status.out.contains(&said), "{}", status.out);
+    status.fails(5);
+    let verify = world.anna(&["log", "verify"]);
+    assert!(verify.out.contains("NOT WHOLE"), "{}\n{}", verify.out, verify.err);
+    assert!(verify.fails(5).contains("3 leaves cannot be explained"));
+    let listed = world.anna(&["device", "list", "--json"]).json();
+    assert_eq!(listed["devices"].as_array().unwrap().len(), 1, "{listed}");
+    let kinds: Vec<_> = listed["unexplained"].as_array().unwrap().iter().map(|leaf| &leaf["kind"]).collect();
+    assert_eq!(kinds, [&"enroll".into(), &"join".into(), &serde_json::Value::Null]);
+
+    // People can do what mends it.
+    world.make_key("cy");
+    world.anna(&["person", "add", "cy=cy.pub", "--role", "operator"]).well();
+    world.bo(&["approve", &world.waiting("bo")]).well();
+    assert!(world.anna(&["policy", "show"]).well().contains("\"number\": 2"));
+    world.anna(&["halt", "--reason", "the log's key is stolen"]).well();
+    world.anna(&["resume", "--why", "another key"]).well();
+    world.bo(&["approve", &world.waiting("bo")]).well();
+
+    // What aims at devices is signed only by an explicit yes, by each who signs.
+    let run = ["run", "--all", "--why", "look", "--detach", "--json"];
+    let program = ["--", "/bin/true"];
+    let refused = world.anna(&[&run[..], &program].concat()).fails(5);
+    assert!(refused.contains("--despite-unexplained-leaves") && refused.contains(&said), "{refused}");
+    let despite = "--despite-unexplained-leaves";
+    let job =
+        world.anna(&[&run[..], &[despite], &program].concat()).json()["job"].as_str().unwrap().to_owned();
+    world.bo(&["approve", &job]).fails(5);
+    world.bo(&["approve", &job, despite]).well();
+}
+
+#[test]
+fn a_join_that_was_witnessed_too_late_is_explained_and_counts_for_nothing() {
+    let world = World::of_two();
+    let token = world.token(1);
+    world.ahead.store(2 * 86_400, Ordering::SeqCst);
+    let folder = Folder::open(&world.folder.path().join("late")).unwrap();
+    let refused = world.runtime.block_on(enroll(&folder, &token.parse().unwrap())).unwrap_err();
+    assert!(refused.to_string().contains("the token was good until"), "{refused}");
+    let listed = world.anna(&["device", "list", "--json"]);
+    let warning = "1 enrollment or join counts for nothing; the first, at leaf 2: dev-";
+    assert!(listed.err.contains(warning) && listed.err.contains("joined too late"), "{}", listed.err);
+    assert!(!listed.err.contains("ALARM"), "{}", listed.err);
+    assert_eq!(listed.json()["devices"], serde_json::json!([]));
+    world.anna(&["log", "verify"]).well();
+}
+
+#[test]
+fn a_device_that_was_seen_in_time_is_not_hidden_by_a_proof_of_a_later_day() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    world.ahead.store(2 * 86_400, Ordering::SeqCst);
+    world.token(1);
+    world.stop_server();
+    show_joined_at(&world, 2);
+    world.start_server();
+    let said = world.anna(&["device", "list"]);
+    let fault = "the join of leaf 2 is shown as witnessed at";
+    assert!(said.err.contains("ALARM") && said.err.contains(fault), "{}", said.err);
+}
+
+#[test]
+fn an_enrollment_that_too_few_signed_is_explained_and_counts_for_nothing() {
+    let mut world = World::of_two();
+    world.anna(&["enroll", "token", "--site", "lund"]).well();
+    world.stop_server();
+    // As if a policy that asks for more had come between.
+    world.tamper("UPDATE statement SET missing = '' WHERE kind = 'enroll'");
+    world.start_server();
+    let warning = "1 enrollment or join counts for nothing; the first, at leaf 1: the enrollment ";
+    world.until("it is logged", |world| {
+        let said = world.anna(&["device", "list"]).err;
+        said.contains(warning) && said.contains("1 of 2 signatures") && !said.contains("ALARM")
+    });
+    world.anna(&["log", "verify"]).well();
+    assert_eq!(world.anna(&["enroll", "list", "--json"]).json()["batches"], serde_json::json!([]));
 }

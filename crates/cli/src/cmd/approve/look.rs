@@ -1,9 +1,6 @@
 //! What an approver should see of a statement before signing it.
 
-use countersign_trust::chain::Place;
 use countersign_trust::envelope::Signed;
-use countersign_trust::ids::Sha256;
-use countersign_trust::signers::signers;
 use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::{Enroll, What};
 use countersign_trust::statement::halt::Halt;
@@ -11,19 +8,22 @@ use countersign_trust::statement::job::{Job, Targets};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::statement::resume::Resume;
 use countersign_trust::statement::{self, Kind};
-use countersign_trust::verify::rules_met;
-use countersign_wire::http::{JobSummary, StatementView, paths};
+use countersign_wire::http::StatementView;
 
 use crate::approval::{approval, signed_by};
 use crate::clones;
 use crate::cmd::job::ReadJob;
 use crate::cmd::job::advance::{seen, words};
 use crate::cmd::policy::show_change;
+use crate::cmd::resume::{Freed, words as words_of_resume};
 use crate::cmd::run::describe;
 use crate::context::{Context, Session};
 use crate::difference;
-use crate::output::{Stop, indent, plain_lines, short, time};
+use crate::output::{Stop, count, indent, short, time};
+use crate::prose::{exact, prose};
 use crate::resemble;
+
+use super::earlier::earlier;
 
 /// Shows a statement and checks what can be checked of it.
 pub fn look(context: &Context, session: &Session, signed: &Signed, targets: &[String]) -> anyhow::Result<()> {
@@ -36,7 +36,7 @@ pub fn look(context: &Context, session: &Session, signed: &Signed, targets: &[St
         Kind::Halt => drop(statement::read::<Halt>(signed.statement())?),
     }
     context.ui.note("The exact text:");
-    context.ui.note(plain_lines(signed.statement()).trim_end());
+    context.ui.note(&exact(signed.statement()));
     Ok(())
 }
 
@@ -66,7 +66,14 @@ fn job(context: &Context, session: &Session, signed: &Signed, targets: &[String]
     for warning in doubts(context, session, &read.job) {
         context.ui.warn(&warning);
     }
-    match last_job(session, signed)? {
+    let earlier = earlier(session, signed)?;
+    if earlier.hidden > 0 {
+        context.ui.warn(&format!(
+            "{} not shown by the server",
+            count(earlier.hidden, "later job was", "later jobs were")
+        ));
+    }
+    match earlier.job {
         None => context.ui.note("There is no earlier job that verifies."),
         Some((hash, before)) => {
             let changed = difference::lines(&comparable(&before), &comparable(&read.job));
@@ -87,7 +94,11 @@ fn advance(context: &Context, session: &Session, signed: &Signed) -> anyhow::Res
     let (read, said) = ReadJob::fetch_with_devices(session, &advance.job.to_string())?;
     let wave = usize::try_from(advance.wave)?;
     let seen = seen(session, &read, &said, wave);
-    context.ui.note(&format!("Wave {wave} of the job {} may start: {}", short(&read.hash), advance.why));
+    context.ui.note(&format!(
+        "Wave {wave} of the job {} may start, because:\n{}",
+        short(&read.hash),
+        indent(&prose(advance.why.as_str(), "all of it: the exact text below")).trim_end()
+    ));
     words(&read.job, wave, &seen).iter().for_each(|line| context.ui.note(line));
     if seen.root != advance.root {
         let Advance { well, failed, missing, .. } = advance;
@@ -117,31 +128,6 @@ fn doubts(context: &Context, session: &Session, job: &Job) -> Vec<String> {
         found.push("it also runs on devices that join later".to_owned());
     }
     found
-}
-
-/// Of the jobs that the server lists, the one that stands last in the log, other than this one. It was approved: the proof of its
-/// leaf holds, and the policy in force there finds enough signatures for every target that is still enrolled.
-fn last_job(session: &Session, other_than: &Signed) -> anyhow::Result<Option<(Sha256, Job)>> {
-    let listed: Vec<JobSummary> = session.server.pages(&session.path(paths::JOBS, &[]), 50)?;
-    let this = other_than.hash();
-    let approved = |summary: JobSummary| {
-        let view = session.statement(&summary.hash).ok()?;
-        let read = ReadJob::read(session, view).ok().filter(|read| read.hash != this)?;
-        approved_at(session, &read).map(|place| (place, read))
-    };
-    // The server's word saves questions only: by a lie it can hide a job, as by not listing it, but not pass one off as approved.
-    let logged = listed.into_iter().filter(|job| job.state == "logged");
-    let last = logged.filter_map(approved).max_by_key(|(place, _)| *place);
-    Ok(last.map(|(_, read)| (read.hash, read.job)))
-}
-
-/// Where a job stands in the log, if it was approved there for every target that is still enrolled, and there is one.
-fn approved_at(session: &Session, read: &ReadJob) -> Option<Place> {
-    let (policy, place) = read.governing(session)?;
-    let by = signers(policy, Kind::Job, &read.signed);
-    let devices = read.enrolled(session);
-    let met = devices.iter().all(|device| rules_met(policy, &device.labels, &read.job, &by).is_ok());
-    (met && !devices.is_empty()).then_some(place)
 }
 
 /// A job's text without what differs between any two.
@@ -190,8 +176,7 @@ fn enroll(context: &Context, session: &Session, signed: &Signed) -> anyhow::Resu
 
 fn resume(context: &Context, session: &Session, signed: &Signed) -> anyhow::Result<()> {
     let resume: Resume = statement::read(signed.statement())?;
-    for line in super::super::resume::words(&session.checked.chain, &resume) {
-        context.ui.note(&line);
-    }
+    let freed = Freed::by(&resume, context, session)?;
+    words_of_resume(&session.checked.chain, &resume, &freed).iter().for_each(|line| context.ui.note(line));
     Ok(())
 }

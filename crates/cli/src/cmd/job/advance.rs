@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::ReadJob;
 use crate::context::{Context, Session, random};
+use crate::despite::Despite;
 use crate::output::{Stop, count, plain, short};
 use crate::receipts::{Outcome, outcome, verified};
 
@@ -31,6 +32,8 @@ pub struct AdvanceArgs {
     /// Why: it is signed, shown to others, and kept.
     #[arg(long)]
     why: String,
+    #[command(flatten)]
+    despite: Despite,
 }
 
 /// What the devices of the waves before have signed.
@@ -67,6 +70,7 @@ pub fn advance(context: &Context, args: &AdvanceArgs) -> anyhow::Result<()> {
         why: args.why.parse().map_err(|error| Stop::Usage(format!("--why: {error}")))?,
     };
     words(&read.job, wave, &seen).iter().for_each(|line| context.ui.note(line));
+    args.despite.ask(context, &session)?;
     let question = format!("Sign: wave {wave} may start on {}?", count(mine, "device", "devices"));
     if !context.ui.confirm(&question)? {
         return Err(Stop::Refused("nothing was signed".to_owned()).into());

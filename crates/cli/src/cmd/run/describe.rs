@@ -10,6 +10,7 @@ use crate::approval::approval;
 use crate::checked::Device;
 use crate::context::Session;
 use crate::output::{count, indent, plain, plain_lines, short, span, table, time};
+use crate::prose::{behind, folded, prose};
 use crate::resemble;
 
 /// Everything that a signer should see of a job: what, where, when, and by which rule.
@@ -21,7 +22,7 @@ pub fn describe(
     signed: &Signers,
 ) -> String {
     let mut text = format!("Job {}, asked by {}\n", short(hash), job.requester);
-    text.push_str(&indent(&format!("why: {}", plain_lines(&job.why.to_string()))));
+    text.push_str(&indent(&format!("why:\n{}", prose(job.why.as_str(), &in_whole(hash)))));
     text.push_str(&indent(&steps(job)));
     let life = job.not_after.0.saturating_sub(job.not_before.0);
     text.push_str(&indent(&format!("from {} for {}", time(job.not_before.0), span(life))));
@@ -63,6 +64,11 @@ pub fn describe(
     text.trim_end().to_owned()
 }
 
+/// Where all of a job's text is shown.
+fn in_whole(hash: &Sha256) -> String {
+    format!("all of it: countersign job show {} --json", short(hash))
+}
+
 fn steps(job: &Job) -> String {
     let mut lines = Vec::new();
     for step in &job.steps {
@@ -78,31 +84,26 @@ fn script_words(script: &Script) -> String {
     let what = match &script.run {
         Run::Program(program) => {
             let words: Vec<String> = program.arguments.iter().map(|word| quoted(word.as_str())).collect();
-            format!("runs {} {}", program.path, words.join(" ")).trim_end().to_owned()
+            folded(format!("runs {} {}", program.path, words.join(" ")).trim_end())
         }
         Run::Lines(lines) => {
-            let body: Vec<String> = lines.lines.iter().map(|line| format!("  | {line}")).collect();
+            let body: Vec<String> = lines.lines.iter().map(|line| behind("  | ", line.as_str())).collect();
             let words: Vec<String> = lines.arguments.iter().map(|word| quoted(word.as_str())).collect();
-            format!(
-                "runs by {} {} (script {}):\n{}",
+            let by = format!(
+                "runs by {} {} (script {}):",
                 lines.interpreter,
                 words.join(" "),
-                short(&lines.hash()),
-                body.join("\n")
-            )
+                short(&lines.hash())
+            );
+            format!("{}\n{}", folded(&by), body.join("\n"))
         }
     };
     let variables = script.environment.iter();
     let variables: Vec<String> =
         variables.map(|(key, value)| format!("{key}={}", quoted(value.as_str()))).collect();
     let with = if variables.is_empty() { String::new() } else { format!(", with {}", variables.join(" ")) };
-    format!(
-        "{what}\nas {} in {}{with}; killed after {}\n{}",
-        script.user,
-        script.folder,
-        span(script.timeout),
-        limits(script)
-    )
+    let how = format!("as {} in {}{with}; killed after {}", script.user, script.folder, span(script.timeout));
+    format!("{what}\n{}\n{}", folded(&how), limits(script))
 }
 
 fn service_words(service: &Service) -> String {
