@@ -335,6 +335,7 @@ fn hello(ledger: &Ledger) -> Hello {
         holds: chain.map(holds).unwrap_or_default(),
         hostname: os::hostname().unwrap_or_default(),
         system: format!("{}, {} {}", facts.name, facts.kernel, facts.arch),
+        enroll: ledger.enrolled().map(|held| held.enroll.to_string()).unwrap_or_default(),
         ..Hello::default()
     }
 }

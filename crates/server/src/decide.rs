@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use countersign_trust::chain::{Chain, ChainError, Inclusion};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Name, Sha256};
-use countersign_trust::join::Labels;
+use countersign_trust::join::{EnrollError, Labels};
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::signers::{Signers, keys_signed, signers};
 use countersign_trust::statement::advance::Advance;
@@ -20,6 +20,8 @@ use countersign_trust::statement::{self, Kind, Statement, StatementError};
 use countersign_trust::time::Time;
 use countersign_trust::verify::{AdvanceFault, Refusal, rules_met};
 
+use crate::anew;
+
 /// A device as the rules see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -29,6 +31,10 @@ pub struct Device {
     pub labels: Labels,
     /// The leaf by which it is enrolled.
     pub leaf: u64,
+    /// The statement by which it is enrolled.
+    pub enroll: Sha256,
+    /// Which enrollment of it that is; 0 if it joined.
+    pub seq: u64,
 }
 
 /// What the server thinks of a statement that can be taken.
@@ -106,6 +112,15 @@ pub enum Unfit {
         /// The key's name.
         found: String,
     },
+    /// An enrollment that no device would take.
+    #[error(transparent)]
+    Enroll(#[from] EnrollError),
+    /// It follows an enrollment of a device that is not enrolled here.
+    #[error("it replaces the enrollment {0}, and no such device is enrolled here")]
+    Replaces(Sha256),
+    /// A device that has left.
+    #[error("{0} was retired, which is for ever; with a new key it is another device")]
+    Retired(DeviceId),
     /// A device that is not enrolled cannot be retired.
     #[error("{0} is not enrolled")]
     NotEnrolled(DeviceId),
@@ -181,19 +196,24 @@ fn resume(chain: &Chain, signed: &Signed) -> Result<Decision, Unfit> {
 fn enroll(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
     let enroll: Enroll = read(signed)?;
     same_org(known.chain, &enroll.org.to_string())?;
+    let mut relabels = None;
     match &enroll.what {
         What::Device(device) => {
             let (expected, found) = (DeviceId::of_key(device.key.raw()), device.key.name());
             if found != expected.to_string() {
                 return Err(Unfit::KeyName { expected, found: found.to_owned() });
             }
+            relabels = anew::missing(known, device, signed)?;
         }
         What::Retire(retire) if known.devices.iter().all(|device| device.id != retire.device) => {
             return Err(Unfit::NotEnrolled(retire.device));
         }
         What::Batch(_) | What::Retire(_) => {}
     }
-    Ok(quorum(known.chain, Kind::Enroll, signed, |policy| &policy.quorums.enroll))
+    Ok(match (quorum(known.chain, Kind::Enroll, signed, |policy| &policy.quorums.enroll), relabels) {
+        (Decision::Enough, Some(missing)) => Decision::Waiting(missing),
+        (decision, _) => decision,
+    })
 }
 
 /// Whether the requester may look alone depends on the job, which `intake` knows: see [`alone`].

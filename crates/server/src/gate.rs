@@ -26,6 +26,7 @@ use countersign_wire::message::{Sorry, from_server};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
+use crate::anew;
 use crate::app::App;
 use crate::dispatch::Work;
 use crate::facts::{self, Fact, Kind};
@@ -215,13 +216,21 @@ where
     R: AsyncRead + Unpin,
     W: AsyncWrite + Unpin,
 {
-    let Welcome { org, connection, mut outgoing, .. } = welcome;
+    let Welcome { org, connection, mut outgoing, enroll } = welcome;
     app.gate.enter(&connection);
     let entered = Entered(&app.gate, connection.clone());
     // What was decided between the Hello and this line is pushed to nobody, so the chain is read only now.
     let news = { connection.lacks(&org.chain()) };
     if !news.is_empty() {
         connection.send(&news_frame(&news));
+    }
+    match anew::lacks(app, &org, &connection.device, enroll).await {
+        Ok(later) if later.is_empty() => {}
+        Ok(later) => connection.send(&news_frame(&later)),
+        // Brought when it connects again.
+        Err(error) => {
+            tracing::error!(device.id = %connection.device, %error, "a device's newer enrollments not read");
+        }
     }
     // What was kept before a crash is logged once somebody is there to hear of it.
     receipts::log_soon(app, &org);

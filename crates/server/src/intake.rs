@@ -14,7 +14,7 @@ use crate::app::{App, Org};
 use crate::decide::{self, Decision, Known, Unfit};
 use crate::store::statement::StatementRow;
 use crate::store::{Db, StoreError, counted, device, statement, stored};
-use crate::{dispatch, settle};
+use crate::{anew, dispatch, settle};
 
 /// Why a statement is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +119,9 @@ async fn judge(
         org.chain_mut().take_halt(signed).map_err(Unfit::from)?;
         return Ok(Decision::Enough);
     }
+    if kind == Kind::Enroll {
+        anew::not_retired(app, org, signed).await?;
+    }
     let devices = devices(&app.db, org).await?;
     let job = if kind == Kind::Advance { Some(advanced(app, org, signed).await?) } else { None };
     let chain = org.chain();
@@ -161,6 +164,8 @@ pub async fn devices(db: &Db, org: &Org) -> Result<Vec<decide::Device>, StoreErr
             id: row.id.parse().ok()?,
             labels: labels.collect::<Option<_>>()?,
             leaf: counted(row.leaf),
+            enroll: row.enroll.parse().ok()?,
+            seq: counted(row.seq),
         })
     };
     Ok(rows.into_iter().filter_map(known).collect())

@@ -14,6 +14,7 @@
 //! **Invariant:** this crate holds no key that can sign a job. What it believes wrongly makes a page wrong, never a
 //! machine act.
 
+pub mod anew;
 pub mod api;
 pub mod app;
 pub mod auth;

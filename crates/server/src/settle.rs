@@ -10,7 +10,7 @@ use countersign_trust::checkpoint::Proof;
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Logged, Signed};
 use countersign_trust::ids::{DeviceId, Sha256};
-use countersign_trust::join::{EnrollError, check_enroll, enrolled_directly};
+use countersign_trust::join::{EnrollError, check_enroll};
 use countersign_trust::note::Note;
 use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::What;
@@ -23,8 +23,8 @@ use crate::gate::join;
 use crate::log::{self, AppendError};
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
-use crate::store::{self, StoreError, Tx, device, job_device, statement, stored};
-use crate::{decide, dispatch, intake, receipts};
+use crate::store::{self, StoreError, Tx, device, enrollment, job_device, statement, stored};
+use crate::{anew, decide, dispatch, intake, receipts};
 
 /// How long to wait after a failure that may pass, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -132,13 +132,13 @@ async fn store(
         _ => (Vec::new(), 0),
     };
     let enrolled = match kind {
-        Kind::Enroll => enrollment(&org.chain(), logged).or_else(counts_for_nothing)?,
+        Kind::Enroll => enrollment(app, org, logged).await.or_else(counts_for_nothing)?,
         _ => Enrollment::Nothing,
     };
     let mut tx = app.db.begin().await?;
     statement::logged(&mut tx, &id, &row.hash, stored(logged.proof.index), &logged.proof.to_string()).await?;
     job_device::insert_waiting(&mut tx, &id, &row.hash, &waiting, stored(receipts)).await?;
-    store_enrollment(&mut tx, &id, &enrolled).await?;
+    store_enrollment(&mut tx, &id, &row.hash, &enrolled).await?;
     tx.commit().await?;
     Ok(())
 }
@@ -163,22 +163,25 @@ enum Enrollment {
     Retired(DeviceId),
 }
 
-fn enrollment(chain: &Chain, logged: &Logged) -> Result<Enrollment, EnrollError> {
-    let (enroll, _) = check_enroll(chain, logged)?;
+async fn enrollment(app: &App, org: &Org, logged: &Logged) -> Result<Enrollment, SettleError> {
+    let (enroll, _) = { check_enroll(&org.chain(), logged)? };
     Ok(match enroll.what {
         What::Batch(_) => Enrollment::Nothing,
-        What::Device(_) => {
-            Enrollment::Device(Box::new(DeviceRow::enrolled(&enrolled_directly(chain, logged)?, None)))
-        }
+        What::Device(_) => match anew::row(app, org, logged).await? {
+            Some(row) => Enrollment::Device(Box::new(row)),
+            None => Enrollment::Nothing,
+        },
         What::Retire(retire) => Enrollment::Retired(retire.device),
     })
 }
 
 /// An enrollment that was decided under a policy, and logged under one that asks for more. It is stored with its proof all the
 /// same: its leaf stands in the log, and whoever reads that asks what it is.
-fn counts_for_nothing(error: EnrollError) -> Result<Enrollment, EnrollError> {
+fn counts_for_nothing(error: SettleError) -> Result<Enrollment, SettleError> {
     match error {
-        EnrollError::Chain(ChainError::Quorum { .. } | ChainError::UnknownSigners) => {
+        SettleError::Enroll(EnrollError::Chain(
+            ChainError::Quorum { .. } | ChainError::UnknownSigners,
+        )) => {
             tracing::warn!(%error, "enrollment counts for nothing under the policy in force at its leaf");
             Ok(Enrollment::Nothing)
         }
@@ -186,14 +189,21 @@ fn counts_for_nothing(error: EnrollError) -> Result<Enrollment, EnrollError> {
     }
 }
 
-async fn store_enrollment(tx: &mut Tx, org: &str, enrollment: &Enrollment) -> Result<(), StoreError> {
-    match enrollment {
+async fn store_enrollment(
+    tx: &mut Tx,
+    org: &str,
+    statement: &str,
+    changes: &Enrollment,
+) -> Result<(), StoreError> {
+    match changes {
         Enrollment::Nothing => {}
         Enrollment::Device(row) => {
             device::insert(tx, org, row).await?;
+            enrollment::insert(tx, org, &row.id, row.seq, statement).await?;
         }
         Enrollment::Retired(id) => {
             device::retire(tx, org, &id.to_string()).await?;
+            enrollment::insert(tx, org, &id.to_string(), enrollment::END, statement).await?;
         }
     }
     Ok(())
@@ -278,10 +288,20 @@ async fn spread(app: &App, org: &Org, news: News) {
     app.peers.tell_beacons(&org.chain_now()).await;
 }
 
+/// The device hears it before any job that is for it only now.
 async fn enrolled(app: &Arc<App>, org: &Arc<Org>, logged: &Logged) {
-    let device = enrolled_directly(&org.chain(), logged).map(|enrolled| enrolled.device);
-    if let Ok(device) = device {
-        dispatch::device_enrolled(app, org, &device).await;
+    let enroll = { check_enroll(&org.chain(), logged) };
+    match enroll.map(|(enroll, _)| enroll.what) {
+        Ok(What::Device(device)) => {
+            let device = DeviceId::of_key(device.key.raw());
+            anew::bring(app, org, &device, logged);
+            dispatch::device_enrolled(app, org, &device).await;
+        }
+        Ok(What::Retire(retire)) => {
+            anew::bring(app, org, &retire.device, logged);
+            app.gate.dismiss(&org.id, &retire.device, "this device was retired");
+        }
+        Ok(What::Batch(_)) | Err(_) => {}
     }
 }
 

@@ -7,6 +7,7 @@ pub mod api_token;
 pub mod batch;
 pub mod checkpoint;
 pub mod device;
+pub mod enrollment;
 pub mod fact;
 pub mod job_device;
 pub mod leaf;

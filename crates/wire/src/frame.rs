@@ -194,6 +194,17 @@ mod tests {
         assert!(matches!(decoder.next_message::<FromAgent>(), Err(FrameError::Message(_))));
     }
 
+    #[test]
+    fn a_hello_of_an_agent_that_does_not_name_its_enrollment_is_read() {
+        let mut older = Vec::new();
+        // version, org, policy_number: what the first agents said.
+        prost::encoding::string::encode(1, &"0.1.0".to_owned(), &mut older);
+        prost::encoding::string::encode(2, &"org-1".to_owned(), &mut older);
+        prost::encoding::uint64::encode(3, &7, &mut older);
+        let hello = Hello::decode(older.as_slice()).unwrap();
+        assert_eq!((hello.org.as_str(), hello.policy_number, hello.enroll.as_str()), ("org-1", 7, ""));
+    }
+
     fn delivery(clears: usize, paths: usize) -> FromServer {
         let clear = Clear { path: vec![Vec::new(); paths], ..Clear::default() };
         let delivery = Delivery { clears: vec![clear; clears], ..Delivery::default() };

@@ -72,6 +72,9 @@ pub struct Hello {
     /// agent are a thread, and two agents with one key are two threads.
     #[prost(fixed64, tag = "8")]
     pub before: u64,
+    /// The hash of the enrollment it holds, printed; empty if it does not say.
+    #[prost(string, tag = "9")]
+    pub enroll: String,
 }
 
 /// 32 random bytes.
@@ -139,7 +142,7 @@ pub mod from_server {
         /// A job.
         #[prost(message, tag = "1")]
         Delivery(Delivery),
-        /// Policies, resumes and halts.
+        /// Policies, resumes, halts, and the device's own later enrollments.
         #[prost(message, tag = "2")]
         News(NewsTexts),
         /// Receipts that stand in the log.
@@ -202,7 +205,7 @@ pub struct Target {
     pub path: Vec<Vec<u8>>,
 }
 
-/// Policies, resumes and halts.
+/// Policies, resumes and halts, and later enrollments of the device that is told.
 #[derive(Clone, PartialEq, Message)]
 pub struct NewsTexts {
     /// Envelopes, in order.
@@ -317,7 +320,7 @@ fn read_advance(text: &str) -> Result<Logged, ContentError> {
     Logged::from_text(text).map_err(|error| bad("an advance")(&error))
 }
 
-/// Reads an envelope of a policy, resume or halt.
+/// Reads an envelope of a policy, resume, halt or enrollment.
 ///
 /// # Errors
 /// It is none.

@@ -193,6 +193,7 @@ impl Machine {
             system: String::new(),
             name: 0,
             before: 0,
+            enroll: String::new(),
         }
     }
 

@@ -54,15 +54,15 @@ async fn statements(app: &App, org: &str, query: &PageQuery) -> Result<Page<Enro
 async fn joins(app: &App, org: &str, after: &str, limit: i64) -> Result<Page<EnrollmentEvidence>, ApiError> {
     let rows = device::page(&app.db, org, after, limit).await?;
     let mut batches: HashMap<String, String> = HashMap::new();
-    for row in rows.iter().filter(|row| row.join_note.is_some()) {
-        if !batches.contains_key(&row.enroll) {
-            let batch = statement::get(&app.db, org, &row.enroll).await?.and_then(|batch| batch.logged());
-            batches.insert(row.enroll.clone(), batch.unwrap_or_default());
+    for id in rows.iter().filter_map(|row| row.batch.as_ref()) {
+        if !batches.contains_key(id) {
+            let batch = statement::get(&app.db, org, id).await?.and_then(|batch| batch.logged());
+            batches.insert(id.clone(), batch.unwrap_or_default());
         }
     }
     let joined = |row: DeviceRow| {
         let join = JoinEvidence { note: row.join_note?, proof: row.join_proof? };
-        Some(EnrollmentEvidence { enroll: batches.get(&row.enroll)?.clone(), join: Some(join) })
+        Some(EnrollmentEvidence { enroll: batches.get(&row.batch?)?.clone(), join: Some(join) })
     };
     let found = page(rows, limit, |row| row.id.clone(), joined);
     let next = found.next.or(Some(WISHES.to_owned()));

@@ -163,7 +163,7 @@ async fn batch_of(app: &App, org: &Org, batch: &Sha256) -> Result<Logged, JoinEr
 /// What was answered before is answered again.
 fn known(org: &Org, enroll: &Logged, wish: &Join, row: DeviceRow) -> Result<Joined, JoinError> {
     match row {
-        DeviceRow { enroll: held, join_proof: Some(proof), retired: false, .. }
+        DeviceRow { batch: Some(held), join_proof: Some(proof), retired: false, .. }
             if held == wish.batch.to_string() =>
         {
             Ok(answer(&org.chain(), enroll, proof))

@@ -15,6 +15,7 @@ use super::connection::{Connection, Outgoing, frame};
 use super::incoming::{Incoming, IncomingError};
 use super::join::{self, JoinError};
 use super::threads::{Shows, Spoken};
+use crate::anew;
 use crate::app::{App, Org};
 use crate::facts::{self, Fact};
 use crate::store::{StoreError, device, stored};
@@ -50,6 +51,8 @@ pub struct Welcome {
     pub connection: Arc<Connection>,
     /// What is to be written to it.
     pub outgoing: Outgoing,
+    /// The enrollment that it says it holds.
+    pub enroll: Option<Sha256>,
 }
 
 /// Why a connection is turned away.
@@ -133,7 +136,14 @@ where
         match first_words(app, incoming, &visitor).await?.ok_or(WelcomeError::Ended)? {
             from_agent::What::Hello(hello) => {
                 incoming.allow(MOST_FROM_AGENT);
-                return hello_of(app, hello, visitor).await;
+                let policy_number = hello.policy_number;
+                let welcome = hello_of(app, hello, visitor).await;
+                if let Err(WelcomeError::Retired { device, org }) = &welcome
+                    && let Some(org) = app.orgs.get(org)
+                {
+                    anew::farewell(app, &org, device, policy_number, write).await;
+                }
+                return welcome;
             }
             from_agent::What::Join(wish) => {
                 let joined = join::join(app, visitor.key, wish.note).await?;
@@ -190,7 +200,8 @@ async fn hello_of(app: &Arc<App>, hello: Hello, visitor: Visitor) -> Result<Welc
     };
     device::said(&app.db, &id.to_string(), &device.to_string(), &said, stored((app.now_ms)())).await?;
     let (connection, outgoing) = Connection::new(id, visitor.key, hello.policy_number, holds);
-    Ok(Welcome { org, connection, outgoing })
+    let enroll = hello.enroll.parse().ok();
+    Ok(Welcome { org, connection, outgoing, enroll })
 }
 
 /// Hears whose thread the Hello goes on with.

@@ -33,6 +33,10 @@ row! {
         pub last_seen_ms: i64,
         /// Whether it was retired.
         pub retired: bool,
+        /// The batch by which it joined, for a device that did; stays when it is enrolled anew.
+        pub batch: Option<String>,
+        /// Which enrollment of the device it is; 0 for one that joined.
+        pub seq: i64,
     }
 }
 
@@ -54,6 +58,7 @@ impl DeviceRow {
     pub fn enrolled(enrolled: &Enrolled, join: Option<(String, String)>) -> Self {
         let labels: BTreeMap<&str, &str> =
             enrolled.labels.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let batch = join.as_ref().map(|_| enrolled.enroll.to_string());
         let (join_note, join_proof) = join.unzip();
         Self {
             id: enrolled.device.to_string(),
@@ -69,6 +74,8 @@ impl DeviceRow {
             policy_number: 0,
             last_seen_ms: 0,
             retired: false,
+            batch,
+            seq: stored(enrolled.seq),
         }
     }
 
@@ -78,16 +85,16 @@ impl DeviceRow {
     }
 }
 
-/// Stores an enrollment; a later one of the same device takes its place, what the device said of itself stays.
+/// Stores an enrollment; a later one of the same device takes its place. What the device said of itself stays, and so does
+/// the join by which it came.
 pub async fn insert(tx: &mut Tx, org: &str, row: &DeviceRow) -> Result<u64, StoreError> {
     query!(
         tx: execute tx,
         "INSERT INTO device (org, id, enroll, join_note, join_proof, leaf, labels, version, hostname, system,
-             policy_number, last_seen_ms, retired)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+             policy_number, last_seen_ms, retired, batch, seq)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
          ON CONFLICT (org, id) DO UPDATE SET
-             enroll = excluded.enroll, join_note = excluded.join_note, join_proof = excluded.join_proof,
-             leaf = excluded.leaf, labels = excluded.labels, retired = excluded.retired",
+             enroll = excluded.enroll, leaf = excluded.leaf, labels = excluded.labels, seq = excluded.seq",
         org,
         &row.id,
         &row.enroll,
@@ -101,6 +108,8 @@ pub async fn insert(tx: &mut Tx, org: &str, row: &DeviceRow) -> Result<u64, Stor
         row.policy_number,
         row.last_seen_ms,
         row.retired,
+        &row.batch,
+        row.seq,
     )
 }
 
@@ -109,7 +118,7 @@ pub async fn get(db: &Db, org: &str, id: &str) -> Result<Option<DeviceRow>, Stor
     query!(
         db: fetch_optional DeviceRow, db,
         "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
-             last_seen_ms, retired
+             last_seen_ms, retired, batch, seq
          FROM device WHERE org = $1 AND id = $2",
         org,
         id,
@@ -121,7 +130,7 @@ pub async fn page(db: &Db, org: &str, after: &str, limit: i64) -> Result<Vec<Dev
     query!(
         db: fetch_all DeviceRow, db,
         "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
-             last_seen_ms, retired
+             last_seen_ms, retired, batch, seq
          FROM device WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3",
         org,
         after,
@@ -134,7 +143,7 @@ pub async fn all(db: &Db, org: &str) -> Result<Vec<DeviceRow>, StoreError> {
     query!(
         db: fetch_all DeviceRow, db,
         "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
-             last_seen_ms, retired
+             last_seen_ms, retired, batch, seq
          FROM device WHERE org = $1 AND NOT retired ORDER BY id",
         org,
     )
@@ -150,11 +159,11 @@ pub async fn count(db: &Db, org: &str) -> Result<i64, StoreError> {
     Ok(row.0)
 }
 
-/// How many devices were ever enrolled by this statement, retired ones included: their places are taken.
+/// How many devices ever joined by this batch, those that were retired or enrolled anew included: their places are taken.
 pub async fn count_of_enroll(db: &Db, org: &str, enroll: &str) -> Result<i64, StoreError> {
     let row = query!(
         db: fetch_one (i64,), db,
-        "SELECT COUNT(*) FROM device WHERE org = $1 AND enroll = $2",
+        "SELECT COUNT(*) FROM device WHERE org = $1 AND batch = $2",
         org,
         enroll,
     )?;

@@ -3,10 +3,11 @@
 use super::{Db, OpenError, StoreError, query};
 
 /// The steps, oldest first. One that was released never changes again.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 6] = [
     include_str!("../../migrations/0001_records.sql"),
     include_str!("../../migrations/0002_facts.sql"),
     include_str!("../../migrations/0003_occurrences.sql"),
+    include_str!("../../migrations/0004_moves.sql"),
     include_str!("../../migrations/0005_recovered.sql"),
     include_str!("../../migrations/0006_wishes.sql"),
 ];
@@ -38,4 +39,67 @@ async fn apply(db: &Db, version: i64, step: &'static str) -> Result<(), StoreErr
     }
     query!(tx: execute &mut tx, "INSERT INTO schema_version (version) VALUES ($1)", version)?;
     tx.commit().await
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::postgres::PgPool;
+    use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+
+    use super::*;
+    use crate::store::testing::Postgres;
+    use crate::store::{device, org};
+
+    /// Brings an empty database to an older version.
+    async fn bring_to(db: &Db, wanted: usize) {
+        version(db).await.unwrap();
+        for (version, step) in (1..).zip(STEPS).take(wanted) {
+            apply(db, version, step).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_device_that_had_joined_before_keeps_the_batch_whose_place_it_took() {
+        let (folder, postgres) = (tempfile::tempdir().unwrap(), Postgres::start());
+        let options =
+            SqliteConnectOptions::new().filename(folder.path().join("old.db")).create_if_missing(true);
+        let lite = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
+        let pg = PgPool::connect(&postgres.database()).await.unwrap();
+        for db in [Db::Lite { read: lite.clone(), write: lite }, Db::Pg(pg)] {
+            bring_to(&db, 3).await;
+            let draft = org::DraftRow {
+                draft: "draft".to_owned(),
+                org: None,
+                name: "Example Tills".to_owned(),
+                log_origin: "log.example".to_owned(),
+                log_seed: vec![1; 32],
+                halt_seed: vec![2; 32],
+            };
+            let mut tx = db.begin().await.unwrap();
+            org::prepare(&mut tx, &draft, 1).await.unwrap();
+            org::begin(&mut tx, "org-1", &draft, 1).await.unwrap();
+            for (id, join) in [("dev-1", Some("note")), ("dev-2", None)] {
+                query!(
+                    tx: execute &mut tx,
+                    "INSERT INTO device (org, id, enroll, join_note, leaf, labels, version, hostname, system, policy_number, last_seen_ms)
+                     VALUES ('org-1', $1, 'enroll-1', $2, 3, '{}', '', '', '', 0, 0)",
+                    id,
+                    join,
+                )
+                .unwrap();
+            }
+            tx.commit().await.unwrap();
+            run(&db).await.unwrap();
+            for (id, batch) in [("dev-1", Some("enroll-1")), ("dev-2", None)] {
+                let row = device::get(&db, "org-1", id).await.unwrap().unwrap();
+                assert_eq!(
+                    (row.batch.as_deref(), row.seq, row.enroll.as_str()),
+                    (batch, 0, "enroll-1"),
+                    "{id}"
+                );
+            }
+            assert_eq!(device::count_of_enroll(&db, "org-1", "enroll-1").await.unwrap(), 1);
+            db.close().await;
+        }
+    }
 }

@@ -160,6 +160,7 @@ impl Agent {
             system: "a test".to_owned(),
             name: mind.said,
             before,
+            enroll: mind.device.ledger().enrolled().unwrap().enroll.to_string(),
         }
     }
 

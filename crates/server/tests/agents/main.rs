@@ -16,6 +16,7 @@ mod http;
 mod interface;
 mod joins;
 mod log;
+mod moves;
 #[path = "../../../trust/tests/acceptance/organization.rs"]
 mod organization;
 #[path = "../../src/store/testing/server.rs"]

@@ -200,7 +200,8 @@ impl World {
         Config::read(&file).unwrap().signer().unwrap()
     }
 
-    fn id(&self) -> StatementId {
+    /// An id that no other statement has.
+    pub fn id(&self) -> StatementId {
         StatementId([self.serial.fetch_add(1, Ordering::Relaxed) + 1; 16])
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::store::batch::{self, BatchRow};
 use crate::store::device::{self, DeviceRow, Said};
+use crate::store::enrollment;
 use crate::store::fact::{self, FactRow};
 use crate::store::org::{self, DraftRow};
 use crate::store::output::{self, OutputRow};
@@ -74,6 +75,8 @@ fn device_row(id: &str, enroll: &str) -> DeviceRow {
         policy_number: 0,
         last_seen_ms: 0,
         retired: false,
+        batch: Some(enroll.to_owned()),
+        seq: 0,
     }
 }
 
@@ -87,16 +90,29 @@ async fn devices_come_and_go(db: &Db) -> Result<(), StoreError> {
     let said = Said { version: "0.1.0".to_owned(), policy_number: 2, ..Said::default() };
     assert_eq!(device::said(db, ORG, "dev-1", &said, 5).await?, 1);
     assert_eq!(device::seen(db, ORG, "dev-1", 6).await?, 1);
-    // Enrolled again, it keeps what it said of itself.
+    // Enrolled again, it keeps what it said of itself, its join, and its place in the batch.
     let mut tx = db.begin().await?;
-    device::insert(&mut tx, ORG, &DeviceRow { leaf: 9, ..device_row("dev-1", "again") }).await?;
+    let anew = DeviceRow { leaf: 9, seq: 1, join_note: None, batch: None, ..device_row("dev-1", "again") };
+    device::insert(&mut tx, ORG, &anew).await?;
+    for (seq, statement) in [(enrollment::END, JOB), (1, JOB)] {
+        enrollment::insert(&mut tx, ORG, "dev-1", seq, statement).await?;
+    }
     tx.commit().await?;
+    assert_eq!(enrollment::of_device(db, ORG, "dev-1").await?, [], "only what is logged");
     let one = device::get(db, ORG, "dev-1").await?.unwrap();
+    assert_eq!(
+        (one.enroll.as_str(), one.join_note.as_deref(), one.batch.as_deref()),
+        ("again", Some("note"), Some("batch"))
+    );
     assert_eq!((one.leaf, one.version.as_str(), one.policy_number, one.last_seen_ms), (9, "0.1.0", 2, 6));
     assert_eq!(one.labels().get("site").map(String::as_str), Some("Smygehamn 12"));
     assert_eq!(device::get(db, "org-2", "dev-1").await?, None);
     assert_eq!((device::count(db, ORG).await?, device::all(db, ORG).await?.len()), (2, 2));
-    assert_eq!(device::count_of_enroll(db, ORG, "batch").await?, 2, "a retired device's place stays taken");
+    assert_eq!(
+        device::count_of_enroll(db, ORG, "batch").await?,
+        3,
+        "the place stays taken of one that was retired or enrolled anew"
+    );
     let page = device::page(db, ORG, "dev-1", 1).await?;
     assert_eq!(page.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["dev-2"]);
     Ok(())
