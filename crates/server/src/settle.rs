@@ -179,9 +179,7 @@ async fn enrollment(app: &App, org: &Org, logged: &Logged) -> Result<Enrollment,
 /// same: its leaf stands in the log, and whoever reads that asks what it is.
 fn counts_for_nothing(error: SettleError) -> Result<Enrollment, SettleError> {
     match error {
-        SettleError::Enroll(EnrollError::Chain(
-            ChainError::Quorum { .. } | ChainError::UnknownSigners,
-        )) => {
+        SettleError::Enroll(EnrollError::Chain(ChainError::Quorum { .. } | ChainError::UnknownSigners)) => {
             tracing::warn!(%error, "enrollment counts for nothing under the policy in force at its leaf");
             Ok(Enrollment::Nothing)
         }

@@ -9,11 +9,12 @@ use countersign_trust::checkpoint::Proof;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::join::{
-    EnrollError, Enrolled, Join, check_enroll, enrolled_by_join, enrolled_directly, join_leaf,
+    EnrollError, Enrolled, Join, check_enroll, enrolled_anew, enrolled_by_join, enrolled_directly, join_leaf,
 };
 use countersign_trust::note::Note;
 use countersign_trust::statement::enroll::{self, Batch, What};
 use countersign_trust::time::Time;
+use countersign_trust::words::Line;
 use countersign_wire::http::{EnrollmentEvidence, JoinEvidence, StatementView, paths};
 
 use super::log::{Leaf, SeenLog};
@@ -39,6 +40,10 @@ pub struct BatchUse {
 pub struct Devices {
     /// Every device that is enrolled.
     pub enrolled: BTreeMap<DeviceId, Device>,
+    /// Of each of them every enrollment that counted, the first one first.
+    pub history: BTreeMap<DeviceId, Vec<Device>>,
+    /// SSH host keys, of those that have one.
+    host_keys: BTreeMap<DeviceId, Line>,
     /// Every batch, by the hash of its statement.
     pub batches: BTreeMap<Sha256, BatchUse>,
     /// What a person should know.
@@ -48,6 +53,11 @@ pub struct Devices {
 }
 
 impl Devices {
+    /// The SSH host key by which a device came, or nothing.
+    pub fn host_key(&self, device: &DeviceId) -> Line {
+        self.host_keys.get(device).cloned().unwrap_or_default()
+    }
+
     /// The device whose id is or begins with `text`, if exactly one does.
     pub fn named(&self, text: &str) -> Result<&Device, Stop> {
         let wanted = if text.starts_with("dev-") { text.to_owned() } else { format!("dev-{text}") };
@@ -91,7 +101,7 @@ pub fn fetch(profile: &Profile, server: &Client, chain: &Chain, log: &SeenLog) -
             let missing = missing.into_iter().cloned().collect();
             let unexplained = Unexplained::new(log, missing, gathered.faults.first());
             let idle = gathered.idle();
-            let mut devices = gathered.settle();
+            let mut devices = gathered.settle(chain);
             devices.warnings.extend(idle);
             return Ok(Devices { unexplained, ..devices });
         }
@@ -104,6 +114,7 @@ pub fn fetch(profile: &Profile, server: &Client, chain: &Chain, log: &SeenLog) -
 struct Direct {
     device: Device,
     body: enroll::Device,
+    logged: Logged,
 }
 
 /// Evidence that holds, before it is put in order.
@@ -118,6 +129,7 @@ struct Gathered<'a> {
     joins: BTreeMap<Sha256, Vec<Device>>,
     batches: BTreeMap<Sha256, Batch>,
     retired: Vec<(Sha256, Place, DeviceId)>,
+    host_keys: BTreeMap<DeviceId, Line>,
     /// The index of each leaf that evidence explains.
     explained: BTreeSet<u64>,
     /// What is explained and counts for nothing, by leaf, and why.
@@ -135,6 +147,7 @@ impl<'a> Gathered<'a> {
             joins: BTreeMap::new(),
             batches: BTreeMap::new(),
             retired: Vec::new(),
+            host_keys: BTreeMap::new(),
             explained: BTreeSet::new(),
             idle: BTreeMap::new(),
             faults: Vec::new(),
@@ -163,6 +176,8 @@ impl<'a> Gathered<'a> {
             Err(EnrollError::TooLate { until, .. }) => return self.too_late(chain, &note, &proof, until),
             device => device?,
         };
+        let wish: Join = note.text().parse()?;
+        self.host_keys.insert(device.device, wish.host_key);
         self.explain(chain, &join_leaf(&chain.org(), &note), device.place)?;
         self.joins.entry(device.enroll).or_default().push(device);
         Ok(())
@@ -182,7 +197,8 @@ impl<'a> Gathered<'a> {
                 self.batches.insert(hash, batch);
             }
             What::Device(body) => {
-                self.direct.push(Direct { device: enrolled_directly(chain, enroll)?, body });
+                let device = enrolled_directly(chain, enroll)?;
+                self.direct.push(Direct { device, body, logged: enroll.clone() });
             }
             What::Retire(retire) => self.retired.push((hash, place, retire.device)),
         }
@@ -263,9 +279,10 @@ impl<'a> Gathered<'a> {
     }
 
     /// Puts everything in the order of the log: the first joins of a batch count, and the newest word about a device.
-    fn settle(mut self) -> Devices {
-        let mut devices = Devices::default();
+    fn settle(mut self, chain: &Chain) -> Devices {
+        let mut devices = Devices { host_keys: std::mem::take(&mut self.host_keys), ..Devices::default() };
         let mut all: Vec<(Device, Option<enroll::Device>)> = Vec::new();
+        let mut statements = BTreeMap::new();
         for (hash, batch) in std::mem::take(&mut self.batches) {
             let joined =
                 first_joins(&hash, &batch, self.joins.remove(&hash).unwrap_or_default(), &mut devices);
@@ -275,19 +292,26 @@ impl<'a> Gathered<'a> {
             );
             all.extend(joined.into_iter().map(|device| (device, None)));
         }
-        all.extend(self.direct.drain(..).map(|Direct { device, body }| (device, Some(body))));
+        for Direct { device, body, logged } in self.direct.drain(..) {
+            statements.insert(device.enroll, logged);
+            all.push((device, Some(body)));
+        }
         // What came after the checkpoint that was read counts the next time.
         all.retain(|(device, _)| device.place < Place { log: self.newest, index: self.log.size });
         all.sort_by_key(|(device, _)| device.place);
         all.dedup_by_key(|(device, _)| device.place);
-        take_newest(all, &mut devices);
+        // What the device itself asks of an enrollment that follows the one it holds.
+        let follows = |held: &Device, next: &Sha256| match statements.get(next) {
+            Some(logged) => enrolled_anew(chain, held, logged).map(|_| ()),
+            None => Err(EnrollError::NotThat("one device")),
+        };
+        take_newest(all, &follows, &mut devices);
         // The same statement in an older log and in the newest: the older place is its own.
         self.retired.sort();
         self.retired.dedup_by_key(|(statement, ..)| *statement);
-        for (_, place, device) in &self.retired {
-            if devices.enrolled.get(device).is_some_and(|enrolled| enrolled.place < *place) {
-                devices.enrolled.remove(device);
-            }
+        for (_, _, device) in &self.retired {
+            // For ever: whatever was logged of it later, the device would not take it.
+            devices.enrolled.remove(device);
         }
         devices.warnings.extend(self.logged_again());
         devices.warnings.extend(
@@ -336,7 +360,13 @@ fn first_joins(hash: &Sha256, batch: &Batch, mut joined: Vec<Device>, devices: &
 
 /// Takes enrollments in the order of the log. One by its own statement must have a higher `seq` than those before it and
 /// name the enrollment that it replaces: one that was signed long ago and logged only today replaces nothing.
-fn take_newest(all: Vec<(Device, Option<enroll::Device>)>, devices: &mut Devices) {
+///
+/// `follows` says whether the device would take it: enough people signed for the labels that it changes.
+fn take_newest(
+    all: Vec<(Device, Option<enroll::Device>)>,
+    follows: &dyn Fn(&Device, &Sha256) -> Result<(), EnrollError>,
+    devices: &mut Devices,
+) {
     let mut highest: BTreeMap<DeviceId, u64> = BTreeMap::new();
     for (device, body) in all {
         let held = devices.enrolled.get(&device.device).map(|held| held.enroll);
@@ -355,8 +385,20 @@ fn take_newest(all: Vec<(Device, Option<enroll::Device>)>, devices: &mut Devices
                 ));
                 continue;
             }
+            let taken = devices.enrolled.get(&device.device).map(|held| follows(held, &device.enroll));
+            if let Some(Err(why)) = taken {
+                devices.warnings.push(format!(
+                    "enrollment {} of {} counts for nothing: {}",
+                    short(&device.enroll),
+                    short(&device.device),
+                    plain(&why.to_string())
+                ));
+                continue;
+            }
             highest.insert(device.device, body.seq);
+            devices.host_keys.insert(device.device, body.host_key);
         }
+        devices.history.entry(device.device).or_default().push(device.clone());
         devices.enrolled.insert(device.device, device);
     }
 }
@@ -409,9 +451,32 @@ mod tests {
         for (name, last, held) in cases {
             let mut devices = Devices::default();
             let id = last.0.device;
-            take_newest(vec![(device(7, 1, 4), None), direct(2, 5, 2, Some(1)), last], &mut devices);
+            take_newest(
+                vec![(device(7, 1, 4), None), direct(2, 5, 2, Some(1)), last],
+                &|_, _| Ok(()),
+                &mut devices,
+            );
             assert_eq!(devices.enrolled[&id].enroll, Sha256([held; 32]), "{name}");
             assert_eq!(devices.warnings.is_empty(), held == 3, "{name}");
         }
+    }
+
+    #[test]
+    fn an_enrollment_that_too_few_signed_for_its_labels_moves_nothing() {
+        let follows = |_: &Device, next: &Sha256| match next.0[0] {
+            2 => Ok(()),
+            _ => Err(EnrollError::Relabels { label: "class".parse().unwrap(), rule: 1, policy: 1 }),
+        };
+        let mut devices = Devices::default();
+        let last = direct(3, 6, 3, Some(2));
+        let id = last.0.device;
+        take_newest(vec![(device(7, 1, 4), None), direct(2, 5, 2, Some(1)), last], &follows, &mut devices);
+        assert_eq!(devices.enrolled[&id].enroll, Sha256([2; 32]));
+        assert_eq!(devices.history[&id].iter().map(|held| held.enroll.0[0]).collect::<Vec<_>>(), [1, 2]);
+        assert!(
+            devices.warnings[0].contains("not signed by as many as that rule asks for"),
+            "{:?}",
+            devices.warnings
+        );
     }
 }

@@ -12,13 +12,15 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Args;
 use countersign_trust::delivery::TargetProof;
 use countersign_trust::envelope::Logged;
-use countersign_trust::ids::DeviceId;
+use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::join::enrolled_by_join;
 use countersign_trust::merkle::{Tree, leaf_hash};
+use countersign_trust::receipt::Receipt;
 use countersign_trust::statement::job::Targets;
 use countersign_wire::http::{DeliveryEvidence, EnrollmentEvidence, ReceiptView, paths};
 use serde_json::json;
 
+use crate::checked::Device;
 use crate::client::ClientError;
 use crate::clones::Chains;
 use crate::cmd::job::ReadJob;
@@ -107,7 +109,6 @@ impl Bundle<'_> {
         let chain = &self.session.checked.chain;
         let mut gaps = Vec::new();
         self.put("org", &format!("{}\n", chain.org()))?;
-        gaps.extend(self.enrollment(enrollments)?);
         self.put("job.txt", &self.read.view.envelope)?;
         if Logged::from_text(&self.read.view.envelope).is_err() {
             gaps.push("the job is not in the log yet".to_owned());
@@ -124,13 +125,18 @@ impl Bundle<'_> {
         for (number, news) in news.iter().enumerate() {
             self.put(&format!("chain/{number:03}.txt"), &news.to_string())?;
         }
-        let told = self.receipts(receipts)?;
+        let receipts = self.receipts(receipts)?;
+        let told: Vec<String> = receipts
+            .iter()
+            .map(|receipt| format!("{} {}", receipt.verdict, receipt.because).trim_end().to_owned())
+            .collect();
         if told.is_empty() {
             gaps.push("there is no receipt about this job".to_owned());
         }
-        let me = self.session.checked.devices.enrolled.get(self.id);
+        let me = self.enrollment(enrollments, receipts.first().map(|receipt| receipt.enroll))?;
+        gaps.extend(me.as_ref().err().cloned());
         let judged = match (me, &sent) {
-            (Some(me), Some(sent)) => judge::again(&news, me, sent, target.as_ref(), self.read)
+            (Ok(me), Some(sent)) => judge::again(&news, me, sent, target.as_ref(), self.read)
                 .map_or_else(|why| format!("refused: {why}"), |()| "accepted".to_owned()),
             _ => "cannot be judged".to_owned(),
         };
@@ -144,18 +150,42 @@ impl Bundle<'_> {
         std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
     }
 
-    fn enrollment(&self, all: &[EnrollmentEvidence]) -> anyhow::Result<Option<String>> {
-        let chain = &self.session.checked.chain;
-        let Some(device) = self.session.checked.devices.enrolled.get(self.id) else {
-            return Ok(Some("no enrollment that holds".to_owned()));
+    /// Writes the enrollment by which the device came, and those that followed until it judged the job; what it held then,
+    /// or what is missing.
+    fn enrollment(
+        &self,
+        all: &[EnrollmentEvidence],
+        held_then: Option<Sha256>,
+    ) -> anyhow::Result<Result<&Device, String>> {
+        let history =
+            self.session.checked.devices.history.get(self.id).map(Vec::as_slice).unwrap_or_default();
+        // Without a receipt that says what it held, all that is known.
+        let last = held_then.and_then(|held| history.iter().position(|device| device.enroll == held));
+        let history = history.get(..last.map_or(history.len(), |last| last + 1)).unwrap_or_default();
+        let (Some(first), Some(newest)) = (history.first(), history.last()) else {
+            return Ok(Err("no enrollment that holds".to_owned()));
         };
+        if !self.first_enrollment(all, first)? {
+            return Ok(Err("the server shows no evidence of its enrollment".to_owned()));
+        }
+        for (number, later) in (1..).zip(history.iter().skip(1)) {
+            let Some(envelope) = envelope_of(all, &later.enroll) else {
+                return Ok(Err(format!(
+                    "the server shows no evidence of its enrollment {}",
+                    short(&later.enroll)
+                )));
+            };
+            self.put(&format!("anew/{number}.txt"), envelope)?;
+        }
+        Ok(Ok(newest))
+    }
+
+    fn first_enrollment(&self, all: &[EnrollmentEvidence], device: &Device) -> anyhow::Result<bool> {
+        let chain = &self.session.checked.chain;
         let by_join = self.session.checked.devices.batches.contains_key(&device.enroll);
         for evidence in all {
             let Ok(enroll) = Logged::from_text(&evidence.enroll) else { continue };
-            if enroll.signed.hash() != device.enroll {
-                continue;
-            }
-            if by_join != evidence.join.is_some() {
+            if enroll.signed.hash() != device.enroll || by_join != evidence.join.is_some() {
                 continue;
             }
             if let Some(join) = &evidence.join {
@@ -172,9 +202,9 @@ impl Bundle<'_> {
                 self.put("join.tlog-proof", &join.proof)?;
             }
             self.put("enroll.txt", &evidence.enroll)?;
-            return Ok(None);
+            return Ok(true);
         }
-        Ok(Some("the server shows no evidence of its enrollment".to_owned()))
+        Ok(false)
     }
 
     /// The place of the device in the list of targets.
@@ -218,15 +248,15 @@ impl Bundle<'_> {
         Ok(Sent::read(&shown))
     }
 
-    /// Writes the receipts about this job that the device signed; returns what they say.
-    fn receipts(&self, all: &[ReceiptView]) -> anyhow::Result<Vec<String>> {
+    /// Writes the receipts about this job that the device signed, and returns them.
+    fn receipts(&self, all: &[ReceiptView]) -> anyhow::Result<Vec<Receipt>> {
         let mut told = Vec::new();
         for view in all.iter().filter(|view| view.device == self.id.to_string()) {
             let Ok(receipt) = receipts::verified(&self.session.checked, self.id, &self.read.hash, &view.note)
             else {
                 continue;
             };
-            told.push(format!("{} {}", receipt.verdict, receipt.because).trim_end().to_owned());
+            told.push(receipt);
             let name = format!("receipts/{:06}", view.number);
             self.put(&format!("{name}.note"), &view.note)?;
             if let Some(place) = &view.place {
@@ -237,6 +267,15 @@ impl Bundle<'_> {
         }
         Ok(told)
     }
+}
+
+/// The envelope of an enrollment of one device.
+fn envelope_of<'a>(all: &'a [EnrollmentEvidence], hash: &Sha256) -> Option<&'a str> {
+    let is_it = |evidence: &&EnrollmentEvidence| {
+        evidence.join.is_none()
+            && Logged::from_text(&evidence.enroll).is_ok_and(|enroll| enroll.signed.hash() == *hash)
+    };
+    all.iter().find(is_it).map(|evidence| evidence.enroll.as_str())
 }
 
 fn lines(head: &[String], rest: &[String]) -> String {

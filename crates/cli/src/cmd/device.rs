@@ -1,5 +1,7 @@
 //! `countersign device`: devices as their enrollments say, and beside it what the server says.
 
+pub mod moving;
+
 use std::collections::BTreeMap;
 
 use clap::Subcommand;
@@ -25,6 +27,8 @@ pub enum DeviceCommand {
         #[arg(long = "on", value_name = "LABEL=VALUE", value_parser = label)]
         on: Vec<(Name, Name)>,
     },
+    /// Move one: another site, other labels. Takes the enroll quorum, and people of the rules that read what changes.
+    Move(moving::MoveArgs),
     /// Let one go: it is no target any more, and what it says counts for nothing. Takes the enroll quorum.
     Retire {
         /// Its id, or the beginning of it.
@@ -43,9 +47,12 @@ pub fn run(context: &Context, command: DeviceCommand) -> anyhow::Result<()> {
     if let DeviceCommand::Retire { device } = &command {
         return retire(context, &session, session.checked.devices.named(device)?);
     }
+    if let DeviceCommand::Move(args) = &command {
+        return moving::run(context, &session, args);
+    }
     let views = views(&session)?;
     match command {
-        DeviceCommand::Retire { .. } => {}
+        DeviceCommand::Move(_) | DeviceCommand::Retire { .. } => {}
         DeviceCommand::List { on } => {
             let carries =
                 |device: &&Device| on.iter().all(|(key, value)| device.labels.get(key) == Some(value));

@@ -247,6 +247,77 @@ fn a_device_that_was_let_go_is_no_target_any_more() {
     assert_eq!(world.anna(&["log", "verify", "--json"]).json()["missing"], serde_json::json!([]));
 }
 
+/// What the second implementation says of all bundles below `evidence`.
+fn auditor(world: &World) -> String {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
+    let mut python = std::process::Command::new(format!("{root}/target/venv/bin/python3"));
+    let said = python
+        .arg(format!("{root}/audit/audit.py"))
+        .args(["bundle", &world.path("evidence")])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(said.stdout).unwrap();
+    assert!(said.status.success(), "{told}\n{}", String::from_utf8_lossy(&said.stderr));
+    told
+}
+
+#[test]
+fn a_device_is_moved_by_two_people_while_it_runs_and_an_auditor_can_follow() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let carries = |world: &World| {
+        let device = world.anna(&["device", "list", "--json"]).json()["devices"][0].clone();
+        (device["device"].as_str().unwrap().to_owned(), device["labels"]["kind"].as_str().unwrap().to_owned())
+    };
+    let (device, _) = carries(&world);
+    let before = world.job(&["/bin/echo", "a register"]);
+    world.anna(&["job", "watch", &before, "--for", "30s"]).well();
+
+    let words = ["device", "move", &device[..12], "--site", "ystad", "--label", "kind=kiosk", "--json"];
+    let asked = world.anna(&words);
+    assert!(
+        asked.err.contains("kind: register -> kiosk") && asked.err.contains("site: lund -> ystad"),
+        "{}",
+        asked.err
+    );
+    let asked = asked.json();
+    assert_eq!(asked["missing"], "1 of 2 signatures by people of role owner under policy 1");
+    assert_eq!(carries(&world).1, "register", "one signature moves nothing");
+    let approved = world.bo(&["approve", asked["enroll"].as_str().unwrap()]);
+    assert!(
+        approved.err.contains("kind: register -> kiosk") && approved.err.contains(&format!("moves {device}")),
+        "{}",
+        approved.err
+    );
+    approved.well();
+    assert_eq!(carries(&world), (device.clone(), "kiosk".to_owned()));
+
+    let user = world.user();
+    let run = |label: &str| {
+        let words =
+            ["run", "--on", label, "--by-label", "--why", "a test", "--detach", "--json", "--user", &user];
+        world.anna(&[&words[..], &["--", "/bin/echo", "a kiosk"]].concat())
+    };
+    run("kind=register").fails(2);
+    let after = run("kind=kiosk").json()["job"].as_str().unwrap().to_owned();
+    world.bo(&["approve", &after]).well();
+    world.anna(&["job", "watch", &after, "--for", "30s"]).well();
+
+    let bundle = |job: &str| world.folder.path().join("evidence").join(&job[..12]).join(&device);
+    world.until("the receipts are in the log", |world| {
+        for job in [&before, &after] {
+            let told = world.anna(&["audit", job, "--out", "evidence", "--json"]).json();
+            assert_eq!(told["devices"][0]["judged_again"], "accepted", "{told}");
+        }
+        bundle(&after).join("receipts/000004.tlog-proof").is_file()
+    });
+    assert!(bundle(&before).join("join.note").is_file() && !bundle(&before).join("anew").exists());
+    assert!(bundle(&after).join("join.note").is_file() && bundle(&after).join("anew/1.txt").is_file());
+    let told = auditor(&world);
+    assert!(told.contains("2 of 2 bundles hold") && told.contains(&format!("{device} ystad")), "{told}");
+}
+
 #[test]
 fn a_service_is_asked_for_and_approved_in_words() {
     let mut world = World::of_two();

@@ -18,8 +18,8 @@ use countersign_trust::verify::MAX_STANDING;
 
 use crate::life::Life;
 use crate::organization::{
-    BEACONS, NOON, Organization, TILLS, answer, device_id, device_signer, everything, labels, names, note_key, person,
-    sign, ssh_key, word,
+    BEACONS, NOON, Organization, TILLS, answer, device_id, device_signer, everything, labels, names,
+    note_key, person, sign, ssh_key, word,
 };
 
 /// Each quarter of an hour, for a day; at noon occurrence 4 begins.

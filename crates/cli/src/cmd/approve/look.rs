@@ -1,8 +1,10 @@
 //! What an approver should see of a statement before signing it.
 
 use countersign_trust::envelope::Signed;
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::signers::signers;
 use countersign_trust::statement::advance::Advance;
-use countersign_trust::statement::enroll::{Enroll, What};
+use countersign_trust::statement::enroll::{self, Enroll, What};
 use countersign_trust::statement::halt::Halt;
 use countersign_trust::statement::job::{Job, Targets};
 use countersign_trust::statement::policy::Policy;
@@ -12,6 +14,7 @@ use countersign_wire::http::StatementView;
 
 use crate::approval::{approval, signed_by};
 use crate::clones;
+use crate::cmd::device::moving;
 use crate::cmd::job::ReadJob;
 use crate::cmd::job::advance::{seen, words};
 use crate::cmd::policy::show_change;
@@ -160,10 +163,7 @@ fn enroll(context: &Context, session: &Session, signed: &Signed) -> anyhow::Resu
             ),
             Some((&batch.site, &batch.labels)),
         ),
-        What::Device(device) => (
-            format!("takes in one device at {}, or changes its labels", device.site),
-            Some((&device.site, &device.labels)),
-        ),
+        What::Device(device) => (one_device(context, session, device), Some((&device.site, &device.labels))),
         What::Retire(retire) => (format!("lets {} go", short(&retire.device)), None),
     };
     context.ui.note(&format!("An enrollment: {words}"));
@@ -172,6 +172,22 @@ fn enroll(context: &Context, session: &Session, signed: &Signed) -> anyhow::Resu
         resemble::warnings("label", used, known).iter().for_each(|warning| context.ui.warn(warning));
     }
     Ok(())
+}
+
+/// A device that comes, or what changes about one that is there.
+fn one_device(context: &Context, session: &Session, wish: &enroll::Device) -> String {
+    let id = DeviceId::of_key(wish.key.raw());
+    let Some(held) = session.checked.devices.enrolled.get(&id) else {
+        return format!("takes in {id} at {}", wish.site);
+    };
+    let after = moving::with_site(wish);
+    moving::changes(&held.labels, &after).iter().for_each(|line| context.ui.note(&format!("  {line}")));
+    let rules = moving::rules(&session.checked.chain.policy().body, &held.labels, &after);
+    rules.iter().for_each(|line| context.ui.note(line));
+    if wish.previous != Some(held.enroll) {
+        context.ui.warn("it does not follow the enrollment that this device holds, which will not take it");
+    }
+    format!("moves {id}, as above")
 }
 
 fn resume(context: &Context, session: &Session, signed: &Signed) -> anyhow::Result<()> {
