@@ -33,6 +33,7 @@ pub mod log;
 pub mod orgs;
 pub mod peers;
 pub mod problem;
+pub mod quiet;
 pub mod receipts;
 pub mod serve;
 pub mod settle;

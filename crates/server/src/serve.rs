@@ -1,13 +1,19 @@
 //! The start, the one port, the end.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use countersign_trust::ids::Sha256;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
+use hyper::service::{HttpService, Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
@@ -24,6 +30,7 @@ use crate::gate::Gate;
 use crate::guests::{Guest, Guests};
 use crate::orgs::{LoadError, load_all};
 use crate::peers::Peers;
+use crate::quiet::Activity;
 use crate::store::{Db, OpenError, StoreError};
 use crate::tls::{HTTP_2, Tls, TlsError, device_key};
 use crate::turnstile::Turnstile;
@@ -33,6 +40,8 @@ use crate::{api, facts, learn, settle};
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
 /// How long an HTTP client may take to send a request's head, the pause before it included.
 const HEAD_TIME: Duration = Duration::from_secs(30);
+/// How long an HTTP/2 connection may be without a request.
+const QUIET_TIME: Duration = HEAD_TIME;
 /// The largest head of a request, in bytes.
 const MOST_HEAD: u32 = 16 * 1024;
 /// How many requests one HTTP/2 connection may have under way.
@@ -170,11 +179,34 @@ async fn http(router: Router, stream: tokio_rustls::server::TlsStream<TcpStream>
         builder.timer(TokioTimer::new()).keep_alive_interval(HEAD_TIME);
         builder.max_concurrent_streams(MOST_STREAMS).max_header_list_size(MOST_HEAD);
         builder.initial_stream_window_size(WINDOWS.0).initial_connection_window_size(WINDOWS.1);
-        let _ = builder.serve_connection(stream, service).await;
+        let activity = Activity::default();
+        let connection = builder.serve_connection(stream, counting(service, activity.clone()));
+        let mut connection = pin!(connection);
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = activity.quiet(QUIET_TIME) => connection.as_mut().graceful_shutdown(),
+        }
+        // A request that was on its way meanwhile is answered; who does not go is let go.
+        let _ = tokio::time::timeout(HANDSHAKE_TIME, connection).await;
     } else {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
         builder.max_buf_size(usize::try_from(MOST_HEAD).unwrap_or(usize::MAX));
         let _ = builder.serve_connection(stream, service).await;
     }
+}
+
+/// The same service; `activity` is told of each request, until the last of its answer has gone.
+fn counting(
+    service: TowerToHyperService<Router>,
+    activity: Activity,
+) -> impl HttpService<Incoming, ResBody = Body, Error = Infallible, Future: Send> {
+    service_fn(move |request| {
+        let busy = activity.begin();
+        let answer = service.call(request);
+        async move {
+            let answer = answer.await?;
+            Ok(answer.map(|body| Body::new(body.map_frame(move |frame| busy.pass(frame)))))
+        }
+    })
 }

@@ -3,6 +3,10 @@
 use std::time::{Duration, Instant};
 
 use countersign_wire::frame::ALPN;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -101,21 +105,59 @@ mod long {
             }
             begun.elapsed()
         };
-        let (handshake, hello, nothing, half, h2, dribbled) = tokio::join!(
+        let (handshake, hello, nothing, half, h2, preface, dribbled) = tokio::join!(
             handshake,
             hello,
             silent(b"http/1.1", b""),
             silent(b"http/1.1", b"GET /v1/about HT"),
             silent(b"h2", b""),
+            silent(b"h2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0"),
             dribbled,
         );
         println!(
-            "handshake {handshake:?}, hello {hello:?}, no head {nothing:?}, half a head {half:?}, h2 {h2:?}, dribbled {dribbled:?}"
+            "handshake {handshake:?}, hello {hello:?}, no head {nothing:?}, half a head {half:?}, h2 {h2:?}, h2 without a request {preface:?}, dribbled {dribbled:?}"
         );
         assert!(handshake < Duration::from_secs(12) && hello < Duration::from_secs(12));
-        for slow in [nothing, half, dribbled] {
+        for slow in [nothing, half, h2, preface, dribbled] {
             assert!(slow < Duration::from_secs(60), "{slow:?}");
         }
         assert!(!ALPN.is_empty());
+    }
+
+    /// Longer than a connection over which nothing goes on is kept.
+    const LONG: Duration = Duration::from_secs(50);
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_that_goes_on_keeps_its_connection() {
+        let world = World::new().await;
+        let [honest] = world.tills(["honest"]).await;
+        let ids = [honest.id()];
+        let job = world.order(&world.job(&ids), &ids).await;
+        let stream = connect(world.server.address, client(None, b"h2")).await;
+        let (mut sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let request = Request::builder()
+            .uri(format!("https://localhost/v1/orgs/{}/jobs/{job}/events", world.org))
+            .header("authorization", format!("Bearer {}", world.http.token))
+            .body(Empty::<Bytes>::new())
+            .unwrap();
+        let mut events = sender.send_request(request).await.unwrap().into_body();
+        let begun = Instant::now();
+        while let Some(left) = LONG.checked_sub(begun.elapsed()) {
+            match tokio::time::timeout(left, events.frame()).await {
+                Err(_) => break,
+                Ok(piece) => assert!(piece.is_some_and(|piece| piece.is_ok()), "after {:?}", begun.elapsed()),
+            }
+        }
+        assert!(!connection.is_finished());
+        drop(events);
+        let begun = Instant::now();
+        tokio::time::timeout(LONG, connection)
+            .await
+            .expect("it is closed once nothing goes on")
+            .unwrap()
+            .unwrap();
+        println!("closed {:?} after the last request", begun.elapsed());
     }
 }
