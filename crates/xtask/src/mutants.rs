@@ -58,7 +58,8 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     if !matches!(status.code(), Some(0 | 2 | 3)) {
         bail!("`cargo mutants` failed: {status}");
     }
-    let outcomes = fs::read_to_string(root.join("target/mutants.out/outcomes.json")).context("the outcomes")?;
+    let outcomes =
+        fs::read_to_string(root.join("target/mutants.out/outcomes.json")).context("the outcomes")?;
     let outcomes = Outcomes::read(&outcomes)?;
     print!("{outcomes}");
     explained.allow(&outcomes, args.shard.is_none())

@@ -53,9 +53,8 @@ impl Outcomes {
     }
 
     fn count(&self, file: Option<&str>, verdict: Verdict) -> usize {
-        let counts = self.0.iter().filter(|((mutant, found), _)| {
-            *found == verdict && file.is_none_or(|file| file == mutant.file)
-        });
+        let of_file = |mutant: &Mutant| file.is_none_or(|file| file == mutant.file);
+        let counts = self.0.iter().filter(|((mutant, found), _)| *found == verdict && of_file(mutant));
         counts.map(|(_, count)| count).sum()
     }
 }

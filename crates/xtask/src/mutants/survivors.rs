@@ -68,7 +68,8 @@ impl Survivors {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "# Survivors\n\n## `clear.rs`\n\n- `replace < with <= in f`: why.\n- `delete ! in g` (2): why.\n";
+    const PAGE: &str =
+        "# Survivors\n\n## `clear.rs`\n\n- `replace < with <= in f`: why.\n- `delete ! in g` (2): why.\n";
 
     fn missed(rows: &[(&str, usize)]) -> Outcomes {
         let row = |(change, count): &(&str, usize)| {
