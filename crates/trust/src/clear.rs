@@ -389,6 +389,34 @@ fn signer_name(note: &Note) -> String {
 mod tests {
     use super::*;
     use crate::note::{KeyKind, NoteSigner};
+    use alloc::format;
+
+    #[test]
+    fn a_clear_names_sixty_four_halts_and_no_more() {
+        let halts = |count: u8| (1..=count).map(|number| Sha256([number; 32])).collect();
+        let clear = |count| Clear {
+            org: OrgId([1; 32]),
+            time: Time(1),
+            root: Sha256::of(b"root"),
+            policy: Sha256::of(b"policy"),
+            resume: None,
+            halts: halts(count),
+        };
+        assert_eq!(clear(64).to_string().parse(), Ok(clear(64)));
+        assert!(clear(65).to_string().parse::<Clear>().is_err());
+    }
+
+    #[test]
+    fn an_acknowledgement_has_one_print() {
+        let [halt, policy] = [b"halt".as_slice(), b"policy"].map(Sha256::of);
+        let acknowledgement = Acknowledgement { org: OrgId([1; 32]), halt, policy };
+        let text = acknowledgement.to_string();
+        assert_eq!(text.parse(), Ok(acknowledgement));
+        assert!(
+            text.starts_with("countersign-acknowledgement/v1\n") && text.ends_with(&format!("{policy}\n"))
+        );
+        assert!((text + "\n").parse::<Acknowledgement>().is_err());
+    }
 
     #[test]
     fn a_device_keeps_its_eight_newest_challenges_open() {

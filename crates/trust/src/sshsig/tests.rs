@@ -131,7 +131,10 @@ fn a_blob_has_a_largest_size() {
     let found = MAX_BLOB_BYTES + 1;
     let refusal = SigError::TooLong { max: MAX_BLOB_BYTES, found };
     assert_eq!(SshSig::from_blob(&vec![0; found]), Err(refusal));
-    assert!(matches!(SshSig::from_armor(&"A".repeat(3 * found)), Err(SigError::TooLong { .. })));
+    assert_eq!(SshSig::from_blob(&[0; MAX_BLOB_BYTES]), Err(SigError::Magic), "this much may be looked at");
+    let (max, found) = (2 * MAX_BLOB_BYTES, 2 * MAX_BLOB_BYTES + 1);
+    assert_eq!(SshSig::from_armor(&"A".repeat(found)), Err(SigError::TooLong { max, found }));
+    assert_eq!(SshSig::from_armor(&"A".repeat(max)), Err(SigError::Armor), "and this much armor");
 }
 
 #[test]
