@@ -407,6 +407,22 @@ mod tests {
     }
 
     #[test]
+    fn of_equally_many_times_that_lie_together_the_earliest_count() {
+        let [policy, root] = [b"policy".as_slice(), b"root"].map(Sha256::of);
+        let counted = |time| {
+            let (org, halts) = (OrgId([1; 32]), BTreeSet::new());
+            let clear = Clear { org, time: Time(time), root, policy, resume: None, halts };
+            Counted { clear, drawn: Reading { boot_ms: 1, wall_ms: 1 }, name: "beacon".to_string() }
+        };
+        let times = |all: &[u64]| {
+            let all: Vec<Counted> = all.iter().copied().map(counted).collect();
+            widest_window(&all).iter().map(|counted| counted.clear.time.0).collect::<Vec<_>>()
+        };
+        assert_eq!(times(&[0, 60, 121, 180]), [0, 60]);
+        assert_eq!(times(&[0, 61, 121]), [61, 121]);
+    }
+
+    #[test]
     fn an_acknowledgement_has_one_print() {
         let [halt, policy] = [b"halt".as_slice(), b"policy"].map(Sha256::of);
         let acknowledgement = Acknowledgement { org: OrgId([1; 32]), halt, policy };

@@ -138,6 +138,13 @@ fn a_blob_has_a_largest_size() {
 }
 
 #[test]
+fn what_is_shown_of_a_signature_names_its_key_and_its_purpose() {
+    let signature = signer().sign("purpose", MESSAGE).unwrap();
+    let shown = format!("{signature:?}");
+    assert!(shown.contains(&fingerprint(signature.key_blob())) && shown.contains("purpose"), "{shown}");
+}
+
+#[test]
 fn armor_reads_back_whatever_the_length_of_its_last_line() {
     let mut full_last_lines = 0;
     for length in 1..=105 {
