@@ -36,9 +36,9 @@ impl Outcomes {
     pub fn read(text: &str) -> anyhow::Result<Self> {
         let all: Value = serde_json::from_str(text).context("the outcomes")?;
         let mut outcomes = Self::default();
-        for outcome in all["outcomes"].as_array().context("the outcomes are no list")? {
-            if let Some(name) = outcome["scenario"]["Mutant"]["name"].as_str() {
-                let summary = outcome["summary"].as_str().unwrap_or_default();
+        for outcome in all.get("outcomes").and_then(Value::as_array).context("the outcomes are no list")? {
+            if let Some(name) = outcome.pointer("/scenario/Mutant/name").and_then(Value::as_str) {
+                let summary = outcome.get("summary").and_then(Value::as_str).unwrap_or_default();
                 *outcomes.0.entry((mutant(name)?, verdict(summary)?)).or_default() += 1;
             }
         }
