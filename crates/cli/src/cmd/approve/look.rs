@@ -1,8 +1,7 @@
 //! What an approver should see of a statement before signing it.
 
 use countersign_trust::envelope::Signed;
-use countersign_trust::ids::{DeviceId, Sha256};
-use countersign_trust::signers::signers;
+use countersign_trust::ids::DeviceId;
 use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::{self, Enroll, What};
 use countersign_trust::statement::halt::Halt;
