@@ -181,7 +181,9 @@ impl Drive<'_> {
     fn take(&mut self, heard: Heard) -> Result<(), DriveError> {
         match heard {
             Heard::Up(sender) => {
-                let hello = Hello { name: name()?, before: self.hello, ..hello(self.device.ledger()) };
+                let (host, system) = (os::hostname().unwrap_or_default(), system());
+                let said = hello(self.device.ledger(), host, system);
+                let hello = Hello { name: name()?, before: self.hello, ..said };
                 self.hello = hello.name;
                 sender.send(from_agent::What::Hello(hello));
                 self.link.send_replace(Some(sender));
@@ -321,8 +323,8 @@ pub(crate) fn read_news(text: &str) -> Option<Vec<News>> {
     texts.into_iter().map(|text| News::from_text(text).ok()).collect()
 }
 
-fn hello(ledger: &Ledger) -> Hello {
-    let facts = os::os_facts();
+/// Who a device is that holds `ledger`: `hostname` and `system` are what its machine says of itself.
+pub fn hello(ledger: &Ledger, hostname: String, system: String) -> Hello {
     let chain = ledger.chain();
     let holds = |chain: &Chain| {
         let resumes = chain.resumes().iter().map(|resume| resume.hash.to_string());
@@ -333,11 +335,16 @@ fn hello(ledger: &Ledger) -> Hello {
         org: chain.map(|chain| chain.org().to_string()).unwrap_or_default(),
         policy_number: chain.map(|chain| chain.policy().body.number).unwrap_or_default(),
         holds: chain.map(holds).unwrap_or_default(),
-        hostname: os::hostname().unwrap_or_default(),
-        system: format!("{}, {} {}", facts.name, facts.kernel, facts.arch),
+        hostname,
+        system,
         enroll: ledger.enrolled().map(|held| held.enroll.to_string()).unwrap_or_default(),
         ..Hello::default()
     }
+}
+
+fn system() -> String {
+    let facts = os::os_facts();
+    format!("{}, {} {}", facts.name, facts.kernel, facts.arch)
 }
 
 /// A name for a Hello. Never drawn twice by two agents that are copies of each other.

@@ -164,7 +164,10 @@ pub fn enrolled_already(data: &Path, wanted: OrgId) -> Result<Option<Enrolled>, 
 }
 
 /// The wish to join, which is the same however often it is made.
-fn join(token: &Token, signer: &NoteSigner, host_key: Line) -> Result<Note, EnrollError> {
+///
+/// # Errors
+/// The token's seed makes no key.
+pub fn join(token: &Token, signer: &NoteSigner, host_key: Line) -> Result<Note, EnrollError> {
     let device = signer.verifier().clone();
     let text = Join { org: token.org, batch: token.batch, device, host_key }.to_string();
     let mut note = signer.note(text)?;
@@ -203,7 +206,10 @@ async fn ask_to_join(identity: &Identity, server: &Server, join: &Note) -> Resul
 }
 
 /// The records that the answer gives, and by which statement it enrolls.
-fn read_answer(org: OrgId, joined: Joined, join: Note) -> Result<(Vec<Record>, Sha256), EnrollError> {
+///
+/// # Errors
+/// The answer cannot be read. Whether it holds shows when a ledger is made of it.
+pub fn read_answer(org: OrgId, joined: Joined, join: Note) -> Result<(Vec<Record>, Sha256), EnrollError> {
     let chain: Vec<&str> = joined.chain.iter().map(String::as_str).collect();
     let mut records = read_chain(org, &chain)?;
     let enroll = read_logged("the enrollment", &joined.enroll)?;

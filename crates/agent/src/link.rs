@@ -200,13 +200,25 @@ async fn converse(
 /// # Errors
 /// It cannot be reached, or its key is not the pinned one.
 pub async fn connect(identity: &Identity, server: &Server) -> Result<TlsStream<TcpStream>, LinkError> {
+    let stream =
+        timeout(CONNECT, TcpStream::connect(&server.address)).await.map_err(|_| LinkError::Slow)??;
+    greet(identity, server, stream).await
+}
+
+/// Does TLS with `server` over `stream`, as the device with `identity`.
+///
+/// # Errors
+/// The connection breaks, or the server's key is not the pinned one.
+pub async fn greet(
+    identity: &Identity,
+    server: &Server,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, LinkError> {
     let wrong = || LinkError::Address(server.address.clone());
     let (host, _) = server.address.rsplit_once(':').ok_or_else(wrong)?;
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(host).map_err(|_| wrong())?;
     let connector = TlsConnector::from(identity.to_server(server.pin)?);
-    let stream =
-        timeout(CONNECT, TcpStream::connect(&server.address)).await.map_err(|_| LinkError::Slow)??;
     stream.set_nodelay(true)?;
     os::notice_death(stream.as_fd(), DEAD)?;
     Ok(timeout(CONNECT, connector.connect(name, stream)).await.map_err(|_| LinkError::Slow)??)

@@ -4,10 +4,11 @@
 //! or cut by others on the way, shows the server which device is speaking, and pins the server where a policy says so. So a
 //! certificate is checked against the pin if there is one, and against nothing else.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use countersign_trust::ids::Sha256;
 use rcgen::{CertificateParams, KeyPair, PKCS_ED25519};
+use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
@@ -57,6 +58,8 @@ impl Identity {
         let builder = builder(pin, &[&rustls::version::TLS13])?;
         let mut config = builder.with_client_auth_cert(vec![certificate], key)?;
         config.alpn_protocols = vec![countersign_wire::frame::ALPN.to_vec()];
+        // A server gives agents no tickets; room for 256 of them would be kept all the same.
+        config.resumption = Resumption::disabled();
         Ok(Arc::new(config))
     }
 }
@@ -73,7 +76,8 @@ fn builder(
     pin: Option<Sha256>,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, TlsError> {
-    let provider = Arc::new(ring::default_provider());
+    static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| Arc::new(ring::default_provider()));
+    let provider = PROVIDER.clone();
     let verifier = Arc::new(Pinned { pin, provider: provider.clone() });
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier))

@@ -19,7 +19,7 @@ pub const MOST_FROM_SERVER: usize = 4 * 1024 * 1024;
 /// an honest list holds is a hash, so that no frame of an agent, and no delivery, comes near.
 pub const MOST_FIELDS: usize = 8_192;
 /// How many bytes of room are kept between two frames.
-const KEPT: usize = 8 * 1024;
+const KEPT: usize = 256;
 
 /// Why a stream of bytes is no stream of frames.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -142,7 +142,7 @@ impl Decoder {
         let message = M::decode(body)?;
         self.read += bytes + 4;
         if !self.is_inside() && self.buffer.capacity() > KEPT {
-            // One large frame is no reason to hold its room for as long as the connection lives.
+            // Most connections are silent most of the time: none holds room for what it once heard.
             (self.buffer, self.read) = (Vec::new(), 0);
         }
         Ok(Some(message))
