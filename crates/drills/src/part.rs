@@ -51,7 +51,8 @@ pub struct Part {
     pub address: SocketAddr,
     /// How far an agent's clocks are ahead, in milliseconds; in threads only.
     pub ahead_ms: Arc<AtomicU64>,
-    stage: Stage,
+    /// Where it runs.
+    pub stage: Stage,
     running: Option<Running>,
 }
 
@@ -72,7 +73,7 @@ enum End {
 
 const FLAG: &str = "--countersign-part";
 
-/// Becomes a part, in a process that [`Part::start`] began; returns in every other.
+/// Becomes a part, in a process that [`Part::start`] began; returns in every other. The part ends with the one who began it.
 ///
 /// # Panics
 /// The part cannot start.
@@ -81,6 +82,11 @@ pub fn act() {
     if words.get(1).map(String::as_str) != Some(FLAG) {
         return;
     }
+    // Whoever started this holds the other end, and lets go of it however it ends.
+    std::thread::spawn(|| {
+        let _read = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        std::process::exit(0);
+    });
     let kinds = [Kind::Beacon, Kind::Witness, Kind::Server, Kind::Agent];
     let kind = kinds.into_iter().find(|kind| format!("{kind:?}") == words[2]).unwrap();
     let (_held, never) = oneshot::channel();
@@ -120,7 +126,8 @@ impl Part {
             Stage::Processes => {
                 let mut command = Command::new(std::env::current_exe().unwrap());
                 command.args([FLAG, &format!("{kind:?}")]).arg(folder).arg(address.to_string());
-                Running::Process(command.stdin(Stdio::null()).spawn().unwrap())
+                // A reader of what this program prints does not wait for its parts.
+                Running::Process(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
             }
             Stage::Programs => Running::Process(self.run_program()),
         });
@@ -132,7 +139,7 @@ impl Part {
     /// The installed program for this part, with what tells it where its things are.
     pub fn program(&self) -> Command {
         let name = format!("countersign-{}", format!("{:?}", self.kind).to_lowercase());
-        let mut command = Command::new(programs().join(name));
+        let mut command = Command::new(program(&name));
         match self.kind {
             Kind::Beacon | Kind::Witness => command.arg("--config").arg(self.folder.with_extension("toml")),
             Kind::Server => {
@@ -150,6 +157,14 @@ impl Part {
             command.arg("run");
         }
         command.stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Its process, if it is one that runs.
+    pub fn pid(&self) -> Option<u32> {
+        match &self.running {
+            Some(Running::Process(child)) => Some(child.id()),
+            _ => None,
+        }
     }
 
     /// Ends it as SIGTERM does.
@@ -229,15 +244,17 @@ pub fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
 /// # Panics
 /// One is missing.
 pub fn programs() -> PathBuf {
+    let parts = ["-server", "-agent", "-beacon", "-witness"];
+    parts.iter().for_each(|part| drop(program(&format!("countersign{part}"))));
+    program("countersign").parent().unwrap().to_path_buf()
+}
+
+fn program(name: &str) -> PathBuf {
     let this = std::env::current_exe().unwrap();
-    // Tests lie a folder deeper than programs.
-    let folder = this.parent().and_then(Path::parent).unwrap().to_path_buf();
-    for program in ["", "-server", "-agent", "-beacon", "-witness"] {
-        let program = format!("countersign{program}");
-        let there = folder.join(&program).exists();
-        assert!(there, "{program} is not built: run `cargo build --workspace --bins` first");
-    }
-    folder
+    // Tests and examples lie a folder deeper than programs.
+    let program = this.parent().and_then(Path::parent).unwrap().join(name);
+    assert!(program.exists(), "{name} is not built: run `cargo build --workspace --bins` first");
+    program
 }
 
 fn run(kind: Kind, folder: &Path, address: SocketAddr, ahead: &Arc<AtomicU64>, end: oneshot::Receiver<End>) {

@@ -78,11 +78,11 @@ impl World {
         world
     }
 
-    /// The same, without machines; `prepare` is given the folder of the server before anything is in it.
+    /// The same, without machines; `prepare` is given the server before it starts and before anything is in its folder.
     ///
     /// # Panics
     /// Something does not come up.
-    pub fn set_up(stage: Stage, prepare: impl FnOnce(&PathBuf)) -> Self {
+    pub fn set_up(stage: Stage, prepare: impl FnOnce(&mut Part)) -> Self {
         Self::set_up_with(stage, prepare, |_| ())
     }
 
@@ -90,7 +90,11 @@ impl World {
     ///
     /// # Panics
     /// Something does not come up.
-    pub fn set_up_with(stage: Stage, prepare: impl FnOnce(&PathBuf), edit: impl FnOnce(&mut Policy)) -> Self {
+    pub fn set_up_with(
+        stage: Stage,
+        prepare: impl FnOnce(&mut Part),
+        edit: impl FnOnce(&mut Policy),
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
@@ -115,7 +119,7 @@ impl World {
         }
         edit(&mut policy);
         let mut server = Part::new(Kind::Server, place("server".to_owned()), stage);
-        prepare(&server.folder);
+        prepare(&mut server);
         beacons.iter_mut().chain(&mut witnesses).chain([&mut server]).for_each(Part::start);
         let (org, pin, http) = runtime.block_on(found(&server, policy));
         let (serial, machines) = (AtomicU16::new(0), Vec::new());
@@ -168,17 +172,31 @@ impl World {
     /// # Panics
     /// The server does not log it.
     pub fn token(&self, count: usize, class: &str) -> Token {
-        let seed = [9; 32];
+        self.token_for("Smygehamn", &[("class", class)], count)
+    }
+
+    /// A token by which so many machines at `site` join, with these labels.
+    ///
+    /// # Panics
+    /// The server does not log its batch.
+    pub fn token_for(&self, site: &str, pairs: &[(&str, &str)], count: usize) -> Token {
+        let id = self.id();
+        let seed = Sha256::of(&id.0).0;
         let batch = Batch {
             token: NoteSigner::new(TOKEN_KEY_NAME, KeyKind::Ed25519, &seed).unwrap().verifier().clone(),
-            site: word("Smygehamn"),
-            labels: labels(&[("class", class)]),
+            site: word(site),
+            labels: labels(pairs),
             count: count.try_into().unwrap(),
             until: now().plus(3_600),
         };
-        let enroll = Enroll { org: self.org, id: self.id(), what: What::Batch(batch) };
+        let enroll = Enroll { org: self.org, id, what: What::Batch(batch) };
         let batch = self.log(&sign(&enroll, &["anna", "bo"]), &[]);
         Token { org: self.org, server: self.server.address.to_string(), pin: Some(self.pin), batch, seed }
+    }
+
+    /// SHA-256 of the public key of the server's certificate.
+    pub fn pin(&self) -> Sha256 {
+        self.pin
     }
 
     /// Waits until so many devices are connected.

@@ -38,7 +38,7 @@ fn a_full_disk_refuses_with_a_sentence_loses_nothing_and_goes_on() {
         return;
     }
     let mut disk = None;
-    let mut world = World::set_up(Stage::Threads, |folder| disk = Some(Disk::new(folder)));
+    let mut world = World::set_up(Stage::Threads, |server| disk = Some(Disk::new(&server.folder)));
     world.join(1);
     let before = world.order(&world.job(&world.all(), &["echo before"]), &world.all());
     world.says(Verdict::Ended, &before, &world.machines[0]);
