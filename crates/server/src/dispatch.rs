@@ -88,6 +88,10 @@ async fn add_standing(app: &App, org: &Org, device: &DeviceId) -> Result<(), Sto
     let now_ms = (app.now_ms)();
     let jobs = store::statement::standing(&app.db, &id, "job").await?;
     let jobs = jobs.iter().filter_map(|job| Some((job, plan::stands_for(job, &row, now_ms / 1_000)?)));
+    let jobs: Vec<_> = jobs.collect();
+    if jobs.is_empty() {
+        return Ok(());
+    }
     let mut tx = app.db.begin().await?;
     for (row, job) in jobs {
         let (device, receipts) = (std::slice::from_ref(&name), store::stored(receipts::most_about(&job)));

@@ -114,7 +114,9 @@ pub async fn follow(app: &Arc<App>, org: &Arc<Org>, fact: &Fact) {
 /// Tells who watches a job of the device that it will not go on.
 async fn tell_watchers(app: &App, org: &Org, fact: &Fact) {
     let device = fact.device.to_string();
-    let open = job_device::open_on(&app.db, &org.id.to_string(), &device).await.unwrap_or_default();
+    let open = job_device::open_on(&app.db, &org.id.to_string(), std::slice::from_ref(&device))
+        .await
+        .unwrap_or_default();
     for job in open.iter().filter_map(|row| row.job.parse().ok()) {
         let event = JobEvent::Stopped { device: device.clone(), why: fact.words.clone() };
         app.events.publish(&org.id, &job, event);

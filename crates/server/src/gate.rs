@@ -11,6 +11,7 @@ mod incoming;
 pub mod join;
 mod output;
 mod pace;
+mod records;
 mod threads;
 mod welcome;
 
@@ -33,7 +34,6 @@ use crate::facts::{self, Fact, Kind};
 use crate::guests::Guest;
 use crate::inbox::Inboxes;
 use crate::receipts::{self, Letter};
-use crate::store::{device, stored};
 use connection::{Connection, frame, news_frame};
 use incoming::Incoming;
 use threads::{Shows, Spoken, Threads};
@@ -55,6 +55,7 @@ pub struct Gate {
     threads: Mutex<HashMap<(OrgId, DeviceId), Threads>>,
     made: AtomicU64,
     pub(crate) joins: join::Joins,
+    pub(crate) records: Inboxes<records::Row>,
     pub(crate) letters: Inboxes<Letter>,
     pub(crate) batches: Inboxes<()>,
     pub(crate) work: Inboxes<Work>,
@@ -82,6 +83,7 @@ impl Gate {
             threads: Mutex::default(),
             made: AtomicU64::new(0),
             joins: join::Joins::default(),
+            records: Inboxes::new(ROOM),
             letters: Inboxes::new(ROOM),
             batches: Inboxes::new(1),
             work: Inboxes::new(ROOM),
@@ -98,7 +100,8 @@ impl Gate {
         let mut incoming = Incoming::new(read);
         let made = app.gate.made.fetch_add(1, Ordering::Relaxed);
         let visitor = Visitor { key: device_key, from: guest.from(), connection: made };
-        match welcome::welcome(&app, &mut incoming, &mut write, visitor).await {
+        // What only the beginning needs is given back after it.
+        match Box::pin(welcome::welcome(&app, &mut incoming, &mut write, visitor)).await {
             Ok(welcome) => {
                 drop(guest);
                 attend(&app, welcome, incoming, write).await;
@@ -242,7 +245,7 @@ where
             Err(error) => {
                 tracing::warn!(device.id = %device, why = %error, "connection to agent closed");
                 if error.is_no_agents() {
-                    facts::note(app, &org, &Fact::new(device, Kind::Frames, &error)).await;
+                    Box::pin(facts::note(app, &org, &Fact::new(device, Kind::Frames, &error))).await;
                 }
                 connection.dismiss(error.to_string());
                 let _ = timeout(LAST_WORDS, &mut writing).await;
@@ -260,8 +263,5 @@ where
         }
     }
     drop(entered);
-    let now_ms = stored((app.now_ms)());
-    if let Err(error) = device::seen(&app.db, &org.id.to_string(), &device.to_string(), now_ms).await {
-        tracing::error!(device.id = %device, %error, "time of the device's leaving not stored");
-    }
+    Box::pin(records::write(app, &org, records::Row::Seen(device))).await;
 }

@@ -19,8 +19,10 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::rustls::server::Acceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::app::{App, Orgs};
 use crate::config::{Config, Database};
@@ -151,26 +153,30 @@ async fn accept(app: Arc<App>, listener: TcpListener, tls: Tls) {
     }
 }
 
-/// Does TLS, and hands the connection to the gate or to HTTP.
+/// Does TLS, and hands the connection to the gate or to HTTP. What each of them needs is in a box of its own: an idle agent's
+/// task is not as large as the largest of them.
 async fn greet(app: Arc<App>, router: Router, tls: Tls, stream: TcpStream, guest: Guest) {
-    let handshake = async {
-        stream.set_nodelay(true)?;
-        let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-        let (is_agent, config) = tls.for_client(&hello.client_hello());
-        Ok::<_, io::Error>((is_agent, hello.into_stream(config).await?))
-    };
     // Scanners end here by the thousand: nobody has to act.
-    let Ok(Ok((is_agent, stream))) = tokio::time::timeout(HANDSHAKE_TIME, handshake).await else { return };
+    let Ok(Ok((is_agent, stream))) = Box::pin(timeout(HANDSHAKE_TIME, shake(tls, stream))).await else {
+        return;
+    };
     if !is_agent {
-        return http(router, stream, guest).await;
+        return Box::pin(http(router, *stream, guest)).await;
     }
     let certificate = stream.get_ref().1.peer_certificates().and_then(|certificates| certificates.first());
     if let Some(device) = certificate.and_then(device_key) {
-        Gate::serve(app, stream, device, guest).await;
+        Box::pin(Gate::serve(app, stream, device, guest)).await;
     }
 }
 
-async fn http(router: Router, stream: tokio_rustls::server::TlsStream<TcpStream>, _guest: Guest) {
+async fn shake(tls: Tls, stream: TcpStream) -> io::Result<(bool, Box<TlsStream<TcpStream>>)> {
+    stream.set_nodelay(true)?;
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let (is_agent, config) = tls.for_client(&hello.client_hello());
+    Ok((is_agent, Box::new(hello.into_stream(config).await?)))
+}
+
+async fn http(router: Router, stream: TlsStream<TcpStream>, _guest: Guest) {
     let newer = stream.get_ref().1.alpn_protocol() == Some(HTTP_2);
     let (stream, service) = (TokioIo::new(stream), TowerToHyperService::new(router));
     // A client that goes in the middle of something is its own matter.
@@ -187,7 +193,7 @@ async fn http(router: Router, stream: tokio_rustls::server::TlsStream<TcpStream>
             () = activity.quiet(QUIET_TIME) => connection.as_mut().graceful_shutdown(),
         }
         // A request that was on its way meanwhile is answered; who does not go is let go.
-        let _ = tokio::time::timeout(HANDSHAKE_TIME, connection).await;
+        let _ = timeout(HANDSHAKE_TIME, connection).await;
     } else {
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);

@@ -183,10 +183,17 @@ pub fn counted(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// How many rows a statement of `query!(tx: execute_each …)` is about.
+pub const ROWS: usize = 8;
+
 /// Runs one statement on either engine: `query!(db: fetch_all Row, "SELECT …", bind, …)`.
 ///
 /// First word: `db` for a [`Db`], `tx` for a [`Tx`] by mutable reference. Second: `execute` (answers the number of rows
 /// it touched), `fetch_all`, `fetch_optional` or `fetch_one`, the latter three with the row's type.
+///
+/// `execute_each` is for one statement about [`ROWS`] rows: what it costs to have the engine's thread do something is more than
+/// what most rows cost. Behind a semicolon stand the rows, and what is bound of each. A row names all columns of the key that it
+/// is found by: SQLite takes `org = $1` for so rare that it would read all rows of an organization for each statement.
 macro_rules! query {
     (db: execute $db:expr, $text:literal $(, $bind:expr)* $(,)?) => {
         match $db {
@@ -205,6 +212,24 @@ macro_rules! query {
             }
             $crate::store::Tx::Pg(tx) => {
                 sqlx::query($text)$(.bind($bind))*.execute(&mut **tx).await.map(|done| done.rows_affected())
+            }
+        }
+    };
+    (tx: execute_each $tx:expr, $text:literal $(, $bind:expr)*; $rows:expr, |$row:pat_param| $($column:expr),+) => {
+        match $tx {
+            $crate::store::Tx::Lite(tx) => {
+                let mut query = sqlx::query($text)$(.bind($bind))*;
+                for $row in $rows {
+                    query = query$(.bind($column))+;
+                }
+                query.execute(&mut **tx).await.map(|done| done.rows_affected())
+            }
+            $crate::store::Tx::Pg(tx) => {
+                let mut query = sqlx::query($text)$(.bind($bind))*;
+                for $row in $rows {
+                    query = query$(.bind($column))+;
+                }
+                query.execute(&mut **tx).await.map(|done| done.rows_affected())
             }
         }
     };

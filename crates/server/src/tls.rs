@@ -79,6 +79,11 @@ impl Tls {
         Ok(Self { agents: Arc::new(agents), web: Arc::new(web), pin })
     }
 
+    /// What agents are answered with.
+    pub fn for_agents(&self) -> Arc<ServerConfig> {
+        self.agents.clone()
+    }
+
     /// How to answer: true and the agents' way if the client asks for it.
     pub fn for_client(&self, hello: &ClientHello<'_>) -> (bool, Arc<ServerConfig>) {
         let agent = hello.alpn().is_some_and(|mut names| names.any(|name| name == frame::ALPN));

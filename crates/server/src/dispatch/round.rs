@@ -45,6 +45,8 @@ struct Errand {
     plan: Arc<Plan>,
     connection: Arc<Connection>,
     due: Time,
+    /// The device was never sent it.
+    is_new: bool,
 }
 
 /// The challenges of a round, in one tree.
@@ -64,13 +66,14 @@ pub async fn round(
     let plans = plans(app, org, &wanted).await;
     let now = Time((app.now_ms)() / 1_000);
     let mut errands = Vec::new();
-    for (job, device) in wanted {
+    for ((job, device), is_new) in wanted {
         let Some(plan) = plans.get(&job) else { continue };
         match plan.due(&device, now) {
             Due::At(due) if due > now => later.put(due.0.saturating_mul(1_000), Work::Job(job)),
             Due::At(due) => {
                 let connection = app.gate.connection(&org.id, &device);
-                errands.extend(connection.map(|connection| Errand { plan: plan.clone(), connection, due }));
+                let errand = |connection| Errand { plan: plan.clone(), connection, due, is_new };
+                errands.extend(connection.map(errand));
             }
             Due::WhenPromoted | Due::Over => {}
         }
@@ -92,20 +95,36 @@ pub async fn round(
     deliver(app, org, &errands, &challenges, &clears).await
 }
 
-/// Which jobs are for which devices, of what stands in the records.
-async fn wanted(app: &App, org: &Org, todo: &[Work]) -> Result<BTreeSet<(Sha256, DeviceId)>, RoundError> {
-    let (id, mut wanted) = (org.id.to_string(), BTreeSet::new());
+/// Which jobs are for which devices, and whether for the first time.
+type Wanted = BTreeMap<(Sha256, DeviceId), bool>;
+
+/// What stands in the records of jobs and devices.
+async fn wanted(app: &App, org: &Org, todo: &[Work]) -> Result<Wanted, RoundError> {
+    let (id, mut wanted) = (org.id.to_string(), Wanted::new());
+    let mut works: BTreeMap<String, Vec<&Work>> = BTreeMap::new();
     for work in todo {
-        let rows = match work {
-            Work::Job(job) => job_device::waiting_for(&app.db, &id, &job.to_string()).await?,
-            Work::Device(device) | Work::Unheard(device) => {
-                job_device::open_on(&app.db, &id, &device.to_string()).await?
+        match work {
+            Work::Job(job) => {
+                let rows = job_device::waiting_for(&app.db, &id, &job.to_string()).await?;
+                wanted.extend(rows.iter().filter_map(parsed));
             }
-        };
-        let rows = rows.iter().filter(|row| is_wanted(work, row));
-        wanted.extend(rows.filter_map(|row| Some((row.job.parse().ok()?, row.device.parse().ok()?))));
+            Work::Device(device) | Work::Unheard(device) => {
+                works.entry(device.to_string()).or_default().push(work);
+            }
+        }
+    }
+    let devices: Vec<String> = works.keys().cloned().collect();
+    for devices in devices.chunks(job_device::AT_ONCE) {
+        let rows = job_device::open_on(&app.db, &id, devices).await?;
+        let of = |row: &Waiting| works.get(&row.device).into_iter().flatten();
+        let rows = rows.iter().filter(|row| of(row).any(|work| is_wanted(work, row)));
+        wanted.extend(rows.filter_map(parsed));
     }
     Ok(wanted)
+}
+
+fn parsed(row: &Waiting) -> Option<((Sha256, DeviceId), bool)> {
+    Some(((row.job.parse().ok()?, row.device.parse().ok()?), row.verdict == "waiting"))
 }
 
 fn is_wanted(work: &Work, row: &Waiting) -> bool {
@@ -125,13 +144,9 @@ fn passes(note: Option<&str>) -> bool {
     receipt.and_then(|receipt| receipt.code).is_some_and(|code| code.may_pass() || code.lacks_a_proof())
 }
 
-async fn plans(
-    app: &App,
-    org: &Arc<Org>,
-    wanted: &BTreeSet<(Sha256, DeviceId)>,
-) -> HashMap<Sha256, Arc<Plan>> {
+async fn plans(app: &App, org: &Arc<Org>, wanted: &Wanted) -> HashMap<Sha256, Arc<Plan>> {
     let mut plans = HashMap::new();
-    for job in wanted.iter().map(|(job, _)| *job).collect::<BTreeSet<_>>() {
+    for job in wanted.keys().map(|(job, _)| *job).collect::<BTreeSet<_>>() {
         match Plan::load(app, org, job).await {
             Ok(plan) => drop(plans.insert(job, Arc::new(plan))),
             Err(PlanError::NotLogged(_)) => {}
@@ -182,22 +197,26 @@ async fn deliver(
     let notes: Vec<String> = clears.iter().map(ToString::to_string).collect();
     for errands in errands.chunks(MOST_IN_A_TRANSACTION) {
         let mut tx = app.db.begin().await?;
-        let mut frames = Vec::new();
-        for Errand { plan, connection, .. } in errands {
+        let (mut frames, mut going) = (Vec::new(), Vec::new());
+        for Errand { plan, connection, is_new, .. } in errands {
             let Some((index, challenge)) = challenges.places.get(&connection.device) else { continue };
             let path = challenges.tree.inclusion(*index, challenges.tree.size())?;
             let size = challenges.tree.size();
-            let sent = Sent {
+            going.push(Sent {
+                job: plan.hash.to_string(),
+                device: connection.device.to_string(),
                 challenge: Sha256(*challenge).to_string(),
                 clears: serde_json::to_string(&evidence(&notes, *index, size, &path))?,
                 sent_ms: stored((app.now_ms)()),
-            };
-            let (job, device) = (plan.hash.to_string(), connection.device.to_string());
-            job_device::sent(&mut tx, &org.id.to_string(), &job, &device, &sent).await?;
-            frames.push((plan, connection, carried(&notes, *index, size, &path)));
+            });
+            frames.push((plan, connection, *is_new, carried(&notes, *index, size, &path)));
         }
+        job_device::sent(&mut tx, &org.id.to_string(), &going).await?;
         tx.commit().await?;
-        for (plan, connection, clears) in frames {
+        for (plan, connection, is_new, clears) in frames {
+            if is_new {
+                connection.gets_new(plan.hash);
+            }
             send(app, org, plan, connection, clears)?;
         }
     }

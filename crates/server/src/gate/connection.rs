@@ -1,7 +1,6 @@
 //! One agent's connection, as the rest of the server sees it: a bounded queue of frames, and what the agent holds.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +10,11 @@ use countersign_trust::ids::{DeviceId, OrgId, Sha256};
 use countersign_wire::frame::encode;
 use countersign_wire::message::{FromServer, NewsTexts, Sorry, from_server};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
+/// Of how many jobs it is remembered that they are new to an agent.
+const MOST_NEW_JOBS: usize = 64;
 /// How many frames may wait for an agent that does not read.
 const MOST_FRAMES: usize = 4_096 + 64;
 /// How many bytes may wait for an agent that does not read.
@@ -38,8 +39,7 @@ pub struct Connection {
     pub device: DeviceId,
     /// The key of its certificate, by which it signs receipts.
     pub key: [u8; 32],
-    queue: mpsc::Sender<Queued>,
-    bytes: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
     cut: Notify,
     held: Mutex<Held>,
 }
@@ -50,20 +50,30 @@ struct Held {
     challenge: Option<[u8; 32]>,
     policy_number: u64,
     statements: BTreeSet<Sha256>,
+    /// Jobs that it was brought for the first time, and of which it has printed nothing yet.
+    new_jobs: BTreeSet<Sha256>,
 }
 
-#[derive(Debug)]
-enum Queued {
-    Frame(Frame),
-    /// Nothing is written after this one.
-    Last(Frame),
+/// What waits to be written. An empty one takes no room but its own: most are empty most of the time.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: Mutex<Waiting>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<Frame>,
+    /// Bytes of these frames, and of the one that is being written.
+    bytes: usize,
+    /// Nothing is written after the last of these frames.
+    last: bool,
 }
 
 /// The other end of a connection's queue.
 #[derive(Debug)]
 pub struct Outgoing {
-    queue: mpsc::Receiver<Queued>,
-    bytes: Arc<AtomicUsize>,
+    queue: Arc<Queue>,
 }
 
 /// Why writing to an agent ended.
@@ -89,29 +99,24 @@ impl Connection {
         policy_number: u64,
         statements: BTreeSet<Sha256>,
     ) -> (Arc<Self>, Outgoing) {
-        let (sender, queue) = mpsc::channel(MOST_FRAMES);
-        let bytes = Arc::new(AtomicUsize::new(0));
-        let held = Mutex::new(Held { challenge: None, policy_number, statements });
+        let queue = Arc::<Queue>::default();
+        let held = Mutex::new(Held { policy_number, statements, ..Held::default() });
         let cut = Notify::new();
         let device = DeviceId::of_key(&key);
-        let connection = Self { org, device, key, queue: sender, bytes: bytes.clone(), cut, held };
-        (Arc::new(connection), Outgoing { queue, bytes })
+        let connection = Self { org, device, key, queue: queue.clone(), cut, held };
+        (Arc::new(connection), Outgoing { queue })
     }
 
     /// Queues a frame; never waits. An agent that lets too much wait is cut off: it reads too slowly or not at all.
     pub fn send(&self, frame: &Frame) {
-        let waiting = self.bytes.fetch_add(frame.len(), Ordering::Relaxed);
-        let fits = waiting == 0 || waiting + frame.len() <= MOST_BYTES;
-        if !fits || self.queue.try_send(Queued::Frame(frame.clone())).is_err() {
+        if !self.queue.push(frame.clone(), false) {
             self.cut.notify_one();
         }
     }
 
     /// Queues a last sentence, after which the connection is closed.
     pub fn dismiss(&self, why: String) {
-        let last = frame(from_server::What::Sorry(Sorry { why }));
-        self.bytes.fetch_add(last.len(), Ordering::Relaxed);
-        if self.queue.try_send(Queued::Last(last)).is_err() {
+        if !self.queue.push(frame(from_server::What::Sorry(Sorry { why })), true) {
             self.cut.notify_one();
         }
     }
@@ -149,6 +154,19 @@ impl Connection {
         }
     }
 
+    /// Notes that the agent is brought a job for the first time ever: nothing it printed can be in the records.
+    pub fn gets_new(&self, job: Sha256) {
+        let mut held = self.held();
+        if held.new_jobs.len() < MOST_NEW_JOBS {
+            held.new_jobs.insert(job);
+        }
+    }
+
+    /// Whether a job is new to the agent. It no longer is after this was asked.
+    pub fn was_new(&self, job: &Sha256) -> bool {
+        self.held().new_jobs.remove(job)
+    }
+
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -167,25 +185,80 @@ pub fn news_frame(news: &[News]) -> Frame {
     frame(from_server::What::News(NewsTexts { envelopes }))
 }
 
+impl Queue {
+    /// False if there is no room. What comes after a last frame is dropped.
+    fn push(&self, frame: Frame, last: bool) -> bool {
+        let mut waiting = self.waiting();
+        let fits = waiting.bytes == 0 || last || waiting.bytes + frame.len() <= MOST_BYTES;
+        if !fits || waiting.frames.len() >= MOST_FRAMES {
+            return false;
+        }
+        if !waiting.last {
+            waiting.bytes += frame.len();
+            waiting.frames.push_back(frame);
+            waiting.last = last;
+        }
+        drop(waiting);
+        self.changed.notify_one();
+        true
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next frame, and whether none follows it for now, or for ever.
+    async fn next(&self) -> (Frame, Follows) {
+        loop {
+            let changed = self.changed.notified();
+            if let Some(next) = self.waiting().pop() {
+                return next;
+            }
+            changed.await;
+        }
+    }
+}
+
+/// What comes behind a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follows {
+    More,
+    NothingYet,
+    NothingEver,
+}
+
+impl Waiting {
+    fn pop(&mut self) -> Option<(Frame, Follows)> {
+        let frame = self.frames.pop_front()?;
+        let follows = match (self.frames.is_empty(), self.last) {
+            (false, _) => Follows::More,
+            (true, false) => Follows::NothingYet,
+            (true, true) => Follows::NothingEver,
+        };
+        if self.frames.is_empty() {
+            self.frames = VecDeque::new();
+        }
+        Some((frame, follows))
+    }
+}
+
 impl Outgoing {
     /// Writes what is queued until the last frame, or until the agent is found not to read.
     pub async fn write_all(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> Result<(), WriteError> {
-        while let Some(queued) = self.queue.recv().await {
-            let (frame, last) = match queued {
-                Queued::Frame(frame) => (frame, false),
-                Queued::Last(frame) => (frame, true),
-            };
+        loop {
+            let (frame, follows) = self.queue.next().await;
             let bytes = frame.len();
             let write = async {
                 stream.write_all(&frame).await?;
-                if last || self.queue.is_empty() { stream.flush().await } else { Ok(()) }
+                if follows == Follows::More { Ok(()) } else { stream.flush().await }
             };
             timeout(WRITE_TIME, write).await.map_err(|_| WriteError::Slow { bytes })??;
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            if last {
-                break;
+            let mut waiting = self.queue.waiting();
+            waiting.bytes = waiting.bytes.saturating_sub(bytes);
+            drop(waiting);
+            if follows == Follows::NothingEver {
+                return Ok(());
             }
         }
-        Ok(())
     }
 }

@@ -56,7 +56,7 @@ impl HearError {
     }
 }
 
-/// Hears an agent until it ends the connection.
+/// Hears an agent until it ends the connection. What it takes to act on a message is in a box, and gone after it.
 pub async fn hear<R: AsyncRead + Unpin>(
     app: &Arc<App>,
     org: &Arc<Org>,
@@ -75,13 +75,13 @@ pub async fn hear<R: AsyncRead + Unpin>(
         match what {
             from_agent::What::Challenge(challenge) => {
                 if connection.leave_challenge(random_of(&challenge)?) {
-                    dispatch::device_ready(app, org, &connection.device).await;
+                    Box::pin(dispatch::device_ready(app, org, &connection.device)).await;
                 }
             }
             from_agent::What::Receipt(receipt) => {
-                receipts::take(app, org, connection, &receipt.note).await?;
+                Box::pin(receipts::take(app, org, connection, &receipt.note)).await?;
             }
-            from_agent::What::Output(output) => outputs.take(app, org, connection, output).await?,
+            from_agent::What::Output(output) => Box::pin(outputs.take(app, org, connection, output)).await?,
             from_agent::What::Hello(_) | from_agent::What::Join(_) => return Err(HearError::TooLate),
         }
     }

@@ -1,21 +1,26 @@
 //! What an agent sends, cut into messages.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::ready;
 use std::time::Duration;
 
 use countersign_wire::frame::{Decoder, FrameError, MOST_FROM_AGENT};
 use countersign_wire::message::{FromAgent, from_agent};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, timeout_at};
 
 /// How long a frame may take once it has begun.
 const FRAME_TIME: Duration = Duration::from_secs(30);
+
+/// How much is read at once.
+const PIECE: usize = 4_096;
 
 /// The reading half of a connection.
 #[derive(Debug)]
 pub struct Incoming<R> {
     stream: R,
     decoder: Decoder,
-    piece: Box<[u8; 4_096]>,
 }
 
 /// Why no further message comes.
@@ -38,7 +43,7 @@ pub enum IncomingError {
 impl<R: AsyncRead + Unpin> Incoming<R> {
     /// Reads from `stream`.
     pub fn new(stream: R) -> Self {
-        Self { stream, decoder: Decoder::new(MOST_FROM_AGENT), piece: Box::new([0; 4_096]) }
+        Self { stream, decoder: Decoder::new(MOST_FROM_AGENT) }
     }
 
     /// From here on takes frames of at most `most` bytes.
@@ -64,13 +69,24 @@ impl<R: AsyncRead + Unpin> Incoming<R> {
                 slow = Some(Instant::now() + patience);
             }
             let late = if inside { IncomingError::Slow(patience) } else { IncomingError::Silent(within) };
-            let read = self.stream.read(self.piece.as_mut_slice());
-            let length = timeout_at(slow.unwrap_or(silent), read).await.map_err(|_| late)??;
-            if length == 0 {
+            let read = timeout_at(slow.unwrap_or(silent), self.read_some());
+            if read.await.map_err(|_| late)?? == 0 {
                 let broken = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
                 return if inside { Err(broken.into()) } else { Ok(None) };
             }
-            self.decoder.push(self.piece.get(..length).unwrap_or_default());
         }
+    }
+
+    /// Reads what there is. The room for it is on the stack of whoever runs the task: an agent that says nothing takes none.
+    async fn read_some(&mut self) -> std::io::Result<usize> {
+        let Self { stream, decoder } = self;
+        poll_fn(|context| {
+            let mut piece = [0; PIECE];
+            let mut piece = ReadBuf::new(&mut piece);
+            ready!(Pin::new(&mut *stream).poll_read(context, &mut piece))?;
+            decoder.push(piece.filled());
+            std::io::Result::Ok(piece.filled().len()).into()
+        })
+        .await
     }
 }

@@ -113,6 +113,9 @@ pub enum JoinError {
     /// The records cannot be reached.
     #[error("the server cannot reach its records; try again later")]
     Store(#[from] StoreError),
+    /// The records did not take it.
+    #[error("the server cannot write its records; try again later")]
+    NotStored,
     /// The work was not finished.
     #[error("the server is stopping; try again later")]
     Stopping,

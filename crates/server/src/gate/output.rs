@@ -13,7 +13,7 @@ use crate::app::{App, Org};
 use crate::facts::{self, Fact, Kind};
 use crate::receipts::{self, Letter, Piece, Stopping};
 use crate::store::output::{self, OutputRow};
-use crate::store::{StoreError, counted, job_device, stored};
+use crate::store::{StoreError, counted, stored};
 
 /// The most bytes in one piece.
 const MOST_IN_A_PIECE: usize = 32 * 1024;
@@ -76,9 +76,8 @@ impl Outputs {
         piece: StepOutput,
     ) -> Result<(), OutputError> {
         let job = check(&piece)?;
-        let (id, device) = (org.id.to_string(), connection.device.to_string());
         let place = (job, piece.occurrence, piece.step);
-        let Some(kept) = self.kept(app, &id, &device, place).await? else { return Ok(()) };
+        let Some(kept) = self.kept(app, org, connection, place).await? else { return Ok(()) };
         let most = { org.chain().policy().body.limits.output };
         if piece.offset < kept.bytes || piece.bytes.is_empty() {
             // An agent sends a run's output again on a new connection; this much has been kept.
@@ -108,25 +107,29 @@ impl Outputs {
     async fn kept(
         &mut self,
         app: &App,
-        org: &str,
-        device: &str,
+        org: &Org,
+        connection: &Connection,
         place: Place,
     ) -> Result<Option<Count>, OutputError> {
         let (job, occurrence, step) = place;
         if let Some(kept) = self.0.get(&place) {
             return Ok(Some(*kept));
         }
-        if !job_device::is_given(&app.db, org, &job.to_string(), device).await? {
-            return Err(OutputError::NotGiven(job));
+        let kept = if connection.was_new(&job) {
+            output::Kept::default()
+        } else {
+            let (id, device) = (org.id.to_string(), connection.device.to_string());
+            let at = (stored(occurrence), stored(step));
+            let kept = output::kept(&app.db, &id, &job.to_string(), &device, at).await?;
+            kept.ok_or(OutputError::NotGiven(job))?
+        };
+        let output::Kept { newest, bytes, pieces } = kept;
+        if counted(newest) > occurrence {
+            return Ok(None);
         }
         if self.0.len() >= MOST_JOBS * MAX_STEPS {
             self.0.clear();
         }
-        let (name, at) = (job.to_string(), (stored(occurrence), stored(step)));
-        if output::newest(&app.db, org, &name, device).await? > at.0 {
-            return Ok(None);
-        }
-        let (bytes, pieces) = output::kept(&app.db, org, &name, device, at).await?;
         let kept = Count { bytes: counted(bytes), pieces: counted(pieces), beyond: false };
         self.0.insert(place, kept);
         Ok(Some(kept))

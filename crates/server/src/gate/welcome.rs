@@ -14,6 +14,7 @@ use super::STOPPED;
 use super::connection::{Connection, Outgoing, frame};
 use super::incoming::{Incoming, IncomingError};
 use super::join::{self, JoinError};
+use super::records;
 use super::threads::{Shows, Spoken};
 use crate::anew;
 use crate::app::{App, Org};
@@ -181,11 +182,10 @@ async fn hello_of(app: &Arc<App>, hello: Hello, visitor: Visitor) -> Result<Welc
     let id = hello.org.parse().ok();
     let org = id.and_then(|id| app.orgs.get(&id)).ok_or(WelcomeError::Organization(shown(&hello.org)))?;
     let (id, device) = (org.id, DeviceId::of_key(&visitor.key));
-    let row = device::get(&app.db, &id.to_string(), &device.to_string()).await?;
-    match row {
+    match device::retired(&app.db, &id.to_string(), &device.to_string()).await? {
         None => return Err(WelcomeError::NotEnrolled { device, org: id }),
-        Some(row) if row.retired => return Err(WelcomeError::Retired { device, org: id }),
-        Some(_) => {}
+        Some(true) => return Err(WelcomeError::Retired { device, org: id }),
+        Some(false) => {}
     }
     thread_of(app, &org, &device, &hello, visitor).await?;
     if hello.holds.len() > MOST_HOLDS {
@@ -198,7 +198,7 @@ async fn hello_of(app: &Arc<App>, hello: Hello, visitor: Visitor) -> Result<Welc
         system: shown(&hello.system),
         policy_number: stored(hello.policy_number),
     };
-    device::said(&app.db, &id.to_string(), &device.to_string(), &said, stored((app.now_ms)())).await?;
+    records::write(app, &org, records::Row::Said(device, Box::new(said))).await;
     let (connection, outgoing) = Connection::new(id, visitor.key, hello.policy_number, holds);
     let enroll = hello.enroll.parse().ok();
     Ok(Welcome { org, connection, outgoing, enroll })

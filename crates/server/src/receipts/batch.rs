@@ -1,6 +1,6 @@
 //! Logs what is kept: the root of a tree of receipts is one leaf, and each device hears where its own stand.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -23,8 +23,10 @@ use crate::store::{StoreError, receipt, stored};
 
 /// How long receipts are collected before they are logged.
 const COLLECT: Duration = Duration::from_millis(20);
-/// How many receipts go into one batch.
-const MOST_IN_A_BATCH: i64 = 256;
+/// How many receipts go into one batch. Each batch costs a round of the witnesses, and a look at all that wait.
+const MOST_IN_A_BATCH: i64 = 2_048;
+/// How many receipts a device is told of at once, from the first on that it has not been told of.
+const MOST_TOLD: i64 = 256;
 /// How long the log is left alone after it failed, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 
@@ -41,15 +43,6 @@ enum BatchError {
     Tree(#[from] MerkleError),
     #[error("a path cannot be written down: {0}")]
     Path(#[from] serde_json::Error),
-}
-
-/// Whether proofs in the records are of this moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Proofs {
-    /// They were made just now.
-    Fresh,
-    /// Witnesses may have changed since.
-    MayBeOld,
 }
 
 /// Logs what is kept each time a letter says that there is something.
@@ -85,24 +78,23 @@ async fn log_batch(app: &Arc<App>, org: &Arc<Org>) -> Result<usize, BatchError> 
     let root = tree.root();
     let proofs = log::append(app, org, vec![batch_leaf(&org.id, &root)]).await?;
     let Some(proof) = proofs.into_iter().next() else { return Ok(0) };
-    let mut tx = app.db.begin().await?;
     let batch = BatchRow {
         root: root.to_string(),
         size: stored(tree.size()),
         leaf: stored(proof.index),
         proof: proof.to_string(),
     };
-    batch::put(&mut tx, &id, &batch).await?;
+    let mut stand = Vec::with_capacity(rows.len());
     for (row, place) in rows.iter().zip(0..) {
         let path = tree.inclusion(place, tree.size())?;
         let path: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
-        let path = serde_json::to_string(&path)?;
-        receipt::logged(&mut tx, &id, row, &batch.root, stored(place), &path).await?;
+        stand.push((row, stored(place), serde_json::to_string(&path)?));
     }
+    let mut tx = app.db.begin().await?;
+    batch::put(&mut tx, &id, &batch).await?;
+    receipt::logged(&mut tx, &id, &batch.root, &stand).await?;
     tx.commit().await?;
-    for (device, least) in devices(&rows) {
-        acknowledge(app, org, &device, least, Proofs::Fresh).await;
-    }
+    tell(app, org, &batch.root).await;
     Ok(rows.len())
 }
 
@@ -115,21 +107,30 @@ fn batch_leaf(org: &OrgId, root: &Sha256) -> String {
     leaf(org, "receipts", root, &Sha256::of(b""))
 }
 
-/// The devices of a batch, each with the lowest number of its receipts.
-fn devices(rows: &[Unlogged]) -> BTreeMap<DeviceId, u64> {
-    let mut devices = BTreeMap::new();
-    for row in rows {
-        let (Ok(device), Ok(number)) = (row.device.parse(), u64::try_from(row.number)) else { continue };
-        devices.entry(device).and_modify(|least: &mut u64| *least = number.min(*least)).or_insert(number);
-    }
-    devices
-}
-
-/// Tells a device, if it is connected, where its receipts from number `from` on stand, in their order.
+/// Tells all devices of a batch that was just logged.
 ///
 /// A device lets go of its oldest only, so those behind are told again when one before them was late.
-pub async fn acknowledge(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId, from: u64, proofs: Proofs) {
-    if let Err(error) = try_acknowledge(app, org, device, from, proofs).await {
+async fn tell(app: &App, org: &Org, root: &str) {
+    match receipt::logged_with(&app.db, &org.id.to_string(), root, MOST_TOLD).await {
+        Ok(rows) => rows.into_iter().for_each(|row| tell_one(app, org, row)),
+        Err(error) => {
+            tracing::error!(org.id = %org.id, %error, "receipts not acknowledged; devices ask again when they connect");
+        }
+    }
+}
+
+fn tell_one(app: &App, org: &Org, row: LoggedReceipt) {
+    let connection = row.device.parse().ok().and_then(|device| app.gate.connection(&org.id, &device));
+    let proof = row.proof.clone();
+    if let Some((connection, shown)) = connection.zip(shown(&row, proof)) {
+        connection.send(&frame(from_server::What::Acknowledged(shown)));
+    }
+}
+
+/// Tells a device, if it is connected, where its receipts from number `from` on stand, in their order; with new proofs where
+/// those in the records convince no more.
+pub async fn acknowledge(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId, from: u64) {
+    if let Err(error) = try_acknowledge(app, org, device, from).await {
         tracing::error!(device.id = %device, %error, "receipts not acknowledged");
     }
 }
@@ -139,14 +140,13 @@ async fn try_acknowledge(
     org: &Arc<Org>,
     device: &DeviceId,
     from: u64,
-    proofs: Proofs,
 ) -> Result<(), BatchError> {
     let Some(connection) = app.gate.connection(&org.id, device) else { return Ok(()) };
     let (id, from) = (org.id.to_string(), stored(from));
-    let rows = receipt::logged_from(&app.db, &id, &device.to_string(), from, MOST_IN_A_BATCH).await?;
+    let rows = receipt::logged_from(&app.db, &id, &device.to_string(), from, MOST_TOLD).await?;
     let mut renewed = HashMap::new();
     for row in &rows {
-        if proofs == Proofs::MayBeOld && !renewed.contains_key(&row.root) {
+        if !renewed.contains_key(&row.root) {
             renewed.insert(row.root.clone(), renew(app, org, row).await?);
         }
         let proof = renewed.get(&row.root).cloned().flatten().unwrap_or_else(|| row.proof.clone());

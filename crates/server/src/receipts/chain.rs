@@ -1,11 +1,16 @@
 //! Whether a receipt fits into what is known of its device's chain: two that contradict each other were signed by two
 //! machines with one key, or by one that was set back.
 
+use std::collections::HashMap;
+
 use countersign_trust::ids::Sha256;
 use countersign_trust::note::Note;
 use countersign_trust::receipt::Receipt;
 
 use crate::store::receipt::{Neighbour, NewReceipt};
+
+/// How many devices' newest receipts are remembered.
+const MOST_NEWEST: usize = 16_384;
 
 /// How a receipt stands to those that are known.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +34,39 @@ pub enum Fits {
     },
 }
 
-/// Holds `row` against its neighbours: those that are known under its number, the one before and the one after.
+impl Fits {
+    /// As a receipt does that goes on from the newest.
+    pub fn next() -> Self {
+        Self::New { against: None, gap: false }
+    }
+}
+
+/// The newest receipt of each device, by number and hash, as far as it is known: who goes on from there contradicts nothing.
+#[derive(Debug, Default)]
+pub struct Newest(HashMap<String, (i64, String)>);
+
+impl Newest {
+    /// Whether `row` is the one after it, and names it.
+    pub fn is_before(&self, row: &NewReceipt) -> bool {
+        self.0.get(&row.device).is_some_and(|(number, hash)| {
+            number.checked_add(1) == Some(row.number) && row.previous.as_ref() == Some(hash)
+        })
+    }
+
+    /// Remembers that `row` is in the records, and none after it.
+    pub fn remember(&mut self, row: &NewReceipt) {
+        if self.0.len() >= MOST_NEWEST {
+            self.0.clear();
+        }
+        self.0.insert(row.device.clone(), (row.number, row.hash.clone()));
+    }
+}
+
+/// Holds `row` against its neighbours: those that are known under its number, the one before and the one after. What is
+/// further away says nothing.
 pub fn fits(row: &NewReceipt, neighbours: Vec<Neighbour>) -> Fits {
     let (mut against, mut gap) = (None, row.number > 1);
-    for known in neighbours {
+    for known in neighbours.into_iter().filter(|known| known.number.abs_diff(row.number) <= 1) {
         if known.number == row.number {
             return if known.hash == row.hash {
                 Fits::Known { logged: known.batch.is_some() }
@@ -89,6 +123,7 @@ mod tests {
             ("after another", row(2, "b", Some("x")), vec![known(1, "a")], new(Some("note a"), false)),
             ("after none", row(2, "b", None), vec![known(1, "a")], new(Some("note a"), false)),
             ("one left out", row(3, "c", Some("b")), vec![], new(None, true)),
+            ("far from another", row(3, "c", Some("b")), vec![known(5, "e")], new(None, true)),
             (
                 "known",
                 row(2, "b", Some("a")),
@@ -105,5 +140,22 @@ mod tests {
         for (name, row, neighbours, expected) in cases {
             assert_eq!(fits(&row, neighbours), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn only_what_names_the_newest_goes_on_from_it() {
+        let mut newest = Newest::default();
+        assert!(!newest.is_before(&row(1, "a", None)), "nothing is known yet");
+        newest.remember(&row(1, "a", None));
+        assert!(newest.is_before(&row(2, "b", Some("a"))));
+        for other in
+            [row(2, "b", Some("x")), row(2, "b", None), row(3, "b", Some("a")), row(1, "b", Some("a"))]
+        {
+            assert!(!newest.is_before(&other), "{other:?}");
+        }
+        let another = NewReceipt { device: "dev-2".to_owned(), ..row(2, "b", Some("a")) };
+        assert!(!newest.is_before(&another));
+        newest.remember(&row(i64::MAX, "z", Some("y")));
+        assert!(!newest.is_before(&row(i64::MAX, "z", Some("z"))), "numbers end there");
     }
 }

@@ -10,7 +10,7 @@ use countersign_trust::receipt::{Receipt, Verdict};
 use countersign_wire::http::JobEvent;
 use tokio::sync::mpsc;
 
-use super::chain::{Fits, fits};
+use super::chain::{Fits, Newest, fits};
 use super::{Heard, Letter, Piece, batch, log_soon};
 use crate::app::{App, Org};
 use crate::dispatch;
@@ -20,7 +20,7 @@ use crate::store::receipt::NewReceipt;
 use crate::store::{StoreError, Tx, counted, device, job_device, output, receipt, stored};
 
 /// How many letters go into one transaction.
-const MOST_AT_ONCE: usize = 256;
+const MOST_AT_ONCE: usize = 1_024;
 
 /// What became of a letter.
 enum Kept {
@@ -37,12 +37,14 @@ enum Kept {
 
 /// Works off the inbox until it is closed.
 pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Letter>) {
-    let mut heard = Vec::with_capacity(MOST_AT_ONCE);
+    let (mut heard, mut newest) = (Vec::new(), Newest::default());
     while letters.recv_many(&mut heard, MOST_AT_ONCE).await > 0 {
         let Some(app) = app.upgrade() else { return };
-        match keep(&app, &org, &heard).await {
+        match keep(&app, &org, &heard, &mut newest).await {
             Ok(kept) => tell(&app, &org, heard.drain(..).zip(kept)).await,
             Err(error) => {
+                // What is remembered may not be in the records.
+                newest = Newest::default();
                 tracing::error!(org.id = %org.id, letters = heard.len(), %error, "what devices told is not kept");
                 heard.drain(..).for_each(|letter| bring_again(&app, &org, &letter));
             }
@@ -59,16 +61,25 @@ fn bring_again(app: &App, org: &Org, letter: &Letter) {
     app.gate.dismiss(&org.id, &device, "the server cannot reach its records; try again later");
 }
 
-async fn keep(app: &App, org: &Org, heard: &[Letter]) -> Result<Vec<(Kept, Option<Fact>)>, StoreError> {
+async fn keep(
+    app: &App,
+    org: &Org,
+    heard: &[Letter],
+    newest: &mut Newest,
+) -> Result<Vec<(Kept, Option<Fact>)>, StoreError> {
     let (id, now_ms) = (org.id.to_string(), stored((app.now_ms)()));
-    let mut kept = Vec::with_capacity(heard.len());
+    let (mut kept, mut new) = (Vec::with_capacity(heard.len()), Vec::new());
     let mut tx = app.db.begin().await?;
     for letter in heard {
         kept.push(match letter {
-            Letter::Receipt(heard) => keep_receipt(&mut tx, &id, heard, now_ms).await?,
+            Letter::Receipt(heard) => {
+                let row = NewReceipt::of(&heard.receipt, &heard.note, now_ms);
+                keep_receipt(&mut tx, &id, heard, row, (newest, &mut new)).await?
+            }
             Letter::Output(piece) => (keep_output(&mut tx, &id, piece).await?, None),
         });
     }
+    receipt::insert(&mut tx, &id, &new).await?;
     for fact in kept.iter().filter_map(|(_, fact)| fact.as_ref()) {
         fact.put(&mut tx, &id, now_ms).await?;
     }
@@ -76,15 +87,25 @@ async fn keep(app: &App, org: &Org, heard: &[Letter]) -> Result<Vec<(Kept, Optio
     Ok(kept)
 }
 
+/// What becomes of a receipt. One that is kept is added to `new`, which is written down before anything is looked for in the
+/// records.
 async fn keep_receipt(
     tx: &mut Tx,
     org: &str,
     heard: &Heard,
-    now_ms: i64,
+    row: NewReceipt,
+    (newest, new): (&mut Newest, &mut Vec<NewReceipt>),
 ) -> Result<(Kept, Option<Fact>), StoreError> {
-    let Heard { receipt, note } = heard;
-    let row = NewReceipt::of(receipt, note, now_ms);
-    let (against, gap) = match fits(&row, receipt::around(tx, org, &row.device, row.number).await?) {
+    let receipt = &heard.receipt;
+    let (fit, is_newest) = if newest.is_before(&row) {
+        (Fits::next(), true)
+    } else {
+        receipt::insert(tx, org, &std::mem::take(new)).await?;
+        let around = receipt::around(tx, org, &row.device, row.number).await?;
+        let is_newest = around.iter().all(|known| known.number < row.number);
+        (fits(&row, around), is_newest)
+    };
+    let (against, gap) = match fit {
         Fits::Known { logged } => return Ok((Kept::Known { logged }, None)),
         Fits::Another { against } => {
             return Ok((Kept::Not, Some(contradiction(receipt, against, &row.note))));
@@ -95,7 +116,6 @@ async fn keep_receipt(
         let words = "it brings more receipts than it was asked for; what is beyond is not kept";
         return Ok((Kept::Not, Some(Fact::new(receipt.device, Kind::Receipts, words))));
     }
-    receipt::insert(tx, org, &row).await?;
     let fact = match against {
         Some(against) => Some(contradiction(receipt, against, &row.note)),
         None if gap => {
@@ -104,6 +124,10 @@ async fn keep_receipt(
         }
         None => None,
     };
+    if is_newest {
+        newest.remember(&row);
+    }
+    new.push(row);
     Ok((Kept::New, fact))
 }
 
@@ -167,7 +191,7 @@ async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Lette
         log_soon(app, org);
     }
     for (device, least) in duties.acknowledge {
-        batch::acknowledge(app, org, &device, least, batch::Proofs::MayBeOld).await;
+        batch::acknowledge(app, org, &device, least).await;
     }
     for device in duties.free {
         dispatch::device_free(app, org, &device).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use countersign_trust::join::Enrolled;
 
-use super::{Db, StoreError, Tx, query, row, stored};
+use super::{Db, ROWS, StoreError, Tx, query, row, stored};
 
 row! {
     /// An enrolled device.
@@ -195,26 +195,61 @@ pub async fn is_known(db: &Db, id: &str) -> Result<bool, StoreError> {
     Ok(row.0 > 0)
 }
 
-/// Stores what a device said of itself when it connected.
-pub async fn said(db: &Db, org: &str, id: &str, said: &Said, now_ms: i64) -> Result<u64, StoreError> {
-    query!(
-        db: execute db,
-        "UPDATE device SET version = $1, hostname = $2, system = $3, policy_number = $4, last_seen_ms = $5
-         WHERE org = $6 AND id = $7",
-        &said.version,
-        &said.hostname,
-        &said.system,
-        said.policy_number,
-        now_ms,
+/// Stores what devices said of themselves when they connected.
+pub async fn said(tx: &mut Tx, org: &str, rows: &[(String, Said)], now_ms: i64) -> Result<(), StoreError> {
+    let (eights, rest) = rows.as_chunks::<ROWS>();
+    for rows in eights {
+        query!(
+            tx: execute_each &mut *tx,
+            "UPDATE device SET
+                 version = says.column3, hostname = says.column4, system = says.column5, policy_number = says.column6,
+                 last_seen_ms = $1
+             FROM (VALUES
+                 (CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS BIGINT)),
+                 ($8, $9, $10, $11, $12, $13),
+                 ($14, $15, $16, $17, $18, $19),
+                 ($20, $21, $22, $23, $24, $25),
+                 ($26, $27, $28, $29, $30, $31),
+                 ($32, $33, $34, $35, $36, $37),
+                 ($38, $39, $40, $41, $42, $43),
+                 ($44, $45, $46, $47, $48, $49)) AS says
+             WHERE org = says.column1 AND id = says.column2",
+            now_ms;
+            rows, |(id, said)| org, id, &said.version, &said.hostname, &said.system, said.policy_number
+        )?;
+    }
+    for (id, said) in rest {
+        query!(
+            tx: execute &mut *tx,
+            "UPDATE device SET version = $1, hostname = $2, system = $3, policy_number = $4, last_seen_ms = $5
+             WHERE org = $6 AND id = $7",
+            &said.version,
+            &said.hostname,
+            &said.system,
+            said.policy_number,
+            now_ms,
+            org,
+            id,
+        )?;
+    }
+    Ok(())
+}
+
+/// Whether a device is enrolled, and if so, whether it was retired.
+pub async fn retired(db: &Db, org: &str, id: &str) -> Result<Option<bool>, StoreError> {
+    let row = query!(
+        db: fetch_optional (bool,), db,
+        "SELECT retired FROM device WHERE org = $1 AND id = $2",
         org,
         id,
-    )
+    )?;
+    Ok(row.map(|(retired,)| retired))
 }
 
 /// Stores when a device was last heard.
-pub async fn seen(db: &Db, org: &str, id: &str, now_ms: i64) -> Result<u64, StoreError> {
+pub async fn seen(tx: &mut Tx, org: &str, id: &str, now_ms: i64) -> Result<u64, StoreError> {
     query!(
-        db: execute db,
+        tx: execute tx,
         "UPDATE device SET last_seen_ms = $1 WHERE org = $2 AND id = $3",
         now_ms,
         org,

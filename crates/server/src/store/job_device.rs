@@ -1,6 +1,6 @@
 //! Which job is for which device, what it was sent, and what became of it as far as the server has heard.
 
-use super::{Db, StoreError, Tx, query, row};
+use super::{Db, ROWS, StoreError, Tx, query, row};
 
 row! {
     /// A job on a device.
@@ -49,6 +49,10 @@ row! {
 /// What is sent with a job to a device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sent {
+    /// The job.
+    pub job: String,
+    /// The device.
+    pub device: String,
     /// The challenge that the Clears answer, in hexadecimal.
     pub challenge: String,
     /// The Clears, as in [`EvidenceRow`].
@@ -120,19 +124,6 @@ pub async fn evidence(
     )
 }
 
-/// Whether a device was sent a job.
-pub async fn is_given(db: &Db, org: &str, job: &str, device: &str) -> Result<bool, StoreError> {
-    let row = query!(
-        db: fetch_optional (i64,), db,
-        "SELECT sent_ms FROM job_device
-         WHERE org = $1 AND job = $2 AND device = $3 AND sent_ms IS NOT NULL",
-        org,
-        job,
-        device,
-    )?;
-    Ok(row.is_some())
-}
-
 /// All devices that a job waits for.
 pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, StoreError> {
     query!(
@@ -146,35 +137,80 @@ pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, 
     )
 }
 
-/// All jobs that may be due on a device: waiting, sent without a word since, or refused.
-pub async fn open_on(db: &Db, org: &str, device: &str) -> Result<Vec<Waiting>, StoreError> {
+/// How many devices [`open_on`] looks for in one statement.
+pub const AT_ONCE: usize = 16;
+
+/// All jobs that may be due on the first [`AT_ONCE`] of `devices`: waiting, sent without a word since, or refused.
+pub async fn open_on(db: &Db, org: &str, devices: &[String]) -> Result<Vec<Waiting>, StoreError> {
+    // Where there are fewer, the last is looked for again.
+    let at = |place| devices.get(place).or(devices.last());
     query!(
         db: fetch_all Waiting, db,
         "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts
          FROM job_device AS at
          LEFT JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
-         WHERE at.org = $1 AND at.device = $2 AND at.verdict IN ('waiting', 'sent', 'refused')",
+         WHERE at.org = $1 AND at.verdict IN ('waiting', 'sent', 'refused')
+             AND at.device IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         org,
-        device,
+        at(0),
+        at(1),
+        at(2),
+        at(3),
+        at(4),
+        at(5),
+        at(6),
+        at(7),
+        at(8),
+        at(9),
+        at(10),
+        at(11),
+        at(12),
+        at(13),
+        at(14),
+        at(15),
     )
 }
 
-/// Notes what is about to be sent. What the device has said since stays, unless it refused and is asked again.
-pub async fn sent(tx: &mut Tx, org: &str, job: &str, device: &str, sent: &Sent) -> Result<u64, StoreError> {
-    query!(
-        tx: execute tx,
-        "UPDATE job_device SET
-             challenge = $1, clears = $2, sent_ms = $3,
-             attempts = attempts + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
-             verdict = CASE WHEN verdict IN ('waiting', 'refused') THEN 'sent' ELSE verdict END
-         WHERE org = $4 AND job = $5 AND device = $6",
-        &sent.challenge,
-        &sent.clears,
-        sent.sent_ms,
-        org,
-        job,
-        device,
-    )
+/// Notes what is about to be sent. What the devices have said since stays, unless one refused and is asked again.
+pub async fn sent(tx: &mut Tx, org: &str, rows: &[Sent]) -> Result<(), StoreError> {
+    let (eights, rest) = rows.as_chunks::<ROWS>();
+    for rows in eights {
+        query!(
+            tx: execute_each &mut *tx,
+            "UPDATE job_device SET
+                 challenge = going.column4, clears = going.column5, sent_ms = going.column6,
+                 attempts = attempts + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
+                 verdict = CASE WHEN verdict IN ('waiting', 'refused') THEN 'sent' ELSE verdict END
+             FROM (VALUES
+                 (CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS BIGINT)),
+                 ($7, $8, $9, $10, $11, $12),
+                 ($13, $14, $15, $16, $17, $18),
+                 ($19, $20, $21, $22, $23, $24),
+                 ($25, $26, $27, $28, $29, $30),
+                 ($31, $32, $33, $34, $35, $36),
+                 ($37, $38, $39, $40, $41, $42),
+                 ($43, $44, $45, $46, $47, $48)) AS going
+             WHERE org = going.column1 AND job = going.column2 AND device = going.column3";
+            rows, |row| org, &row.job, &row.device, &row.challenge, &row.clears, row.sent_ms
+        )?;
+    }
+    for row in rest {
+        query!(
+            tx: execute &mut *tx,
+            "UPDATE job_device SET
+                 challenge = $1, clears = $2, sent_ms = $3,
+                 attempts = attempts + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
+                 verdict = CASE WHEN verdict IN ('waiting', 'refused') THEN 'sent' ELSE verdict END
+             WHERE org = $4 AND job = $5 AND device = $6",
+            &row.challenge,
+            &row.clears,
+            row.sent_ms,
+            org,
+            &row.job,
+            &row.device,
+        )?;
+    }
+    Ok(())
 }
 
 /// A receipt about a job that a device was sent.

@@ -18,6 +18,19 @@ row! {
     }
 }
 
+row! {
+    /// How much output is kept.
+    #[derive(Default)]
+    pub struct Kept {
+        /// The last occurrence of the job of which any is; 0 if there is none.
+        pub newest: i64,
+        /// How many bytes of the step of the occurrence that was asked for.
+        pub bytes: i64,
+        /// In how many pieces.
+        pub pieces: i64,
+    }
+}
+
 /// Keeps a piece and lets go of what earlier occurrences wrote; answers 0 if one with this place is known.
 pub async fn insert(
     tx: &mut Tx,
@@ -26,14 +39,16 @@ pub async fn insert(
     device: &str,
     row: &OutputRow,
 ) -> Result<u64, StoreError> {
-    query!(
-        tx: execute tx,
-        "DELETE FROM output WHERE org = $1 AND job = $2 AND device = $3 AND occurrence < $4",
-        org,
-        job,
-        device,
-        row.occurrence,
-    )?;
+    if row.occurrence > 0 {
+        query!(
+            tx: execute &mut *tx,
+            "DELETE FROM output WHERE org = $1 AND job = $2 AND device = $3 AND occurrence < $4",
+            org,
+            job,
+            device,
+            row.occurrence,
+        )?;
+    }
     query!(
         tx: execute tx,
         "INSERT INTO output (org, job, device, step, place, stream, bytes, occurrence)
@@ -50,30 +65,24 @@ pub async fn insert(
     )
 }
 
-/// The last occurrence of a job of which output is kept; 0 if there is none.
-pub async fn newest(db: &Db, org: &str, job: &str, device: &str) -> Result<i64, StoreError> {
-    let row = query!(
-        db: fetch_one (i64,), db,
-        "SELECT COALESCE(MAX(occurrence), 0) FROM output WHERE org = $1 AND job = $2 AND device = $3",
-        org,
-        job,
-        device,
-    )?;
-    Ok(row.0)
-}
-
-/// How many bytes of a step of an occurrence are kept, and in how many pieces.
+/// What is kept of a step of an occurrence of a job; none if the device was never sent the job.
 pub async fn kept(
     db: &Db,
     org: &str,
     job: &str,
     device: &str,
     (occurrence, step): (i64, i64),
-) -> Result<(i64, i64), StoreError> {
+) -> Result<Option<Kept>, StoreError> {
     query!(
-        db: fetch_one (i64, i64), db,
-        "SELECT CAST(COALESCE(SUM(LENGTH(bytes)), 0) AS BIGINT), COUNT(*) FROM output
-         WHERE org = $1 AND job = $2 AND device = $3 AND occurrence = $4 AND step = $5",
+        db: fetch_optional Kept, db,
+        "SELECT
+             (SELECT COALESCE(MAX(occurrence), 0) FROM output
+              WHERE org = $1 AND job = $2 AND device = $3) AS newest,
+             CAST((SELECT COALESCE(SUM(LENGTH(bytes)), 0) FROM output
+              WHERE org = $1 AND job = $2 AND device = $3 AND occurrence = $4 AND step = $5) AS BIGINT) AS bytes,
+             (SELECT COUNT(*) FROM output
+              WHERE org = $1 AND job = $2 AND device = $3 AND occurrence = $4 AND step = $5) AS pieces
+         FROM job_device WHERE org = $1 AND job = $2 AND device = $3 AND sent_ms IS NOT NULL",
         org,
         job,
         device,

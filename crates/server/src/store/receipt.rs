@@ -7,7 +7,7 @@ use countersign_trust::note::Note;
 use countersign_trust::receipt::Receipt;
 use countersign_wire::http::{ReceiptPlace, ReceiptView};
 
-use super::{Db, StoreError, Tx, counted, query, row, stored};
+use super::{Db, ROWS, StoreError, Tx, counted, query, row, stored};
 
 /// A receipt on its way into the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ row! {
 row! {
     /// Where a receipt stands.
     pub struct LoggedReceipt {
+        /// The device.
+        pub device: String,
         /// Its number.
         pub number: i64,
         /// Which leaf of its batch.
@@ -137,32 +139,51 @@ impl ReceiptRow {
     }
 }
 
-/// What is known under a number, the one before it and the one after it, in that order of numbers.
+/// What is known from the number before `number` on: the first three, in the order of their numbers. So they are its
+/// neighbours, and whether there is anything after it.
 pub async fn around(tx: &mut Tx, org: &str, device: &str, number: i64) -> Result<Vec<Neighbour>, StoreError> {
     query!(
         tx: fetch_all Neighbour, tx,
         "SELECT number, hash, batch, note FROM receipt
-         WHERE org = $1 AND device = $2 AND number >= $3 AND number <= $4 ORDER BY number",
+         WHERE org = $1 AND device = $2 AND number >= $3 ORDER BY number LIMIT 3",
         org,
         device,
         number.saturating_sub(1),
-        number.saturating_add(1),
     )
 }
 
-/// Keeps a receipt, whose number must be new.
-pub async fn insert(tx: &mut Tx, org: &str, row: &NewReceipt) -> Result<u64, StoreError> {
-    query!(
-        tx: execute tx,
-        "INSERT INTO receipt (org, device, number, hash, job, note, received_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-        org,
-        &row.device,
-        row.number,
-        &row.hash,
-        &row.job,
-        &row.note,
-        row.received_ms,
-    )
+/// Keeps receipts, whose numbers must be new.
+pub async fn insert(tx: &mut Tx, org: &str, rows: &[NewReceipt]) -> Result<(), StoreError> {
+    let (eights, rest) = rows.as_chunks::<ROWS>();
+    for rows in eights {
+        query!(
+            tx: execute_each &mut *tx,
+            "INSERT INTO receipt (org, device, number, hash, job, note, received_ms) VALUES
+                ($1, $2, $3, $4, $5, $6, $7),
+                ($8, $9, $10, $11, $12, $13, $14),
+                ($15, $16, $17, $18, $19, $20, $21),
+                ($22, $23, $24, $25, $26, $27, $28),
+                ($29, $30, $31, $32, $33, $34, $35),
+                ($36, $37, $38, $39, $40, $41, $42),
+                ($43, $44, $45, $46, $47, $48, $49),
+                ($50, $51, $52, $53, $54, $55, $56)";
+            rows, |row| org, &row.device, row.number, &row.hash, &row.job, &row.note, row.received_ms
+        )?;
+    }
+    for row in rest {
+        query!(
+            tx: execute &mut *tx,
+            "INSERT INTO receipt (org, device, number, hash, job, note, received_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            org,
+            &row.device,
+            row.number,
+            &row.hash,
+            &row.job,
+            &row.note,
+            row.received_ms,
+        )?;
+    }
+    Ok(())
 }
 
 /// The receipts that came first of those that are not in the log.
@@ -176,25 +197,44 @@ pub async fn unlogged(db: &Db, org: &str, limit: i64) -> Result<Vec<Unlogged>, S
     )
 }
 
-/// Notes where a receipt stands: its batch's root, its place there and the path as in [`LoggedReceipt`].
+/// Notes where receipts stand: their batch's root, and of each its place there and the path as in [`LoggedReceipt`].
 pub async fn logged(
     tx: &mut Tx,
     org: &str,
-    row: &Unlogged,
     root: &str,
-    place: i64,
-    path: &str,
-) -> Result<u64, StoreError> {
-    query!(
-        tx: execute tx,
-        "UPDATE receipt SET batch = $1, place = $2, path = $3 WHERE org = $4 AND device = $5 AND number = $6",
-        root,
-        place,
-        path,
-        org,
-        &row.device,
-        row.number,
-    )
+    rows: &[(&Unlogged, i64, String)],
+) -> Result<(), StoreError> {
+    let (eights, rest) = rows.as_chunks::<ROWS>();
+    for rows in eights {
+        query!(
+            tx: execute_each &mut *tx,
+            "UPDATE receipt SET batch = $1, place = stands.column4, path = stands.column5 FROM (VALUES
+                 (CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS BIGINT), CAST($6 AS TEXT)),
+                 ($7, $8, $9, $10, $11),
+                 ($12, $13, $14, $15, $16),
+                 ($17, $18, $19, $20, $21),
+                 ($22, $23, $24, $25, $26),
+                 ($27, $28, $29, $30, $31),
+                 ($32, $33, $34, $35, $36),
+                 ($37, $38, $39, $40, $41)) AS stands
+             WHERE receipt.org = stands.column1 AND receipt.device = stands.column2 AND receipt.number = stands.column3",
+            root;
+            rows, |(row, place, path)| org, &row.device, row.number, *place, path
+        )?;
+    }
+    for (row, place, path) in rest {
+        query!(
+            tx: execute &mut *tx,
+            "UPDATE receipt SET batch = $1, place = $2, path = $3 WHERE org = $4 AND device = $5 AND number = $6",
+            root,
+            *place,
+            path,
+            org,
+            &row.device,
+            row.number,
+        )?;
+    }
+    Ok(())
 }
 
 /// A device's receipts from number `from` on that stand in the log, in their order.
@@ -207,7 +247,7 @@ pub async fn logged_from(
 ) -> Result<Vec<LoggedReceipt>, StoreError> {
     query!(
         db: fetch_all LoggedReceipt, db,
-        "SELECT receipt.number, receipt.place, receipt.path, batch.root, batch.size, batch.proof
+        "SELECT receipt.device, receipt.number, receipt.place, receipt.path, batch.root, batch.size, batch.proof
          FROM receipt JOIN batch ON batch.org = receipt.org AND batch.root = receipt.batch
          WHERE receipt.org = $1 AND receipt.device = $2 AND receipt.number >= $3
          ORDER BY receipt.number LIMIT $4",
@@ -215,6 +255,29 @@ pub async fn logged_from(
         device,
         from,
         limit,
+    )
+}
+
+/// Of each device with a receipt in the batch `root`: what stands in the log from its first there on, at most `most` numbers.
+pub async fn logged_with(
+    db: &Db,
+    org: &str,
+    root: &str,
+    most: i64,
+) -> Result<Vec<LoggedReceipt>, StoreError> {
+    // The cast keeps SQLite from reading all receipts of the organization for the sake of their order.
+    query!(
+        db: fetch_all LoggedReceipt, db,
+        "SELECT receipt.device, receipt.number, receipt.place, receipt.path, batch.root, batch.size, batch.proof
+         FROM (SELECT org, CAST(device AS TEXT) AS device, MIN(number) AS number FROM receipt
+               WHERE org = $1 AND batch = $2 GROUP BY org, CAST(device AS TEXT)) AS least
+         JOIN receipt ON receipt.org = least.org AND receipt.device = least.device
+             AND receipt.number >= least.number AND receipt.number - least.number < $3
+         JOIN batch ON batch.org = receipt.org AND batch.root = receipt.batch
+         ORDER BY receipt.device, receipt.number",
+        org,
+        root,
+        most,
     )
 }
 

@@ -51,6 +51,25 @@ async fn both_engines_prepare_every_statement() {
     }
 }
 
+/// SQLite takes `org = $1` for so rare that it may begin with it, and read all that an organization has.
+#[tokio::test]
+async fn statements_about_many_rows_find_each_by_its_whole_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let Db::Lite { read, .. } = sqlite(folder.path()).await else { panic!("SQLite") };
+    let files = [include_str!("receipt.rs"), include_str!("job_device.rs"), include_str!("device.rs")];
+    let texts = files.into_iter().flat_map(texts);
+    let texts: Vec<String> =
+        texts.filter(|text| text.contains("FROM (") || text.contains("LIMIT 3")).collect();
+    assert_eq!(texts.len(), 5, "{texts:#?}");
+    for text in texts {
+        let plan =
+            sqlx::query_as::<_, (i64, i64, i64, String)>(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {text}")));
+        let plan = plan.fetch_all(&read).await.unwrap();
+        let reads_all = |step: &str| step.ends_with("(org=?)") || step.starts_with("SCAN receipt");
+        assert!(!plan.iter().any(|(.., step)| reads_all(step)), "{plan:#?}\n{text}");
+    }
+}
+
 #[tokio::test]
 async fn both_engines_keep_the_same_records() {
     let both = Both::new();

@@ -6,7 +6,7 @@ use crate::store::device::{self, DeviceRow, Said};
 use crate::store::enrollment;
 use crate::store::fact::{self, FactRow};
 use crate::store::org::{self, DraftRow};
-use crate::store::output::{self, OutputRow};
+use crate::store::output::{self, Kept, OutputRow};
 use crate::store::receipt::{self, NewReceipt, Unlogged};
 use crate::store::statement::{self, StatementRow};
 use crate::store::testing::{Postgres, sqlite};
@@ -32,7 +32,8 @@ async fn whole_life(db: &Db) -> Result<(), StoreError> {
     a_job_goes_out_and_is_answered(db).await?;
     receipts_are_kept_once_and_logged(db).await?;
     output_is_kept_in_its_order(db).await?;
-    facts_are_kept_once_a_kind(db).await
+    facts_are_kept_once_a_kind(db).await?;
+    many_go_at_once(db).await
 }
 
 async fn an_organization_with_a_job(db: &Db) -> Result<(), StoreError> {
@@ -88,8 +89,10 @@ async fn devices_come_and_go(db: &Db) -> Result<(), StoreError> {
     device::retire(&mut tx, ORG, "dev-3").await?;
     tx.commit().await?;
     let said = Said { version: "0.1.0".to_owned(), policy_number: 2, ..Said::default() };
-    assert_eq!(device::said(db, ORG, "dev-1", &said, 5).await?, 1);
-    assert_eq!(device::seen(db, ORG, "dev-1", 6).await?, 1);
+    let mut tx = db.begin().await?;
+    device::said(&mut tx, ORG, &[("dev-1".to_owned(), said)], 5).await?;
+    assert_eq!(device::seen(&mut tx, ORG, "dev-1", 6).await?, 1);
+    tx.commit().await?;
     // Enrolled again, it keeps what it said of itself, its join, and its place in the batch.
     let mut tx = db.begin().await?;
     let anew = DeviceRow { leaf: 9, seq: 1, join_note: None, batch: None, ..device_row("dev-1", "again") };
@@ -120,19 +123,23 @@ async fn devices_come_and_go(db: &Db) -> Result<(), StoreError> {
 
 async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
     let devices = ["dev-1".to_owned(), "dev-2".to_owned()];
-    let sent_at = |sent_ms| Sent { challenge: "c".to_owned(), clears: "[]".to_owned(), sent_ms };
+    let sent_at = |sent_ms| {
+        let (job, device) = (JOB.to_owned(), "dev-1".to_owned());
+        [Sent { job, device, challenge: "c".to_owned(), clears: "[]".to_owned(), sent_ms }]
+    };
     let mut tx = db.begin().await?;
     insert_waiting(&mut tx, ORG, JOB, &devices, 4).await?;
     tx.commit().await?;
     assert_eq!(waiting_for(db, ORG, JOB).await?.len(), 2);
-    assert!(!is_given(db, ORG, JOB, "dev-1").await?);
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, None, "it was not sent");
     assert_eq!(evidence(db, ORG, JOB, "dev-1").await?, None);
     let mut tx = db.begin().await?;
-    sent(&mut tx, ORG, JOB, "dev-1", &sent_at(7)).await?;
+    sent(&mut tx, ORG, &sent_at(7)).await?;
     // Waiting a second time sets nothing back.
     insert_waiting(&mut tx, ORG, JOB, &devices, 4).await?;
     tx.commit().await?;
-    assert!(is_given(db, ORG, JOB, "dev-1").await?);
+    let nothing = Some(Kept { newest: 0, bytes: 0, pieces: 0 });
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, nothing);
     assert_eq!(evidence(db, ORG, JOB, "dev-1").await?.unwrap().sent_ms, 7);
     assert_eq!(counts(db, ORG, JOB).await?, [("sent".to_owned(), 1), ("waiting".to_owned(), 1)]);
     let told = |verdict, number| Told { verdict, because: "busy", number, stands: true };
@@ -142,19 +149,23 @@ async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
     let again = Told { stands: false, ..told("refused", 4) };
     assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", again).await?, 1);
     assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("accepted", 1)).await?, 1, "an older one");
-    sent(&mut tx, ORG, JOB, "dev-1", &sent_at(8)).await?;
+    sent(&mut tx, ORG, &sent_at(8)).await?;
     tx.commit().await?;
-    let open = open_on(db, ORG, "dev-1").await?;
+    let open = open_on(db, ORG, &["dev-1".to_owned()]).await?;
     assert_eq!(
         open.iter().map(|row| (row.verdict.as_str(), row.attempts)).collect::<Vec<_>>(),
         [("sent", 1)]
     );
+    assert_eq!(open_on(db, ORG, &devices).await?.len(), 2);
+    let many: Vec<String> = (3..20).map(|number| format!("dev-{number}")).collect();
+    assert_eq!(open_on(db, ORG, &many).await?, []);
+    assert_eq!(open_on(db, ORG, &[]).await?, []);
     let mut tx = db.begin().await?;
     assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("ended", 3)).await?, 1);
     assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("ended", 5)).await?, 0, "four may come");
-    sent(&mut tx, ORG, JOB, "dev-1", &sent_at(9)).await?;
+    sent(&mut tx, ORG, &sent_at(9)).await?;
     tx.commit().await?;
-    assert_eq!(open_on(db, ORG, "dev-1").await?, [], "what ended stays so, whatever is sent again");
+    assert_eq!(open_on(db, ORG, &devices[..1]).await?, [], "what ended stays so, whatever is sent again");
     Ok(())
 }
 
@@ -172,12 +183,12 @@ fn new_receipt(number: i64, hash: &str, previous: Option<&str>) -> NewReceipt {
 
 async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
-    for row in [new_receipt(1, "a", None), new_receipt(2, "b", None), new_receipt(3, "c", Some("b"))] {
-        assert_eq!(receipt::insert(&mut tx, ORG, &row).await?, 1);
-    }
-    receipt::insert(&mut tx, ORG, &new_receipt(9, "i", Some("h"))).await?;
+    let first = [new_receipt(1, "a", None), new_receipt(2, "b", None), new_receipt(3, "c", Some("b"))];
+    receipt::insert(&mut tx, ORG, &first).await?;
+    receipt::insert(&mut tx, ORG, &[new_receipt(9, "i", Some("h"))]).await?;
     let numbers = |rows: Vec<receipt::Neighbour>| rows.iter().map(|row| row.number).collect::<Vec<_>>();
     assert_eq!(numbers(receipt::around(&mut tx, ORG, "dev-1", 2).await?), [1, 2, 3]);
+    assert_eq!(numbers(receipt::around(&mut tx, ORG, "dev-1", 4).await?), [3, 9], "the newest is seen");
     assert_eq!(numbers(receipt::around(&mut tx, ORG, "dev-1", 8).await?), [9]);
     assert_eq!(numbers(receipt::around(&mut tx, ORG, "dev-2", 2).await?), [0; 0]);
     tx.commit().await?;
@@ -187,14 +198,14 @@ async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
     let mut tx = db.begin().await?;
     batch::put(&mut tx, ORG, &proof("first")).await?;
     batch::put(&mut tx, ORG, &proof("second")).await?;
-    for (row, place) in unlogged.iter().zip(0..) {
-        receipt::logged(&mut tx, ORG, row, "root", place, r#"["AAAA"]"#).await?;
-    }
+    let stand: Vec<_> =
+        unlogged.iter().zip(0..).map(|(row, place)| (row, place, r#"["AAAA"]"#.to_owned())).collect();
+    receipt::logged(&mut tx, ORG, "root", &stand).await?;
     batch::renew(&mut tx, ORG, "root", "third").await?;
     tx.commit().await?;
     let mut tx = db.begin().await?;
     assert!(receipt::around(&mut tx, ORG, "dev-1", 1).await?[0].batch.is_some());
-    assert!(receipt::insert(&mut tx, ORG, &new_receipt(1, "z", None)).await.is_err(), "a number has one");
+    assert!(receipt::insert(&mut tx, ORG, &[new_receipt(1, "z", None)]).await.is_err(), "a number has one");
     drop(tx);
     let logged = receipt::logged_from(db, ORG, "dev-1", 2, 10).await?;
     assert_eq!(
@@ -202,6 +213,12 @@ async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
         [(2, 1, "third")]
     );
     assert_eq!(logged[0].path(), Some(vec![vec![0, 0, 0]]));
+    assert_eq!(receipt::logged_with(db, ORG, "root", 1).await?.len(), 1);
+    let with = receipt::logged_with(db, ORG, "root", 10).await?;
+    assert_eq!(
+        with.iter().map(|row| (row.device.as_str(), row.number, row.place)).collect::<Vec<_>>(),
+        [("dev-1", 1, 0), ("dev-1", 2, 1)]
+    );
     let rest: Vec<Unlogged> = receipt::unlogged(db, ORG, 10).await?;
     assert_eq!(rest.iter().map(|row| row.number).collect::<Vec<_>>(), [3, 9]);
     let first = receipt::page(db, ORG, "", 3).await?;
@@ -214,6 +231,73 @@ async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Twenty rows are two statements of eight and four of one.
+async fn many_go_at_once(db: &Db) -> Result<(), StoreError> {
+    let names: Vec<String> = (10..30).map(|number| format!("dev-{number}")).collect();
+    let mut tx = db.begin().await?;
+    for name in &names {
+        device::insert(&mut tx, ORG, &device_row(name, "many")).await?;
+    }
+    let said: Vec<_> = names
+        .iter()
+        .map(|name| {
+            (name.clone(), Said { hostname: format!("host of {name}"), policy_number: 7, ..Said::default() })
+        })
+        .collect();
+    device::said(&mut tx, ORG, &said, 77).await?;
+    insert_waiting(&mut tx, ORG, JOB, &names, 4).await?;
+    let going: Vec<Sent> = names
+        .iter()
+        .zip(100..)
+        .map(|(name, sent_ms)| {
+            let (job, device) = (JOB.to_owned(), name.clone());
+            Sent { job, device, challenge: format!("c {name}"), clears: "[]".to_owned(), sent_ms }
+        })
+        .collect();
+    sent(&mut tx, ORG, &going).await?;
+    let receipts: Vec<NewReceipt> = names
+        .iter()
+        .map(|name| NewReceipt {
+            device: name.clone(),
+            job: None,
+            ..new_receipt(1, &format!("h {name}"), None)
+        })
+        .collect();
+    receipt::insert(&mut tx, ORG, &receipts).await?;
+    tx.commit().await?;
+    for name in &names {
+        let row = device::get(db, ORG, name).await?.unwrap();
+        let expected = (format!("host of {name}"), 7, 77);
+        assert_eq!((row.hostname, row.policy_number, row.last_seen_ms), expected);
+        assert_eq!(device::retired(db, ORG, name).await?, Some(false));
+    }
+    let of_dev_1 = device::get(db, ORG, "dev-1").await?.unwrap();
+    assert_eq!(of_dev_1.last_seen_ms, 6, "nobody else has said anything");
+    assert_eq!(device::retired(db, ORG, "dev-3").await?, Some(true));
+    assert_eq!(device::retired(db, ORG, "dev-99").await?, None);
+    for sent in &going {
+        let row = evidence(db, ORG, JOB, &sent.device).await?.unwrap();
+        assert_eq!((row.challenge, row.sent_ms), (sent.challenge.clone(), sent.sent_ms));
+    }
+    let unlogged = receipt::unlogged(db, ORG, 100).await?;
+    let unlogged: Vec<&Unlogged> = unlogged.iter().filter(|row| names.contains(&row.device)).collect();
+    assert_eq!(unlogged.len(), names.len());
+    let proof = BatchRow { root: "many".to_owned(), size: 20, leaf: 9, proof: "proof".to_owned() };
+    let stand: Vec<_> =
+        unlogged.iter().zip(0..).map(|(row, place)| (*row, place, format!("{place}"))).collect();
+    let mut tx = db.begin().await?;
+    batch::put(&mut tx, ORG, &proof).await?;
+    receipt::logged(&mut tx, ORG, "many", &stand).await?;
+    tx.commit().await?;
+    let with = receipt::logged_with(db, ORG, "many", 1).await?;
+    let expected: Vec<_> =
+        stand.iter().map(|(row, place, path)| (row.device.clone(), *place, path.clone())).collect();
+    let found: Vec<_> = with.into_iter().map(|row| (row.device, row.place, row.path)).collect();
+    assert_eq!(found, expected);
+    assert_eq!(open_on(db, ORG, &names[..AT_ONCE]).await?.len(), AT_ONCE);
+    Ok(())
+}
+
 async fn output_is_kept_in_its_order(db: &Db) -> Result<(), StoreError> {
     let piece =
         |place, bytes: &[u8]| OutputRow { occurrence: 0, step: 0, place, stream: 1, bytes: bytes.to_vec() };
@@ -223,8 +307,9 @@ async fn output_is_kept_in_its_order(db: &Db) -> Result<(), StoreError> {
     assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &first).await?, 1);
     assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &piece(0, b"other")).await?, 0);
     tx.commit().await?;
-    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, (11, 2));
-    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 1)).await?, (0, 0));
+    let kept = |newest, bytes, pieces| Some(Kept { newest, bytes, pieces });
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, kept(0, 11, 2));
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 1)).await?, kept(0, 0, 0));
     assert_eq!(output::of(db, ORG, JOB, "dev-1").await?, [first, second]);
     let again = OutputRow { occurrence: 3, ..piece(0, b"again") };
     let mut tx = db.begin().await?;
@@ -234,7 +319,7 @@ async fn output_is_kept_in_its_order(db: &Db) -> Result<(), StoreError> {
         "in the place of what was written before"
     );
     tx.commit().await?;
-    assert_eq!(output::newest(db, ORG, JOB, "dev-1").await?, 3);
+    assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, kept(3, 0, 0));
     assert_eq!(output::of(db, ORG, JOB, "dev-1").await?, [again]);
     Ok(())
 }
