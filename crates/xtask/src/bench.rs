@@ -38,7 +38,7 @@ struct Bench {
     figures: &'static [&'static str],
 }
 
-const BENCHES: [Bench; 3] = [
+const BENCHES: [Bench; 5] = [
     Bench {
         name: "verify",
         about: "an agent checks one delivery",
@@ -59,6 +59,20 @@ const BENCHES: [Bench; 3] = [
         folder: "drills",
         programs: Some("agent"),
         figures: &["resident_mib", "binary_mib"],
+    },
+    Bench {
+        name: "connections",
+        about: "what an idle agent costs the server, beside a connection that does nothing",
+        folder: "swarm",
+        programs: Some("server"),
+        figures: &["server_kib_per_agent", "raw_kib_per_connection", "handshake_ratio"],
+    },
+    Bench {
+        name: "fanout",
+        about: "from the last approval until the last receipt of 10,000 machines is stored",
+        folder: "swarm",
+        programs: Some("server"),
+        figures: &["last_receipt_10000_ms", "ratio_to_raw_10000", "server_cpu_us_per_agent_job"],
     },
 ];
 
@@ -103,7 +117,7 @@ fn exists(root: &Path, bench: &Bench) -> bool {
 fn list(root: &Path) -> String {
     let lines = BENCHES.iter().map(|bench| {
         let absent = if exists(root, bench) { "" } else { " (not here yet)" };
-        format!("  {:8} {}: {}{absent}", bench.name, bench.about, bench.figures.join(", "))
+        format!("  {:11} {}: {}{absent}", bench.name, bench.about, bench.figures.join(", "))
     });
     format!("benches:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
