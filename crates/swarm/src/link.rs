@@ -19,7 +19,7 @@ use countersign_wire::message::{FromServer, Join, from_agent, from_server};
 use countersign_wire::token::Token;
 use tokio::io::{AsyncRead as _, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_rustls::client::TlsStream;
 
@@ -204,7 +204,8 @@ fn ask(crew: &Arc<Crew>, agent: &mut Agent, answers: &mut Option<mpsc::Receiver<
     let (turns, tls) = (crew.questions.clone(), crew.beacon_tls.clone());
     tokio::spawn(async move {
         let _turn = turns.acquire().await;
-        beacons::ask(question, tls, to).await;
+        // One question at a time is open here, and its news is taken at once.
+        beacons::ask(question, tls, Arc::new(Semaphore::new(1)), to).await;
     });
     *answers = Some(heard);
 }
@@ -213,7 +214,7 @@ fn ask(crew: &Arc<Crew>, agent: &mut Agent, answers: &mut Option<mpsc::Receiver<
 async fn next(answers: &mut Option<mpsc::Receiver<Heard>>) -> Option<Input> {
     let Some(open) = answers else { return std::future::pending().await };
     match open.recv().await {
-        Some(Heard::Input(input)) => Some(input),
+        Some(Heard::Input(input) | Heard::Brought(input, _)) => Some(input),
         Some(_) => None,
         None => {
             *answers = None;

@@ -126,7 +126,7 @@ proptest! {
             let is_whole = *bytes == whole;
             if let Ok(signature) = made.wrapped() {
                 let counts = verify(&signature, &made.key, RP_ID, ORIGIN).is_ok();
-                prop_assert_eq!(counts, is_whole, "{part} {cut} {flip}");
+                prop_assert_eq!(counts, is_whole, "{} {} {}", part, cut, flip);
             }
         }
     }
