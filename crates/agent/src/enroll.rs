@@ -183,15 +183,32 @@ fn host_key() -> Line {
     words.join(" ").parse().unwrap_or_default()
 }
 
+/// How much of an organization's history may come before the answer to a join, in bytes.
+const MOST_HISTORY: usize = 64 << 20;
+
 async fn ask_to_join(identity: &Identity, server: &Server, join: &Note) -> Result<Joined, EnrollError> {
     let exchange = async {
         let (read, mut write) = tokio::io::split(connect(identity, server).await?);
         let wish = message::Join { note: join.to_string() };
         say(&mut write, from_agent::What::Join(wish), true).await?;
         let mut incoming = Incoming::new(read);
+        let (mut news, mut bytes) = (Vec::new(), 0);
         let joined = loop {
             match incoming.next().await? {
-                from_server::What::Joined(joined) => break joined,
+                from_server::What::Joined(mut joined) => {
+                    joined.chain.append(&mut news);
+                    break joined;
+                }
+                // A history that is too long for one message comes before it.
+                from_server::What::News(part) => {
+                    bytes += part.envelopes.iter().map(String::len).sum::<usize>();
+                    if bytes > MOST_HISTORY {
+                        return Err(LinkError::Sorry(format!(
+                            "the history of the organization has more than {MOST_HISTORY} bytes"
+                        )));
+                    }
+                    news.extend(part.envelopes);
+                }
                 from_server::What::Sorry(sorry) => return Err(LinkError::Sorry(sorry.why)),
                 _ => {}
             }

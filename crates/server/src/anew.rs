@@ -20,7 +20,7 @@ use tokio::time::timeout;
 
 use crate::app::{App, Org};
 use crate::decide::{Known, Unfit};
-use crate::gate::connection::news_frame;
+use crate::gate::connection::news_frames;
 use crate::intake::IntakeError;
 use crate::store::device::DeviceRow;
 use crate::store::{StoreError, counted, device, enrollment};
@@ -125,7 +125,7 @@ pub async fn lacks(
 /// Brings a device that is connected what was just logged of it.
 pub fn bring(app: &Arc<App>, org: &Org, device: &DeviceId, logged: &Logged) {
     if let Some(connection) = app.gate.connection(&org.id, device) {
-        connection.send(&news_frame(&[News::Enroll(logged.clone())]));
+        news_frames(&[News::Enroll(logged.clone())]).iter().for_each(|frame| connection.send(frame));
     }
 }
 
@@ -143,5 +143,11 @@ pub async fn farewell(
         Err(error) => tracing::error!(device.id = %device, %error, "a device's end not brought to it"),
     }
     // Who does not hear it is turned away all the same.
-    let _ = timeout(FAREWELL, write.write_all(&news_frame(&news))).await;
+    let told = async {
+        for frame in news_frames(&news) {
+            write.write_all(&frame).await?;
+        }
+        write.flush().await
+    };
+    let _ = timeout(FAREWELL, told).await;
 }

@@ -34,7 +34,7 @@ use crate::facts::{self, Fact, Kind};
 use crate::guests::Guest;
 use crate::inbox::Inboxes;
 use crate::receipts::{self, Letter};
-use connection::{Connection, frame, news_frame};
+use connection::{Connection, frame, news_frames};
 use incoming::Incoming;
 use threads::{Shows, Spoken, Threads};
 use welcome::{Visitor, Welcome};
@@ -167,9 +167,9 @@ impl Gate {
 
     /// Tells every connected agent of `org`, at once and without waiting for any.
     pub fn push_news(&self, org: &OrgId, news: &[News]) {
-        let frame = news_frame(news);
+        let frames = news_frames(news);
         for connection in self.seats().connections.values().filter(|connection| connection.org == *org) {
-            connection.send_news(news, &frame);
+            connection.send_news(news, &frames);
         }
     }
 
@@ -223,17 +223,17 @@ where
     app.gate.enter(&connection);
     let entered = Entered(&app.gate, connection.clone());
     // What was decided between the Hello and this line is pushed to nobody, so the chain is read only now.
-    let news = { connection.lacks(&org.chain()) };
-    if !news.is_empty() {
-        connection.send(&news_frame(&news));
-    }
+    let mut news = { connection.lacks(&org.chain()) };
     match anew::lacks(app, &org, &connection.device, enroll).await {
-        Ok(later) if later.is_empty() => {}
-        Ok(later) => connection.send(&news_frame(&later)),
+        Ok(later) => news.extend(later),
         // Brought when it connects again.
         Err(error) => {
             tracing::error!(device.id = %connection.device, %error, "a device's newer enrollments not read");
         }
+    }
+    if let Err(error) = outgoing.write_first(&news_frames(&news), &mut write).await {
+        tracing::info!(device.id = %connection.device, why = %error, "connection to agent lost");
+        return;
     }
     // What was kept before a crash is logged once somebody is there to hear of it.
     receipts::log_soon(app, &org);

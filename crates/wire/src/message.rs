@@ -239,7 +239,8 @@ pub struct Acknowledged {
 /// Everything a device needs to know that it has joined.
 #[derive(Clone, PartialEq, Message)]
 pub struct Joined {
-    /// The genesis policy's envelope with its proof, then all news, in order.
+    /// The genesis policy's envelope with its proof, then all news, in order; behind it belongs the news of the messages before
+    /// this one, if any came.
     #[prost(string, repeated, tag = "1")]
     pub chain: Vec<String>,
     /// The batch's envelope with its proof.

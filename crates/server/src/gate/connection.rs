@@ -19,6 +19,8 @@ const MOST_NEW_JOBS: usize = 64;
 const MOST_FRAMES: usize = 4_096 + 64;
 /// How many bytes may wait for an agent that does not read.
 const MOST_BYTES: usize = 8 << 20;
+/// How many bytes of news go into one frame. One piece of news is far smaller: a policy has 256 kB, and the proof beside it.
+pub const MOST_NEWS_BYTES: usize = 1 << 20;
 /// How long one frame may take.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 
@@ -146,11 +148,11 @@ impl Connection {
         news
     }
 
-    /// Queues a frame that carries `news`, if the agent lacks any of it.
-    pub fn send_news(&self, news: &[News], frame: &Frame) {
+    /// Queues the frames that carry `news`, if the agent lacks any of it.
+    pub fn send_news(&self, news: &[News], frames: &[Frame]) {
         let mut held = self.held();
         if news.iter().filter(|news| held.takes(news)).count() > 0 {
-            self.send(frame);
+            frames.iter().for_each(|frame| self.send(frame));
         }
     }
 
@@ -179,10 +181,25 @@ impl Held {
     }
 }
 
-/// The frame that carries `news`.
-pub fn news_frame(news: &[News]) -> Frame {
-    let envelopes = news.iter().map(ToString::to_string).collect();
-    frame(from_server::What::News(NewsTexts { envelopes }))
+/// The frames that carry `news`, in order: a history may be larger than a frame may be.
+pub fn news_frames<'a>(news: impl IntoIterator<Item = &'a News>) -> Vec<Frame> {
+    text_frames(news.into_iter().map(ToString::to_string))
+}
+
+/// The same, of news as it is sent.
+pub fn text_frames(news: impl IntoIterator<Item = String>) -> Vec<Frame> {
+    let (mut parts, mut bytes): (Vec<Vec<String>>, usize) = (Vec::new(), 0);
+    for text in news {
+        bytes += text.len();
+        match parts.last_mut().filter(|_| bytes <= MOST_NEWS_BYTES) {
+            Some(part) => part.push(text),
+            None => {
+                bytes = text.len();
+                parts.push(vec![text]);
+            }
+        }
+    }
+    parts.into_iter().map(|envelopes| frame(from_server::What::News(NewsTexts { envelopes }))).collect()
 }
 
 impl Queue {
@@ -243,6 +260,19 @@ impl Waiting {
 }
 
 impl Outgoing {
+    /// Writes frames before all that is queued: a long history has no room there.
+    pub async fn write_first(
+        &self,
+        frames: &[Frame],
+        stream: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), WriteError> {
+        for frame in frames {
+            let bytes = frame.len();
+            timeout(WRITE_TIME, stream.write_all(frame)).await.map_err(|_| WriteError::Slow { bytes })??;
+        }
+        Ok(())
+    }
+
     /// Writes what is queued until the last frame, or until the agent is found not to read.
     pub async fn write_all(&mut self, stream: &mut (impl AsyncWrite + Unpin)) -> Result<(), WriteError> {
         loop {

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use countersign_trust::ids::{DeviceId, OrgId, Sha256};
 use countersign_wire::frame::{FrameError, MOST_FROM_AGENT};
-use countersign_wire::message::{Hello, from_agent, from_server};
+use countersign_wire::message::{Hello, Joined, from_agent, from_server};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::STOPPED;
-use super::connection::{Connection, Outgoing, frame};
+use super::connection::{Connection, Frame, MOST_NEWS_BYTES, Outgoing, frame, text_frames};
 use super::incoming::{Incoming, IncomingError};
 use super::join::{self, JoinError};
 use super::records;
@@ -148,16 +148,26 @@ where
             }
             from_agent::What::Join(wish) => {
                 let joined = join::join(app, visitor.key, wish.note).await?;
-                write
-                    .write_all(&frame(from_server::What::Joined(joined)))
-                    .await
-                    .map_err(IncomingError::Io)?;
+                for frame in answer(joined) {
+                    write.write_all(&frame).await.map_err(IncomingError::Io)?;
+                }
                 write.flush().await.map_err(IncomingError::Io)?;
             }
             _ => return Err(WelcomeError::First),
         }
     }
     Err(WelcomeError::Joins)
+}
+
+/// The frames of an answer to a join: a history that is too long for one goes before it, and the answer has its beginning only.
+fn answer(mut joined: Joined) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    if joined.chain.iter().map(String::len).sum::<usize>() > MOST_NEWS_BYTES {
+        let first = joined.chain.len().min(1);
+        frames = text_frames(joined.chain.split_off(first));
+    }
+    frames.push(frame(from_server::What::Joined(joined)));
+    frames
 }
 
 /// A first message. One that is larger than a stranger's is read only if the key is known.

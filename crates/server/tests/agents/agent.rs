@@ -82,10 +82,17 @@ pub fn wish(org: OrgId, batch: Sha256, name: &str) -> Note {
 pub async fn ask_to_join(server: SocketAddr, name: &str, note: &Note) -> Result<Joined, String> {
     let mut wire = Wire::connect(server, &seed(name)).await;
     wire.send(from_agent::What::Join(message::Join { note: note.to_string() })).await;
-    match wire.next().await {
-        Some(from_server::What::Joined(joined)) => Ok(joined),
-        Some(from_server::What::Sorry(sorry)) => Err(sorry.why),
-        other => panic!("{other:?}"),
+    let mut history = Vec::new();
+    loop {
+        match wire.next().await {
+            Some(from_server::What::News(news)) => history.extend(news.envelopes),
+            Some(from_server::What::Joined(mut joined)) => {
+                joined.chain.append(&mut history);
+                return Ok(joined);
+            }
+            Some(from_server::What::Sorry(sorry)) => return Err(sorry.why),
+            other => panic!("{other:?}"),
+        }
     }
 }
 

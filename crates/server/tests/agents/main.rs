@@ -11,6 +11,7 @@
 mod agent;
 mod deliveries;
 mod frames;
+mod history;
 mod hostile;
 mod http;
 mod interface;
