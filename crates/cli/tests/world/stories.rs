@@ -198,7 +198,7 @@ fn on_the_day_the_keys_are_lost_the_safe_and_72_hours_bring_new_ones() {
         warned.contains("A POLICY OF THE RECOVERY SET WAITS") && warned.contains("a beacon will take it at")
     });
     assert_eq!(world.anna(&["status", "--json"]).json()["policy_number"], 2);
-    world.ahead.store(72 * 3_600 + 60, std::sync::atomic::Ordering::SeqCst);
+    world.pass_off(72 * 3_600 + 60);
     assert_eq!(world.anna(&["status", "--json"]).json()["policy_number"], 3);
 
     let words = ["run", "--all", "--why", "a test", "--detach", "--json", "--key", "anna-new", "--user"];

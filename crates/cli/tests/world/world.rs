@@ -215,12 +215,28 @@ impl World {
             drop(folder);
             self.agents.push(start_agent(&data, &self.ahead));
         }
+        self.until_connected();
+    }
+
+    fn until_connected(&self) {
         let wanted = self.agents.len();
         self.until("all agents are connected", |world| {
             let list = world.anna(&["device", "list", "--json"]).json();
             let devices = list["devices"].as_array().unwrap();
             devices.iter().filter(|device| device["the_server_says"]["connected"] == true).count() == wanted
         });
+    }
+
+    /// Beacons, witnesses and machines are so many seconds ahead; the machines were off meanwhile.
+    pub fn pass_off(&mut self, seconds: u64) {
+        let machines = self.agents.len();
+        self.stop_agents();
+        self.ahead.fetch_add(seconds, Ordering::SeqCst);
+        for number in 0..machines {
+            let data = self.folder.path().join(format!("agent{number}"));
+            self.agents.push(start_agent(&data, &self.ahead));
+        }
+        self.until_connected();
     }
 
     /// A machine that is a copy of the first one that joined, and runs until the world ends.
