@@ -1043,6 +1043,7 @@ class Chain:
     org: str
     policies: list[Held] = field(default_factory=list)
     waiting: list[Held] = field(default_factory=list)  # signed by the recovery set; perhaps the next
+    resumed_under: int = 0  # the number of the newest policy when the last resume was taken
     words: dict[str, set[bytes]] = field(default_factory=dict)  # of those that wait, or came so: whose beacons' words are held
     resumes: list[tuple[str, dict]] = field(default_factory=list)
     halts: list[Halt] = field(default_factory=list)
@@ -1168,13 +1169,16 @@ class Chain:
     def take_resume(self, envelope: Envelope) -> str:
         policy = self.in_force_at(self.place_of(envelope.proof))
         value = self.read(envelope, [policy])
-        if self.newest_resume not in (value["previous"] or [""]):
+        recovered = max((each.number for each in self.policies if each.hash in self.words), default=0)
+        begins_anew = self.resumed_under < recovered <= policy.number
+        if self.newest_resume not in (value["previous"] or [""]) and not begins_anew:
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {self.newest_resume or 'none'}")
         if self.policy(value["policy"]) is None:
             raise Refused("UnknownPolicy", f"made under {value['policy']}, which is not held")
         check_quorum(envelope, policy, "resume")
         self.check_logged(envelope.proof, envelope.entry(self.org), policy)
         self.resumes.append((envelope.hash, value))
+        self.resumed_under = self.newest.number
         return "taken"
 
     def take_halt(self, envelope: Envelope) -> str:

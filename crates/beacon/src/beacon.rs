@@ -154,6 +154,14 @@ impl Beacon {
         self.signer.verifier()
     }
 
+    /// Goes with the clock while nobody asks.
+    ///
+    /// # Errors
+    /// The clock is behind or far ahead of what was signed last, or the disk takes nothing.
+    pub fn keep_time(&self, now: Time) -> Result<(), ClockError> {
+        locked(&self.time).keep(now, &self.folder)
+    }
+
     /// The data folder.
     pub fn folder(&self) -> &Folder {
         &self.folder

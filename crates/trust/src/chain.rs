@@ -277,7 +277,7 @@ impl Chain {
             Some(newest) => resume.previous.contains(&newest),
             None => resume.previous.is_empty(),
         };
-        if !follows {
+        if !follows && !self.may_begin_anew(governing.body.number) {
             let expected = crate::lines::or_none(&self.resume());
             return Err(ChainError::NotNext { expected, found: resume.previous.into_iter().collect() });
         }

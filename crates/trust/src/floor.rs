@@ -16,6 +16,9 @@ pub const LEAP_S: u64 = 86_400;
 /// For how long they must say so otherwise, in milliseconds by the boot clock.
 pub const LEAP_WAIT_MS: u64 = 3_600_000;
 
+/// How long Clears that count may have been on their way, in seconds: the longest lifetime that a policy may give them.
+const LATE_S: u64 = 3_600;
+
 /// A time that is not believed yet, and when Clears said it first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leap {
@@ -24,10 +27,21 @@ pub struct Leap {
 }
 
 impl Leap {
+    /// What they would say at `now` if it were so.
+    fn expected(&self, now: Reading) -> Time {
+        self.said.plus(now.boot_ms.saturating_sub(self.first.boot_ms) / 1_000)
+    }
+
     /// Whether Clears that say at `now` that it is `said` go on saying the same.
     fn goes_on(&self, said: Time, now: Reading) -> bool {
-        let expected = self.said.plus(now.boot_ms.saturating_sub(self.first.boot_ms) / 1_000);
-        said.0.abs_diff(expected.0) <= MAX_SPREAD_S
+        said.0.abs_diff(self.expected(now).0) <= MAX_SPREAD_S
+    }
+
+    /// Whether they may only have been long on their way: they say nothing for it, and nothing against it. Else whoever brings them could
+    /// hold them back, and the hour would begin again each time.
+    fn is_late(&self, said: Time, now: Reading) -> bool {
+        let expected = self.expected(now);
+        said < expected && expected.0 - said.0 <= LATE_S + MAX_SPREAD_S
     }
 }
 
@@ -52,10 +66,10 @@ pub fn weigh(
     if said <= known.plus(LEAP_S) {
         return Ok(fresh);
     }
-    let goes_on = doubted.filter(|leap| leap.goes_on(said, now));
-    let since = goes_on.unwrap_or(Leap { said, first: now });
+    let same = doubted.filter(|leap| leap.goes_on(said, now) || leap.is_late(said, now));
+    let since = same.unwrap_or(Leap { said, first: now });
     let wait_ms = LEAP_WAIT_MS.saturating_sub(now.boot_ms.saturating_sub(since.first.boot_ms));
-    if wait_ms == 0 {
+    if wait_ms == 0 && since.goes_on(said, now) {
         return Ok(fresh);
     }
     *leap = Some(since);

@@ -78,6 +78,15 @@ impl SignedTime {
         Ok(())
     }
 
+    /// Goes with a clock that is neither behind nor far ahead, though nobody asks: a program that runs for months unasked would
+    /// find its clock far ahead of what it cosigned last.
+    pub fn keep(&mut self, now: Time, folder: &Folder) -> Result<(), ClockError> {
+        if self.0.is_some() {
+            self.next(now, folder)?;
+        }
+        Ok(())
+    }
+
     /// The time to sign when the clock shows `now`.
     pub fn next(&mut self, now: Time, folder: &Folder) -> Result<Time, ClockError> {
         self.check(now)?;
@@ -110,6 +119,24 @@ fn write_mark(folder: &Folder, mark: Time) -> Result<(), DiskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_that_runs_for_months_unasked_goes_with_its_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = Folder::open(folder.path(), &[]).unwrap();
+        let mut time = SignedTime::load(&folder, None).unwrap();
+        time.keep(Time(7), &folder).unwrap();
+        assert_eq!(
+            time.next(Time(5), &folder).unwrap(),
+            Time(5),
+            "before the first there is nothing to keep"
+        );
+        for month in 1..4 {
+            time.keep(Time(month * LEAP_S), &folder).unwrap();
+        }
+        assert_eq!(time.next(Time(4 * LEAP_S), &folder).unwrap(), Time(4 * LEAP_S));
+        assert!(matches!(time.keep(Time(6 * LEAP_S), &folder), Err(ClockError::Leap { .. })));
+    }
 
     #[test]
     fn a_time_never_falls_and_a_crash_costs_no_waiting() {

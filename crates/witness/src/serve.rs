@@ -4,7 +4,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::extract::rejection::StringRejection;
@@ -93,13 +93,30 @@ pub async fn start(
     let listener = TcpListener::bind(config.listen).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let router = routes().with_state(Shared { witness: Arc::new(witness), now: Arc::new(now) });
+    let shared = Shared { witness: Arc::new(witness), now: Arc::new(now) };
+    drop(tokio::spawn(keep_time(Arc::downgrade(&shared.witness), shared.now.clone())));
+    let router = routes().with_state(shared);
     let handle = Handle::new();
     let server = axum_server::from_tcp_rustls(listener, tls).map_err(listen)?;
     let mut server = server.handle(handle.clone()).http1_only();
     server.http_builder().http1().header_read_timeout(SILENCE_TIMEOUT);
     let task = tokio::spawn(server.serve(router.into_make_service()));
     Ok(Running { address, handle, task })
+}
+
+/// How often the time is kept.
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// Each hour the witness goes with its clock, asked or not.
+async fn keep_time(witness: Weak<Witness>, now: Arc<Clock>) {
+    loop {
+        tokio::time::sleep(HOUR).await;
+        let (Some(witness), now) = (witness.upgrade(), now.clone()) else { return };
+        let kept = spawn_blocking(move || witness.keep_time(now())).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(%error, "the clock is not to be gone by");
+        }
+    }
 }
 
 fn routes() -> Router<Shared> {

@@ -121,6 +121,14 @@ impl Witness {
         self.signer.verifier()
     }
 
+    /// Goes with the clock while nobody asks.
+    ///
+    /// # Errors
+    /// The clock is behind or far ahead of what was cosigned last, or the disk takes nothing.
+    pub fn keep_time(&self, now: Time) -> Result<(), ClockError> {
+        locked(&self.time).keep(now, &self.folder)
+    }
+
     /// The data folder.
     pub fn folder(&self) -> &Folder {
         &self.folder

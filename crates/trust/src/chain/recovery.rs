@@ -109,6 +109,17 @@ impl Chain {
         self.words.contains_key(policy) && !self.waits(policy)
     }
 
+    /// Whether a resume of the people of policy `number` may follow whatever it names: none was taken since a policy of the recovery
+    /// set came into force. Those who took that early never saw a resume that others had taken by then, and no resume could name
+    /// the newest of both.
+    pub(super) fn may_begin_anew(&self, number: u64) -> bool {
+        let recovered = self.policies.iter().rev().find(|policy| self.was_recovered(&policy.hash));
+        recovered.is_some_and(|policy| {
+            let begun = policy.body.number;
+            number >= begun && self.resumes.iter().all(|resume| resume.under < begun)
+        })
+    }
+
     /// What the beacon `me` has to give its word for and has not: policies of the recovery set that are in force here, and that
     /// follow one which names it.
     pub fn owed_by(&self, me: &VerifierKey) -> alloc::vec::Vec<Recovered> {

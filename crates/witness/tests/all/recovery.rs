@@ -68,7 +68,7 @@ async fn while_it_waits_its_log_is_cosigned_with_that_policy_in_it_and_nothing_e
     assert_eq!(test.add(log.request(0, 1)).await.status, 200);
     log.grow(2);
     // Time alone changes nothing: who shows it to witnesses alone has shown it to nobody.
-    test.clock.store(5_000 + 100 * 86_400, Ordering::SeqCst);
+    test.clock.store(5_000 + 20 * 86_400, Ordering::SeqCst);
     test.restart().await;
     let refused = test.add(log.request(1, 2)).await;
     assert_eq!(refused.status, 403);
@@ -97,7 +97,7 @@ async fn the_quorum_has_the_last_word_until_the_beacons_have_given_theirs() {
     let mut test = Test::new().await;
     let (first, recovery) = waiting(&test).await;
     let objection = signed(&following(&first));
-    test.clock.store(5_000 + 100 * 86_400, Ordering::SeqCst);
+    test.clock.store(5_000 + 20 * 86_400, Ordering::SeqCst);
     assert_eq!(tell(&test, &first, &[objection]).await.status, 200);
     let log = new_log(&first, &recovery);
     for _ in 0..2 {

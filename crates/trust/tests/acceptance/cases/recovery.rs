@@ -152,6 +152,20 @@ fn in_force() -> Vec<Case> {
             expected: |_| accepted(),
         },
         Case {
+            name: "recovery-then-a-resume-after-one-never-seen",
+            says: "others took a resume of the old people while the policy waited; the first of the new people names it, and holds for both",
+            bend: |scene| {
+                recovered(scene, |_| ());
+                let mut resume = scene.org.next_resume(Lifts::Halts(BTreeSet::new()), nothing());
+                resume.previous = [Sha256::of(b"a resume that only others hold")].into();
+                let resume = News::Resume(scene.org.log(sign(&resume, &["anna new", "bo new"])));
+                scene.org.take(resume);
+                scene.job.resume = scene.org.chain.resume();
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
             name: "recovery-that-the-quorum-signs-too",
             says: "it waits, and then comes again with the quorum's signatures: then it need not wait",
             bend: |scene| {
