@@ -203,9 +203,7 @@ async fn ask_to_join(identity: &Identity, server: &Server, join: &Note) -> Resul
                 from_server::What::News(part) => {
                     bytes += part.envelopes.iter().map(String::len).sum::<usize>();
                     if bytes > MOST_HISTORY {
-                        return Err(LinkError::Sorry(format!(
-                            "the history of the organization has more than {MOST_HISTORY} bytes"
-                        )));
+                        return Err(LinkError::History(MOST_HISTORY));
                     }
                     news.extend(part.envelopes);
                 }

@@ -86,6 +86,9 @@ pub enum LinkError {
     /// The server does not want to talk.
     #[error("the server says: {0}")]
     Sorry(String),
+    /// More of an organization's past than is read.
+    #[error("the server sent more than {0} bytes of the organization's history")]
+    History(usize),
     /// It closed the connection.
     #[error("the server closed the connection")]
     Closed,

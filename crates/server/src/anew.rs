@@ -10,8 +10,10 @@ use std::time::Duration;
 use countersign_trust::chain::Place;
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{Logged, Signed};
-use countersign_trust::ids::{DeviceId, Name, Sha256};
-use countersign_trust::join::{EnrollError, Enrolled, Labels, enrolled_anew, enrolled_directly, may_relabel};
+use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::join::{
+    EnrollError, Enrolled, enrolled_anew, enrolled_directly, may_relabel, with_site,
+};
 use countersign_trust::note::VerifierKey;
 use countersign_trust::statement as statements;
 use countersign_trust::statement::enroll::{Device, Enroll, What};
@@ -44,16 +46,9 @@ pub fn missing(known: Known<'_>, wish: &Device, signed: &Signed) -> Result<Optio
     if seq <= held.seq || previous != Some(held.enroll) {
         return Err(EnrollError::NotNext { seq, previous, held_seq: held.seq, held: held.enroll }.into());
     }
-    let labels = labels_of(wish).ok_or(EnrollError::SiteLabel)?;
+    let labels = with_site(wish.labels.clone(), wish.site.clone())?;
     let may = may_relabel(&known.chain.policy().body, &held.labels, &labels, signed);
     Ok(may.err().map(|error| error.to_string()))
-}
-
-/// A device's labels, the site among them.
-fn labels_of(wish: &Device) -> Option<Labels> {
-    let site: Name = "site".parse().ok()?;
-    let mut labels = wish.labels.clone();
-    labels.insert(site, wish.site.clone()).is_none().then_some(labels)
 }
 
 /// Who was retired does not come back: devices would not take it.

@@ -292,13 +292,22 @@ impl Device {
                 self.waiting.insert(hash, brought.lightened());
                 Ok(())
             }
-            Err(refusal) => {
-                if self.ledger.stands(&hash) && is_over(&refusal) {
-                    self.persist(alloc::vec![Record::Over(hash)], out)?;
-                }
-                self.refuse(Some(hash), &refusal, now, out)
-            }
+            Err(refusal) => self.refuse_job(hash, &refusal, now, out),
         }
+    }
+
+    /// Refuses a job, and lets go of it if it is one that repeats and is over.
+    fn refuse_job(
+        &mut self,
+        hash: Sha256,
+        refusal: &Refusal,
+        now: Reading,
+        out: &mut Vec<Output>,
+    ) -> Result<(), LedgerError> {
+        if self.ledger.stands(&hash) && is_over(refusal) {
+            self.persist(alloc::vec![Record::Over(hash)], out)?;
+        }
+        self.refuse(Some(hash), refusal, now, out)
     }
 
     fn accept(

@@ -312,7 +312,8 @@ fn named_by_its_key(key: &VerifierKey) -> Result<(), EnrollError> {
     Err(EnrollError::KeyName { expected, found: key.name().to_string() })
 }
 
-fn with_site(mut labels: Labels, site: Name) -> Result<Labels, EnrollError> {
+/// Labels with the site among them, as rules and jobs read them.
+pub fn with_site(mut labels: Labels, site: Name) -> Result<Labels, EnrollError> {
     let key: Name = "site".parse().map_err(|_| EnrollError::SiteLabel)?;
     match labels.insert(key, site) {
         None => Ok(labels),

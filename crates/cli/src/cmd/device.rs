@@ -83,22 +83,30 @@ pub fn run(context: &Context, command: DeviceCommand) -> anyhow::Result<()> {
 fn retire(context: &Context, session: &Session, device: &Device) -> anyhow::Result<()> {
     let what = What::Retire(Retire { device: device.device });
     let enroll = Enroll { org: session.profile.org, id: StatementId(random()?), what };
-    if !context.ui.confirm(&format!("Sign: {} at {} leaves?", device.device, site(device)))? {
+    let question = format!("Sign: {} at {} leaves?", device.device, site(device));
+    sign(context, session, &enroll, &question, &format!("{} leaves", short(&device.device)))
+}
+
+/// Asks, signs an enrollment and posts it; says what is `done` by it, or who else must sign.
+fn sign(
+    context: &Context,
+    session: &Session,
+    enroll: &Enroll,
+    question: &str,
+    done: &str,
+) -> anyhow::Result<()> {
+    if !context.ui.confirm(question)? {
         return Err(Stop::Refused("nothing was signed".to_owned()).into());
     }
-    let (text, hash) = statement::write(&enroll);
+    let (text, hash) = statement::write(enroll);
     let signer = context.signer(&session.profile)?;
     let (_, view) = session.sign_and_post(&signer, Kind::Enroll, text, Vec::new())?;
     let answer = json!({"enroll": hash.to_string(), "state": view.state, "missing": view.missing});
     context.ui.answer(&answer, || match view.missing.as_str() {
-        "" => format!("{} leaves; the server says: {}", short(&device.device), plain(&view.state)),
+        "" => format!("{done}; the server says: {}", plain(&view.state)),
         missing => {
-            format!(
-                "{} waits: {}. They run: countersign approve {}",
-                short(&hash),
-                plain(missing),
-                short(&hash)
-            )
+            let hash = short(&hash);
+            format!("{hash} waits: {}. They run: countersign approve {hash}", plain(missing))
         }
     });
     Ok(())

@@ -257,12 +257,7 @@ fn join<C: Iterator<Item = Cut>>(of: impl Fn(u64) -> C) {
     let token = world.token(10_000, "till");
     let place = world.folder.path().join("token");
     fs::write(&place, format!("{token}\n")).unwrap();
-    let operations = join_one(&mut world, &place, None);
-    println!("{operations} operations");
-    for cut in of(operations) {
-        println!("{cut:?}");
-        join_one(&mut world, &place, Some(cut));
-    }
+    cuts::tell_all(of, |cut| join_one(&mut world, &place, cut));
 }
 
 /// Returns how many operations the disk saw up to the cut.

@@ -193,26 +193,16 @@ impl Story {
     }
 }
 
-/// Tells the story with each of these cuts.
-fn tell_all(cuts: impl Iterator<Item = Cut>) {
-    for cut in cuts {
-        println!("{cut:?}");
-        tell(Some(cut));
-    }
-}
-
 #[test]
 fn a_beacon_keeps_its_word_wherever_the_power_goes() {
-    let operations = tell(None);
-    println!("{operations} operations");
-    tell_all(cuts::some(10, operations));
+    cuts::tell_all(|operations| cuts::some(10, operations), tell);
 }
 
 mod long {
-    use super::{cuts, tell, tell_all};
+    use super::{cuts, tell};
 
     #[test]
     fn a_beacon_keeps_its_word_at_every_operation() {
-        tell_all(cuts::all(tell(None)));
+        cuts::tell_all(cuts::all, tell);
     }
 }

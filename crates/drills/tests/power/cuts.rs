@@ -42,6 +42,16 @@ pub fn kills(count: u64, operations: u64) -> impl Iterator<Item = Cut> {
     some(count, operations).map(|cut| Cut { survives: Survives::Everything, ..cut })
 }
 
+/// Tells a story without a cut, which says how many operations it has, and then with each that is `of` so many.
+pub fn tell_all<C: Iterator<Item = Cut>>(of: impl Fn(u64) -> C, mut tell: impl FnMut(Option<Cut>) -> u64) {
+    let operations = tell(None);
+    println!("{operations} operations");
+    for cut in of(operations) {
+        println!("{cut:?}");
+        tell(Some(cut));
+    }
+}
+
 /// What comes of it, unless the power goes and nothing comes soon after.
 pub async fn while_there_is_power<T>(disk: &Disk, what: impl Future<Output = T>) -> Option<T> {
     let dead = async {

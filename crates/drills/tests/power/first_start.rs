@@ -181,12 +181,7 @@ fn tell(witness: &Witness, cut: Option<Cut>) -> u64 {
 /// Tells the story with the cuts of one that had so many operations.
 fn tell_all<C: Iterator<Item = Cut>>(of: impl Fn(u64) -> C) {
     let witness = Witness::start();
-    let operations = tell(&witness, None);
-    println!("{operations} operations");
-    for cut in of(operations) {
-        println!("{cut:?}");
-        tell(&witness, Some(cut));
-    }
+    cuts::tell_all(of, |cut| tell(&witness, cut));
 }
 
 #[test]

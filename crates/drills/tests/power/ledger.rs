@@ -111,9 +111,5 @@ fn tell(data: &Path, cut: Option<Cut>) -> u64 {
 fn a_ledger_is_the_old_one_or_the_new_one_wherever_the_power_goes() {
     let folder = tempfile::tempdir().unwrap();
     due(folder.path());
-    let operations = tell(folder.path(), None);
-    println!("{operations} operations");
-    for cut in cuts::all(operations) {
-        tell(folder.path(), Some(cut));
-    }
+    cuts::tell_all(cuts::all, |cut| tell(folder.path(), cut));
 }

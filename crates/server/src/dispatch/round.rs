@@ -17,7 +17,7 @@ use countersign_wire::message::{self, Delivery, from_server};
 use super::plan::{Due, Plan, PlanError};
 use super::{Later, Work, recovery};
 use crate::app::{App, Org};
-use crate::gate::connection::{Connection, MOST_NEWS_BYTES, frame, text_frames};
+use crate::gate::connection::{Connection, frame, frames_before};
 use crate::store::job_device::{self, Sent, Waiting};
 use crate::store::{StoreError, stored};
 
@@ -232,9 +232,7 @@ fn send(
 ) -> Result<(), RoundError> {
     let news = { connection.lacks(&org.chain()) };
     let mut news: Vec<String> = news.iter().map(ToString::to_string).collect();
-    if news.iter().map(String::len).sum::<usize>() > MOST_NEWS_BYTES {
-        text_frames(std::mem::take(&mut news)).iter().for_each(|frame| connection.send(frame));
-    }
+    frames_before(&mut news, 0).iter().for_each(|frame| connection.send(frame));
     let delivery = Delivery {
         job: plan.envelope.clone(),
         news,

@@ -20,7 +20,7 @@ const MOST_FRAMES: usize = 4_096 + 64;
 /// How many bytes may wait for an agent that does not read.
 const MOST_BYTES: usize = 8 << 20;
 /// How many bytes of news go into one frame. One piece of news is far smaller: a policy has 256 kB, and the proof beside it.
-pub const MOST_NEWS_BYTES: usize = 1 << 20;
+const MOST_NEWS_BYTES: usize = 1 << 20;
 /// How long one frame may take.
 const WRITE_TIME: Duration = Duration::from_secs(30);
 
@@ -182,12 +182,20 @@ impl Held {
 }
 
 /// The frames that carry `news`, in order: a history may be larger than a frame may be.
-pub fn news_frames<'a>(news: impl IntoIterator<Item = &'a News>) -> Vec<Frame> {
-    text_frames(news.into_iter().map(ToString::to_string))
+pub fn news_frames(news: &[News]) -> Vec<Frame> {
+    text_frames(news.iter().map(ToString::to_string))
 }
 
-/// The same, of news as it is sent.
-pub fn text_frames(news: impl IntoIterator<Item = String>) -> Vec<Frame> {
+/// Takes what has no room beside other things in a frame out of `news`, but for the first `stay`: the frames that go before that
+/// one. None if all has room.
+pub fn frames_before(news: &mut Vec<String>, stay: usize) -> Vec<Frame> {
+    if news.iter().map(String::len).sum::<usize>() <= MOST_NEWS_BYTES {
+        return Vec::new();
+    }
+    text_frames(news.split_off(stay.min(news.len())))
+}
+
+fn text_frames(news: impl IntoIterator<Item = String>) -> Vec<Frame> {
     let (mut parts, mut bytes): (Vec<Vec<String>>, usize) = (Vec::new(), 0);
     for text in news {
         bytes += text.len();

@@ -11,7 +11,7 @@ use countersign_wire::message::{Hello, Joined, from_agent, from_server};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 
 use super::STOPPED;
-use super::connection::{Connection, Frame, MOST_NEWS_BYTES, Outgoing, frame, text_frames};
+use super::connection::{Connection, Frame, Outgoing, frame, frames_before};
 use super::incoming::{Incoming, IncomingError};
 use super::join::{self, JoinError};
 use super::records;
@@ -161,11 +161,7 @@ where
 
 /// The frames of an answer to a join: a history that is too long for one goes before it, and the answer has its beginning only.
 fn answer(mut joined: Joined) -> Vec<Frame> {
-    let mut frames = Vec::new();
-    if joined.chain.iter().map(String::len).sum::<usize>() > MOST_NEWS_BYTES {
-        let first = joined.chain.len().min(1);
-        frames = text_frames(joined.chain.split_off(first));
-    }
+    let mut frames = frames_before(&mut joined.chain, 1);
     frames.push(frame(from_server::What::Joined(joined)));
     frames
 }

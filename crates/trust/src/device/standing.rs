@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{Device, Output, is_over};
+use super::{Device, Output};
 use crate::chain::read;
 use crate::clear::lifetime_ms;
 use crate::delivery::Delivery;
@@ -93,12 +93,7 @@ impl Device {
                 let lack = Lack::of(before, until, now, &refusal);
                 self.lack(hash, until, lack, &refusal, now, out)
             }
-            Err(refusal) => {
-                if is_over(&refusal) {
-                    self.persist(alloc::vec![Record::Over(hash)], out)?;
-                }
-                self.refuse(Some(hash), &refusal, now, out)
-            }
+            Err(refusal) => self.refuse_job(hash, &refusal, now, out),
         }
     }
 

@@ -7,8 +7,6 @@ use countersign_trust::ids::{Name, StatementId};
 use countersign_trust::join::Labels;
 use countersign_trust::statement::enroll::{self, Enroll, What};
 use countersign_trust::statement::policy::Policy;
-use countersign_trust::statement::{self, Kind};
-use serde_json::json;
 
 use crate::args::{label, name};
 use crate::checked::Device;
@@ -62,21 +60,7 @@ pub fn run(context: &Context, session: &Session, args: &MoveArgs) -> anyhow::Res
     let new: Vec<&str> = new.map(|(_, value)| value.as_str()).collect();
     resemble::warnings("label", new, known).iter().for_each(|warning| context.ui.warn(warning));
     let enroll = Enroll { org: session.profile.org, id: StatementId(random()?), what: What::Device(wish) };
-    if !context.ui.confirm("Sign this?")? {
-        return Err(Stop::Refused("nothing was signed".to_owned()).into());
-    }
-    let (text, hash) = statement::write(&enroll);
-    let signer = context.signer(&session.profile)?;
-    let (_, view) = session.sign_and_post(&signer, Kind::Enroll, text, Vec::new())?;
-    let answer = json!({"enroll": hash.to_string(), "state": view.state, "missing": view.missing});
-    context.ui.answer(&answer, || match view.missing.as_str() {
-        "" => format!("{} moves; the server says: {}", short(&device.device), plain(&view.state)),
-        missing => {
-            let hash = short(&hash);
-            format!("{hash} waits: {}. They run: countersign approve {hash}", plain(missing))
-        }
-    });
-    Ok(())
+    super::sign(context, session, &enroll, "Sign this?", &format!("{} moves", short(&device.device)))
 }
 
 /// The device's next enrollment: what is not said stays as it is.
