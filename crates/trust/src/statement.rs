@@ -1,4 +1,5 @@
-//! What people sign: one type per file, each a canonical text whose kind is bound by the signature's namespace.
+//! What people sign: one type per file, each a canonical text whose kind is bound by the signature's namespace. What a job can
+//! do stands in `job/`, a file for each kind of step.
 //!
 //! Source: docs/spec/3-statements.md.
 
@@ -8,12 +9,12 @@ pub mod halt;
 pub mod job;
 pub mod policy;
 pub mod resume;
-pub mod service;
 
 use alloc::string::String;
 
 use crate::ids::Sha256;
 use crate::text::{self, Text, TextError, keyword};
+pub use job::service;
 
 keyword! {
     /// The type of a statement. `runbook` and `release` will stand here when they are built.

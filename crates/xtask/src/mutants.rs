@@ -25,7 +25,7 @@ pub struct Args {
 }
 
 /// What decides whether a machine obeys.
-const FILES: [&str; 11] = [
+const FILES: [&str; 15] = [
     "verify.rs",
     "verify/*.rs",
     "sshsig.rs",
@@ -34,6 +34,10 @@ const FILES: [&str; 11] = [
     "clear.rs",
     "signers.rs",
     "chain.rs",
+    "chain/halts.rs",
+    "chain/places.rs",
+    "chain/policies.rs",
+    "chain/resumes.rs",
     "join.rs",
     "key.rs",
     "key/*.rs",

@@ -6,11 +6,17 @@ use alloc::collections::BTreeMap;
 use core::fmt;
 use core::str::FromStr;
 
-use super::{Chain, ChainError, Held, MAX_WAITING, Taken};
+use super::{Chain, ChainError, Held, Taken};
 use crate::ids::{OrgId, Sha256};
 use crate::lines::{LineReader, LinesError};
 use crate::note::{Note, VerifierKey};
 use crate::statement::policy::Policy;
+
+/// How many policies of the recovery set may wait beside the chain.
+pub const MAX_WAITING: usize = 4;
+/// For how long an honest beacon holds a policy of the recovery set before it takes it, in seconds: 72 hours, in which those
+/// whose keys are not lost can sign another one.
+pub const RECOVERY_WAIT_S: u64 = 72 * 3_600;
 
 /// A beacon's word that a policy of the recovery set has waited its time there, and that no other follows the one before it.
 ///
@@ -52,6 +58,11 @@ impl FromStr for Recovered {
 pub(super) type Words = BTreeMap<Sha256, BTreeMap<VerifierKey, Note>>;
 
 impl Chain {
+    /// Policies of the recovery set that follow the newest and are not in force.
+    pub fn waiting(&self) -> &[Held<Policy>] {
+        &self.waiting
+    }
+
     /// Takes beacons' word that a policy has waited its time. With that of as many beacons of the policy in force as a Clear
     /// needs, it is in force.
     pub fn take_recovered(&mut self, note: &Note) -> Result<Taken, ChainError> {
@@ -86,7 +97,7 @@ impl Chain {
     }
 
     /// Puts the waiting policy with this hash in force. Whoever calls this is a beacon that has held it for
-    /// [`super::RECOVERY_WAIT_S`]; everybody else goes by [`Chain::take_recovered`].
+    /// [`RECOVERY_WAIT_S`]; everybody else goes by [`Chain::take_recovered`].
     pub fn recover(&mut self, hash: &Sha256) -> Result<Taken, ChainError> {
         if self.policy_by_hash(hash).is_some() {
             return Ok(Taken::Known);

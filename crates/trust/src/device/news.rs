@@ -1,16 +1,15 @@
-//! What a device learns, whoever brings it: policies, resumes, halts, its own next enrollment, and which receipts are in the log.
+//! What a device learns, whoever brings it: policies, resumes, halts, and its own next enrollment.
+//!
+//! Source: docs/spec/3-statements.md, "The chain" and "Enrolled anew".
 
 use alloc::vec::Vec;
 
-use super::{Acknowledged, Device, Output};
+use super::{Device, Output};
 use crate::chain::{Chain, Taken};
 use crate::delivery::News;
-use crate::envelope::{Logged, leaf};
-use crate::ids::Sha256;
+use crate::envelope::Logged;
 use crate::join::{retired, taken_anew};
 use crate::ledger::{LedgerError, Record};
-use crate::merkle::{leaf_hash, verify_inclusion};
-use crate::note::Note;
 
 impl Device {
     /// What is not taken is not kept either: the next delivery brings it again if it was good.
@@ -42,25 +41,5 @@ impl Device {
         }
         let next = taken_anew(chain, held, enroll).is_ok();
         next.then(|| Record::Enrolled { enroll: enroll.clone(), join: None })
-    }
-
-    /// A receipt stands in the log.
-    pub(super) fn acknowledged(
-        &mut self,
-        shown: &Acknowledged,
-        out: &mut Vec<Output>,
-    ) -> Result<(), LedgerError> {
-        let (Some(chain), Some(note)) = (self.ledger.chain(), self.ledger.receipt(shown.number)) else {
-            return Ok(());
-        };
-        let Acknowledged { number, index, size, path, root, proof } = shown;
-        let in_batch = verify_inclusion(leaf_hash(note.text().as_bytes()), *index, *size, path, *root);
-        let entry = leaf(&chain.org(), "receipts", root, &Sha256::of(b""));
-        if in_batch.is_err() || chain.logged(&entry, proof).is_err() {
-            return Ok(());
-        }
-        // Receipts are chained: one that is in the log names all before it, but only the oldest lets go of itself.
-        let oldest = self.ledger.spool().next().map(Note::text) == Some(note.text());
-        if oldest { self.persist(alloc::vec![Record::Acknowledged(*number)], out) } else { Ok(()) }
     }
 }

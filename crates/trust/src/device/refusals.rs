@@ -1,8 +1,11 @@
 //! Refusals leave a trace: one by one, and beyond a rate counted by reason.
+//!
+//! Source: docs/spec/7-receipts.md.
 
 use alloc::collections::BTreeMap;
 
-use super::{Device, Output, Said};
+use super::receipts::Said;
+use super::{Device, Output};
 use crate::ids::Sha256;
 use crate::ledger::LedgerError;
 use crate::receipt::{Reason, Verdict};

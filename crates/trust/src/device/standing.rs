@@ -1,4 +1,6 @@
 //! Jobs that repeat: kept once they were accepted, and judged again at each occurrence.
+//!
+//! Source: docs/spec/6-acceptance.md, "Occurrences".
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;

@@ -1,14 +1,22 @@
-//! Something to run, on which devices, when, and why.
+//! Something to run, on which devices, when, and why. Each kind of step has a file of its own in `job/`.
+//!
+//! Source: docs/spec/3-statements.md, "job".
+
+pub mod script;
+pub mod service;
+mod waves;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use crate::ids::{DeviceId, Name, OrgId, Sha256, StatementId};
-use crate::statement::service::Service;
+use crate::ids::{Name, OrgId, Sha256, StatementId};
 use crate::statement::{Kind, Statement};
 use crate::text::{alternative, keyword, record};
 use crate::time::Time;
-use crate::words::{AbsolutePath, Line, Prose, Variable};
+use crate::words::Prose;
+pub use script::{Lines, Program, Run, Script};
+use service::Service;
+pub use waves::{ALL, Wave, Who};
 
 record! {
     /// A job: what its requester and approvers sign, and what an agent runs.
@@ -82,74 +90,6 @@ impl Step {
     }
 }
 
-record! {
-    /// A script or a program, and everything it gets.
-    pub struct Script {
-        /// What to execute.
-        run: Run,
-        /// As whom: a user name of the device.
-        user: Name,
-        /// In which folder.
-        folder: AbsolutePath,
-        /// The whole environment: nothing else is inherited.
-        environment: BTreeMap<Variable, Line>,
-        /// Seconds after which it is killed, at least 1.
-        timeout: u64,
-        /// Bytes of output that are kept.
-        output: u64,
-        /// Memory in MiB; 0 means no limit.
-        memory: u64,
-        /// Processes at a time; 0 means no limit.
-        processes: u64,
-        /// Processor share in percent of one processor; 0 means no limit.
-        processor: u64,
-    }
-}
-
-alternative! {
-    /// What to execute.
-    pub enum Run {
-        /// A program with its arguments; no shell.
-        Program(Program) = "program",
-        /// Lines for an interpreter.
-        Lines(Lines) = "lines",
-    }
-}
-
-record! {
-    /// A program with its arguments.
-    pub struct Program {
-        /// The program.
-        path: AbsolutePath,
-        /// Its arguments.
-        arguments: Vec<Line>,
-    }
-}
-
-record! {
-    /// Lines for an interpreter, which gets its arguments and then the script as a file.
-    pub struct Lines {
-        /// The interpreter.
-        interpreter: AbsolutePath,
-        /// Its arguments.
-        arguments: Vec<Line>,
-        /// The script.
-        lines: Vec<Line>,
-    }
-}
-
-impl Lines {
-    /// The script's hash, by which a halt can name it: SHA-256 of each line and a line feed.
-    pub fn hash(&self) -> Sha256 {
-        let mut parts: Vec<&[u8]> = Vec::new();
-        for line in &self.lines {
-            parts.push(line.as_str().as_bytes());
-            parts.push(b"\n");
-        }
-        Sha256::of_parts(&parts)
-    }
-}
-
 alternative! {
     /// On which devices.
     pub enum Targets {
@@ -181,29 +121,6 @@ record! {
         joins: bool,
     }
 }
-
-record! {
-    /// A wave: whose turn it is, and how long after the job's start.
-    pub struct Wave {
-        /// Of those whom no earlier wave took.
-        who: Who,
-        /// Seconds after the job's start.
-        soak: u64,
-    }
-}
-
-alternative! {
-    /// Whose turn it is.
-    pub enum Who {
-        /// A cumulative share in hundredths of a percent, drawn from the job's hash; the last wave's is 10,000.
-        Share(u64) = "share",
-        /// Devices that carry all of these labels.
-        Labels(BTreeMap<Name, Name>) = "labels",
-    }
-}
-
-/// All devices: the share of the last wave.
-pub const ALL: u64 = 10_000;
 
 keyword! {
     /// What a halt does to a step while it runs.
@@ -285,22 +202,6 @@ impl Job {
         self.check_waves()
     }
 
-    fn check_waves(&self) -> Result<(), JobError> {
-        let (mut taken, mut soaked) = (0, 0);
-        for (index, Wave { who, soak }) in self.waves.iter().enumerate() {
-            let follows = match who {
-                Who::Share(share) => core::mem::replace(&mut taken, *share) < *share && *share <= ALL,
-                Who::Labels(labels) => !labels.is_empty(),
-            };
-            let is_last = index + 1 == self.waves.len();
-            if !follows || *soak < soaked || is_last != (*who == Who::Share(ALL)) {
-                return Err(JobError::Waves(index + 1));
-            }
-            soaked = *soak;
-        }
-        Ok(())
-    }
-
     /// Which occurrence is due at `lo`, counted from 0.
     pub fn occurrence(&self, lo: Time) -> u64 {
         lo.0.saturating_sub(self.not_before.0).checked_div(self.repeat).unwrap_or(0)
@@ -315,20 +216,5 @@ impl Job {
     /// When an occurrence begins.
     pub fn begins(&self, occurrence: u64) -> Time {
         self.not_before.plus(occurrence.saturating_mul(self.repeat))
-    }
-
-    /// In which wave the turn of a device with these labels comes, counted from 0. `hash` is the job's.
-    ///
-    /// Source: docs/spec/6-acceptance.md, "Waves".
-    pub fn wave_of(&self, hash: &Sha256, device: &DeviceId, labels: &BTreeMap<Name, Name>) -> usize {
-        let text = alloc::format!("countersign-wave/v1\n{hash}\n{device}\n");
-        let digest = Sha256::of(text.as_bytes()).0;
-        let b = digest.iter().take(8).fold(0_u128, |value, byte| value << 8 | u128::from(*byte));
-        let place = (b * u128::from(ALL)) >> 64;
-        let takes = |wave: &Wave| match &wave.who {
-            Who::Share(share) => place < u128::from(*share),
-            Who::Labels(wanted) => wanted.iter().all(|(key, value)| labels.get(key) == Some(value)),
-        };
-        self.waves.iter().position(takes).unwrap_or(0)
     }
 }

@@ -1,4 +1,6 @@
-//! A service of a device, what is asked of it, and which services a policy guards.
+//! A step that asks something of a service of the device; and which services a policy guards against it.
+//!
+//! Source: docs/spec/3-statements.md, "job" and "Guarded".
 
 use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};

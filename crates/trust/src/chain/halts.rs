@@ -1,0 +1,178 @@
+//! Halts: whose counts, how many of one key are taken and kept, and which of them stop something until a resume lifts them.
+//!
+//! Source: docs/spec/3-statements.md, "The chain", on halts.
+
+use alloc::collections::BTreeSet;
+
+use super::{Chain, ChainError, Held, Taken, read};
+use crate::envelope::Signed;
+use crate::ids::{Name, Sha256};
+use crate::key::PublicKey;
+use crate::signers::passkey_rules;
+use crate::statement::Kind;
+use crate::statement::halt::{Halt, Scope};
+use crate::statement::policy::Policy;
+use crate::statement::resume::Lifts;
+
+/// How many active halts of one key are taken; more are known, but do not stop anything.
+pub const MAX_HALTS_OF_A_KEY: usize = 16;
+/// How many active halts of one key are kept at all: of the organization, and as many of everything else. More than a Clear can
+/// name: who is refused here has silenced every beacon already.
+pub const MAX_KNOWN_HALTS_OF_A_KEY: usize = 80;
+
+/// A halt that was checked.
+#[derive(Clone, Debug)]
+pub struct HeldHalt {
+    /// Its hash.
+    pub hash: Sha256,
+    /// What it says.
+    pub body: Halt,
+    /// The bytes and signatures, to be shown to others.
+    pub signed: Signed,
+    /// Who called it.
+    pub by: Halter,
+    /// The key that called it.
+    key: PublicKey,
+    /// The number of the policy under which it was judged.
+    judged_under: u64,
+    /// False for what came after a key's sixteenth.
+    taken: bool,
+}
+
+/// Who called a halt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Halter {
+    /// A person.
+    Person(Name),
+    /// A machine.
+    Machine(Name),
+    /// The vendor.
+    Vendor,
+}
+
+impl core::fmt::Display for Halter {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Person(person) => write!(f, "{person}"),
+            Self::Machine(machine) => write!(f, "the machine {machine}"),
+            Self::Vendor => f.write_str("the vendor"),
+        }
+    }
+}
+
+impl Chain {
+    /// All halts that were ever taken or known.
+    pub fn halts(&self) -> impl Iterator<Item = &HeldHalt> {
+        self.halts.values()
+    }
+
+    /// The halt with this hash.
+    pub fn halt(&self, hash: &Sha256) -> Option<&HeldHalt> {
+        self.halts.get(hash)
+    }
+
+    /// Halts that stop something.
+    pub fn active_halts(&self) -> impl Iterator<Item = &HeldHalt> {
+        self.halts.values().filter(|halt| halt.taken && !self.is_lifted(halt))
+    }
+
+    /// Halts that stop something here or at one of those who named `theirs`. What was lifted stays lifted, whoever names it.
+    pub fn active_halts_with<'a>(
+        &'a self,
+        theirs: &'a BTreeSet<Sha256>,
+    ) -> impl Iterator<Item = &'a HeldHalt> {
+        let active = |halt: &&HeldHalt| halt.taken || theirs.contains(&halt.hash);
+        self.halts.values().filter(active).filter(|halt| !self.is_lifted(halt))
+    }
+
+    /// Whether a resume has lifted the halt with this hash: then nobody need be told of it any more.
+    pub fn has_lifted(&self, halt: &Sha256) -> bool {
+        self.halts.get(halt).is_some_and(|halt| self.is_lifted(halt))
+    }
+
+    /// Takes a halt, from wherever it comes.
+    pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, ChainError> {
+        let hash = signed.hash();
+        if self.halts.contains_key(&hash) {
+            return Ok(Taken::Known);
+        }
+        // A signature by somebody known comes before the first look at what it says.
+        let any = |policy: &Held<Policy>| halter(&policy.body, signed).is_some();
+        if !self.policies.iter().rev().any(any) {
+            return Err(ChainError::NotAHalter);
+        }
+        let halt: Halt = read(signed)?;
+        let named = halt.policy.and_then(|named| self.policy_by_hash(&named));
+        let governing = named.unwrap_or(self.policy());
+        let (by, key) = halter(&governing.body, signed).ok_or(ChainError::NotAHalter)?;
+        match by {
+            Halter::Vendor => {
+                let of_component = matches!(halt.scope, Scope::Component(_));
+                if !of_component || halt.org.is_some() || halt.policy.is_some() {
+                    return Err(ChainError::VendorScope);
+                }
+            }
+            Halter::Person(_) | Halter::Machine(_) => self.same_org(halt.org)?,
+        }
+        let judged_under = governing.body.number;
+        let of_this_key = self.active_halts().filter(|other| other.key == key).count();
+        let taken = is_of_all(&halt) || of_this_key < MAX_HALTS_OF_A_KEY;
+        let signed = signed.clone();
+        self.keep_halt(HeldHalt { hash, body: halt, signed, by, key, judged_under, taken })
+    }
+
+    /// A key that calls halts without end, or again what was lifted, fills nobody's disk.
+    fn keep_halt(&mut self, halt: HeldHalt) -> Result<Taken, ChainError> {
+        if self.is_lifted(&halt) {
+            return Ok(Taken::Lifted);
+        }
+        let alike =
+            |other: &&HeldHalt| other.key == halt.key && is_of_all(&other.body) == is_of_all(&halt.body);
+        let kept = self.halts.values().filter(alike).filter(|other| !self.is_lifted(other)).count();
+        if kept >= MAX_KNOWN_HALTS_OF_A_KEY {
+            return Err(ChainError::TooManyHalts { kept, most: MAX_KNOWN_HALTS_OF_A_KEY });
+        }
+        self.halts.insert(halt.hash, halt);
+        Ok(Taken::New)
+    }
+
+    fn is_lifted(&self, halt: &HeldHalt) -> bool {
+        self.resumes.iter().any(|resume| match &resume.body.lifts {
+            Lifts::Halts(halts) => halts.contains(&halt.hash),
+            Lifts::Keys(keys) => {
+                let under = self.policy_by_hash(&resume.body.policy).map(|policy| policy.body.number);
+                keys.contains(&halt.key) && Some(self.made_under(halt)) <= under
+            }
+        })
+    }
+
+    /// The number of the policy that a halt was made under. One that names a policy nobody has counts as made under the
+    /// one it was judged by: else the thief of a key could make halts that no resume by key lifts.
+    fn made_under(&self, halt: &HeldHalt) -> u64 {
+        let named = halt.body.policy.and_then(|named| self.policy_by_hash(&named));
+        named.map_or(halt.judged_under, |policy| policy.body.number)
+    }
+}
+
+fn is_of_all(halt: &Halt) -> bool {
+    matches!(halt.scope, Scope::Organization(_))
+}
+
+/// Who of `policy` may halt and signed.
+fn halter(policy: &Policy, signed: &Signed) -> Option<(Halter, PublicKey)> {
+    let people = policy.people_of(&policy.halt.roles);
+    let rules = passkey_rules(policy);
+    let namespace = Kind::Halt.namespace();
+    signed.signatures().iter().find_map(|signature| {
+        let blob = signature.key_blob();
+        let person = policy.person_of_key(blob).filter(|(name, _)| people.contains(name));
+        let machine = || policy.halt.machines.iter().find(|(_, key)| key.blob() == blob);
+        let vendor = || policy.vendor.keys.iter().find(|key| key.blob() == blob);
+        let (halter, key) = person
+            .map(|(name, held)| (Halter::Person(name.clone()), &held.key))
+            .or_else(|| machine().map(|(name, key)| (Halter::Machine(name.clone()), key)))
+            .or_else(|| vendor().map(|key| (Halter::Vendor, key)))?;
+        signature.verify(key, &namespace, signed.statement().as_bytes(), &rules).ok()?;
+        Some((halter, key.clone()))
+    })
+}

@@ -1,0 +1,98 @@
+//! Places in the log: what stands where, which policy is in force there, and whose cosignatures count.
+//!
+//! Source: docs/spec/4-log.md, and docs/spec/3-statements.md, "The chain".
+
+use super::{Chain, ChainError, Held};
+use crate::checkpoint::{LogKeys, Proof, Witnessed, verify_logged};
+use crate::envelope::Signed;
+use crate::ids::OrgId;
+use crate::statement::policy::{Policy, Witnesses};
+
+/// A place in the sequence of an organization's logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// 0 for the first log, one more for each that replaced it.
+    pub log: usize,
+    /// The leaf's index.
+    pub index: u64,
+}
+
+/// Whether the proof of inclusion is checked.
+#[derive(Clone, Copy, Debug)]
+pub enum Inclusion<'a> {
+    /// It is there and must hold.
+    Proved(&'a Proof),
+    /// Only for a witness: it takes a log on before anything in that log can have been cosigned.
+    WaivedForWitness,
+}
+
+impl Chain {
+    /// The policy in force where `proof` places `leaf`, that place, and the witnesses' time.
+    ///
+    /// In force is the newest whose own leaf stands before it. The checkpoint may be cosigned by that policy's witnesses
+    /// or by those of a later one: what was enrolled stays enrolled when a witness retires.
+    pub fn governing(
+        &self,
+        leaf: &str,
+        proof: &Proof,
+    ) -> Result<(&Held<Policy>, Place, Witnessed), ChainError> {
+        let log = self.policy_of_log(proof)?.place.log;
+        let place = Place { log, index: proof.index };
+        self.still_counts(place)?;
+        let before = self.policies.iter().rposition(|policy| policy.place < place);
+        let (at, governing) = before
+            .and_then(|at| self.policies.get(at).map(|held| (at, held)))
+            .ok_or(ChainError::UnknownSigners)?;
+        let mut last = Err(ChainError::UnknownSigners);
+        for policy in self.policies.iter().skip(at).rev() {
+            let keys = log_keys(&policy.body, &policy.body.witnesses);
+            match verify_logged(proof, leaf.as_bytes(), keys) {
+                Ok(witnessed) => return Ok((governing, place, witnessed)),
+                Err(error) => last = Err(error.into()),
+            }
+        }
+        last
+    }
+
+    /// Checks that `leaf` stands in the newest policy's log, cosigned by the newest policy's witnesses.
+    pub fn logged(&self, leaf: &str, proof: &Proof) -> Result<Witnessed, ChainError> {
+        let policy = &self.policy().body;
+        Ok(verify_logged(proof, leaf.as_bytes(), log_keys(policy, &policy.witnesses))?)
+    }
+
+    /// Of a log that was replaced, only the leaves count that stood in it when it was: its key may be a thief's.
+    fn still_counts(&self, Place { log, index }: Place) -> Result<(), ChainError> {
+        match self.policies.iter().find(|policy| policy.place.log > log).map(|next| next.body.log.old_size) {
+            Some(size) if index >= size => Err(ChainError::ReplacedLog { index, size }),
+            _ => Ok(()),
+        }
+    }
+
+    /// The newest policy that names the log in which `proof` places something.
+    fn policy_of_log(&self, proof: &Proof) -> Result<&Held<Policy>, ChainError> {
+        let origin = proof.checkpoint.text().lines().next().unwrap_or_default();
+        let newest = self.policies.iter().rev().find(|policy| policy.body.log.key.name() == origin);
+        newest.ok_or_else(|| ChainError::UnknownLog(origin.into()))
+    }
+}
+
+/// The log that `policy` names, cosigned by `witnesses`.
+pub fn log_keys<'a>(policy: &'a Policy, witnesses: &'a Witnesses) -> LogKeys<'a> {
+    LogKeys { log: &policy.log.key, witnesses: &witnesses.keys, need: witnesses.need }
+}
+
+pub(super) fn check_inclusion(
+    org: OrgId,
+    signed: &Signed,
+    inclusion: Inclusion<'_>,
+    log: &Policy,
+    witnesses: &Witnesses,
+) -> Result<u64, ChainError> {
+    match inclusion {
+        Inclusion::WaivedForWitness => Ok(0),
+        Inclusion::Proved(proof) => {
+            let leaf = signed.leaf(&org)?;
+            Ok(verify_logged(proof, leaf.as_bytes(), log_keys(log, witnesses))?.index())
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Resumes: which one follows, and which jobs it cuts off.
+//!
+//! Source: docs/spec/3-statements.md, "The chain", on resumes and cuts.
+
+use super::{Chain, ChainError, Held, Inclusion, Taken, held, need, read};
+use crate::checkpoint::Proof;
+use crate::envelope::Signed;
+use crate::ids::Sha256;
+use crate::signers::{Signers, signers};
+use crate::statement::Kind;
+use crate::statement::resume::{Cuts, Lifts, Resume};
+
+impl Chain {
+    /// All resumes, oldest first.
+    pub fn resumes(&self) -> &[Held<Resume>] {
+        &self.resumes
+    }
+
+    /// The hash of the newest resume.
+    pub fn resume(&self) -> Option<Sha256> {
+        self.resumes.last().map(|resume| resume.hash)
+    }
+
+    /// Takes the next resume.
+    pub fn take_resume(&mut self, signed: &Signed, proof: &Proof) -> Result<Taken, ChainError> {
+        let hash = signed.hash();
+        if self.resumes.iter().any(|resume| resume.hash == hash) {
+            return Ok(Taken::Known);
+        }
+        let (governing, place, _) = self.governing(&signed.leaf(&self.org)?, proof)?;
+        let count = signers(&governing.body, Kind::Resume, signed);
+        if count.is_empty() {
+            return Err(ChainError::UnknownSigners);
+        }
+        let resume: Resume = read(signed)?;
+        self.same_org(Some(resume.org))?;
+        let follows = match self.resume() {
+            Some(newest) => resume.previous.contains(&newest),
+            None => resume.previous.is_empty(),
+        };
+        if !follows && !self.may_begin_anew(governing.body.number) {
+            let expected = crate::lines::or_none(&self.resume());
+            return Err(ChainError::NotNext { expected, found: resume.previous.into_iter().collect() });
+        }
+        if self.policy_by_hash(&resume.policy).is_none() {
+            return Err(ChainError::UnknownPolicy(resume.policy));
+        }
+        need(&governing.body, &governing.body.quorums.resume, &count)?;
+        let under = self.policy().body.number;
+        self.resumes.push(held(signed, resume, Inclusion::Proved(proof), place, under));
+        Ok(Taken::New)
+    }
+
+    /// Which resume cuts a job off: one newer than the job knew, that does not keep it.
+    ///
+    /// # Errors
+    /// The resume that the job knew, if it is not held: then nobody can say.
+    pub fn cut_by(
+        &self,
+        job: &Sha256,
+        knew: Option<Sha256>,
+        signed_by: &Signers,
+    ) -> Result<Option<Sha256>, Sha256> {
+        let known = match knew {
+            None => 0,
+            Some(hash) => {
+                let at = self.resumes.iter().position(|resume| resume.hash == hash);
+                at.ok_or(hash)? + 1
+            }
+        };
+        let cuts = |resume: &&Held<Resume>| {
+            let all = matches!(resume.body.lifts, Lifts::Keys(_));
+            let cut = match &resume.body.cuts {
+                Cuts::None(_) => all,
+                Cuts::People(people) => all || people.iter().any(|person| signed_by.contains(person)),
+                Cuts::All(_) => true,
+            };
+            cut && !resume.body.keeps.contains(job)
+        };
+        Ok(self.resumes.iter().skip(known).find(cuts).map(|resume| resume.hash))
+    }
+}
