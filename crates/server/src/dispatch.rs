@@ -2,6 +2,7 @@
 //! with one question to each beacon, however many devices and jobs it is for. What comes meanwhile waits for the next round,
 //! and what is not due yet waits for its time.
 
+mod evidence;
 mod later;
 mod plan;
 mod recovery;
@@ -16,10 +17,13 @@ use countersign_trust::verify::Code;
 use tokio::sync::mpsc;
 
 use crate::app::{App, Org};
+use crate::inbox::gather;
 use crate::receipts;
+use crate::store::device::DeviceRow;
 use crate::store::{self, StoreError};
 use later::Later;
 
+pub use evidence::{EvidenceError, clears as clears_sent};
 pub use recovery::look as look_for_recovery;
 
 /// How many letters are looked at in one round.
@@ -56,12 +60,22 @@ pub async fn device_free(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) {
     bring(app, org, Work::Device(*device)).await;
 }
 
-/// A device was enrolled: standing jobs for its labels are for it too.
+/// A device was enrolled, as [`devices_enrolled`].
 pub async fn device_enrolled(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) {
-    if let Err(error) = add_standing(app, org, device).await {
-        tracing::error!(device.id = %device, %error, "standing jobs not given to a new device");
+    match store::device::get(&app.db, &org.id.to_string(), &device.to_string()).await {
+        Ok(row) => devices_enrolled(app, org, row.as_slice()).await,
+        Err(error) => tracing::error!(device.id = %device, %error, "standing jobs not given to a new device"),
     }
-    bring(app, org, Work::Device(*device)).await;
+}
+
+/// Devices were enrolled: standing jobs for their labels are for them too.
+pub async fn devices_enrolled(app: &Arc<App>, org: &Arc<Org>, devices: &[DeviceRow]) {
+    if let Err(error) = add_standing(app, org, devices).await {
+        tracing::error!(devices = devices.len(), %error, "standing jobs not given to new devices");
+    }
+    for device in devices.iter().filter_map(|row| row.id.parse().ok()) {
+        bring(app, org, Work::Device(device)).await;
+    }
 }
 
 /// Whether a receipt says only that a step was brought again and did not run again.
@@ -82,22 +96,30 @@ async fn bring(app: &Arc<App>, org: &Arc<Org>, work: Work) {
     }
 }
 
-async fn add_standing(app: &App, org: &Org, device: &DeviceId) -> Result<(), StoreError> {
-    let (id, name) = (org.id.to_string(), device.to_string());
-    let Some(row) = store::device::get(&app.db, &id, &name).await? else { return Ok(()) };
-    let now_ms = (app.now_ms)();
-    let jobs = store::statement::standing(&app.db, &id, "job").await?;
-    let jobs = jobs.iter().filter_map(|job| Some((job, plan::stands_for(job, &row, now_ms / 1_000)?)));
-    let jobs: Vec<_> = jobs.collect();
-    if jobs.is_empty() {
+async fn add_standing(app: &App, org: &Org, devices: &[DeviceRow]) -> Result<(), StoreError> {
+    if devices.is_empty() {
         return Ok(());
     }
-    let mut tx = app.db.begin().await?;
-    for (row, job) in jobs {
-        let (device, receipts) = (std::slice::from_ref(&name), store::stored(receipts::most_about(&job)));
-        store::job_device::insert_waiting(&mut tx, &id, &row.hash, device, receipts).await?;
+    let (id, now) = (org.id.to_string(), (app.now_ms)() / 1_000);
+    let mut tx = None;
+    for row in store::statement::standing(&app.db, &id, "job").await? {
+        let Some(standing) = plan::Standing::of(&row, now) else { continue };
+        let fitting = devices.iter().filter(|device| standing.is_for(device));
+        let fitting: Vec<String> = fitting.map(|device| device.id.clone()).collect();
+        if fitting.is_empty() {
+            continue;
+        }
+        let tx = match &mut tx {
+            Some(tx) => tx,
+            none => none.insert(app.db.begin().await?),
+        };
+        let receipts = store::stored(receipts::most_about(&standing.job));
+        store::job_device::insert_waiting(tx, &id, &row.hash, &fitting, receipts).await?;
     }
-    tx.commit().await
+    match tx {
+        Some(tx) => tx.commit().await,
+        None => Ok(()),
+    }
 }
 
 /// Works until the inbox is closed.
@@ -121,6 +143,8 @@ async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Work>) {
         if let Err(error) = round::round(&app, &org, &todo, &mut later).await {
             tracing::error!(org.id = %org.id, %error, "jobs not delivered; they go out when their devices connect again");
         }
+        drop(app);
+        gather(todo.len()).await;
         todo.clear();
     }
 }

@@ -11,6 +11,7 @@ mod incoming;
 pub mod join;
 mod output;
 mod pace;
+mod places;
 mod records;
 mod threads;
 mod welcome;
@@ -55,6 +56,7 @@ pub struct Gate {
     threads: Mutex<HashMap<(OrgId, DeviceId), Threads>>,
     made: AtomicU64,
     pub(crate) joins: join::Joins,
+    pub(crate) places: Inboxes<places::Step>,
     pub(crate) records: Inboxes<records::Row>,
     pub(crate) letters: Inboxes<Letter>,
     pub(crate) batches: Inboxes<()>,
@@ -83,6 +85,7 @@ impl Gate {
             threads: Mutex::default(),
             made: AtomicU64::new(0),
             joins: join::Joins::default(),
+            places: Inboxes::new(ROOM),
             records: Inboxes::new(ROOM),
             letters: Inboxes::new(ROOM),
             batches: Inboxes::new(1),

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use countersign_wire::http::Problem;
 
+use crate::dispatch::EvidenceError;
 use crate::intake::IntakeError;
 use crate::orgs::BeginError;
 use crate::store::StoreError;
@@ -57,6 +58,9 @@ pub enum ApiError {
     /// The records cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The records do not show what a device was sent.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
     /// No randomness.
     #[error("the system gives no random numbers: {0}")]
     Random(#[from] getrandom::Error),
@@ -78,6 +82,11 @@ impl ApiError {
             Self::Intake(error) => intake(error),
             Self::Begin(error) => begin(error),
             Self::Store(error) => store(error),
+            Self::Evidence(_) => (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "evidence_unreadable",
+                "The records are not as they were written",
+            ),
             Self::Random(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_random_numbers", "Try again later"),
         }
     }

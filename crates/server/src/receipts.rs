@@ -9,6 +9,7 @@
 mod batch;
 mod chain;
 mod keep;
+mod pending;
 
 use std::sync::Arc;
 

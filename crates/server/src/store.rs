@@ -16,6 +16,8 @@ pub mod org;
 pub mod output;
 pub mod receipt;
 pub mod recovered;
+pub mod round;
+pub mod rows;
 pub mod statement;
 #[cfg(test)]
 mod testing;
@@ -183,17 +185,13 @@ pub fn counted(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
-/// How many rows a statement of `query!(tx: execute_each …)` is about.
-pub const ROWS: usize = 8;
-
 /// Runs one statement on either engine: `query!(db: fetch_all Row, "SELECT …", bind, …)`.
 ///
 /// First word: `db` for a [`Db`], `tx` for a [`Tx`] by mutable reference. Second: `execute` (answers the number of rows
 /// it touched), `fetch_all`, `fetch_optional` or `fetch_one`, the latter three with the row's type.
 ///
-/// `execute_each` is for one statement about [`ROWS`] rows: what it costs to have the engine's thread do something is more than
-/// what most rows cost. Behind a semicolon stand the rows, and what is bound of each. A row names all columns of the key that it
-/// is found by: SQLite takes `org = $1` for so rare that it would read all rows of an organization for each statement.
+/// `execute_each` (answers the number of rows it touched) and `fetch_each` (answers all rows) are for one statement about many rows,
+/// whose text says `{rows TEXT, BIGINT}` where they stand ([`rows`]). Behind a semicolon stand the rows, and what is bound of each.
 macro_rules! query {
     (db: execute $db:expr, $text:literal $(, $bind:expr)* $(,)?) => {
         match $db {
@@ -215,24 +213,75 @@ macro_rules! query {
             }
         }
     };
-    (tx: execute_each $tx:expr, $text:literal $(, $bind:expr)*; $rows:expr, |$row:pat_param| $($column:expr),+) => {
-        match $tx {
-            $crate::store::Tx::Lite(tx) => {
-                let mut query = sqlx::query($text)$(.bind($bind))*;
-                for $row in $rows {
-                    query = query$(.bind($column))+;
+    (tx: execute_each $tx:expr, $text:literal $(, $bind:expr)*; $rows:expr, |$row:pat_param| $($column:expr),+) => {{
+        let mut touched = 0;
+        for these in $crate::store::rows::groups($rows) {
+            let text = $crate::store::rows::text($text, these.len());
+            touched += match &mut *$tx {
+                $crate::store::Tx::Lite(tx) => {
+                    let mut query = sqlx::query(text)$(.bind($bind))*;
+                    for $row in these {
+                        query = query$(.bind($column))+;
+                    }
+                    query.execute(&mut **tx).await?.rows_affected()
                 }
-                query.execute(&mut **tx).await.map(|done| done.rows_affected())
-            }
-            $crate::store::Tx::Pg(tx) => {
-                let mut query = sqlx::query($text)$(.bind($bind))*;
-                for $row in $rows {
-                    query = query$(.bind($column))+;
+                $crate::store::Tx::Pg(tx) => {
+                    let mut query = sqlx::query(text)$(.bind($bind))*;
+                    for $row in these {
+                        query = query$(.bind($column))+;
+                    }
+                    query.execute(&mut **tx).await?.rows_affected()
                 }
-                query.execute(&mut **tx).await.map(|done| done.rows_affected())
-            }
+            };
         }
-    };
+        touched
+    }};
+    (tx: fetch_each $out:ty, $tx:expr, $text:literal $(, $bind:expr)*; $rows:expr, |$row:pat_param| $($column:expr),+) => {{
+        let mut found = Vec::new();
+        for these in $crate::store::rows::groups($rows) {
+            let text = $crate::store::rows::text($text, these.len());
+            found.extend(match &mut *$tx {
+                $crate::store::Tx::Lite(tx) => {
+                    let mut query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
+                    for $row in these {
+                        query = query$(.bind($column))+;
+                    }
+                    query.fetch_all(&mut **tx).await?
+                }
+                $crate::store::Tx::Pg(tx) => {
+                    let mut query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
+                    for $row in these {
+                        query = query$(.bind($column))+;
+                    }
+                    query.fetch_all(&mut **tx).await?
+                }
+            });
+        }
+        found
+    }};
+    (db: fetch_each $out:ty, $db:expr, $text:literal $(, $bind:expr)*; $rows:expr, |$row:pat_param| $($column:expr),+) => {{
+        let mut found = Vec::new();
+        for these in $crate::store::rows::groups($rows) {
+            let text = $crate::store::rows::text($text, these.len());
+            found.extend(match $db {
+                $crate::store::Db::Lite { read, .. } => {
+                    let mut query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
+                    for $row in these {
+                        query = query$(.bind($column))+;
+                    }
+                    query.fetch_all(read).await?
+                }
+                $crate::store::Db::Pg(pool) => {
+                    let mut query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
+                    for $row in these {
+                        query = query$(.bind($column))+;
+                    }
+                    query.fetch_all(pool).await?
+                }
+            });
+        }
+        found
+    }};
     (db: $fetch:ident $row:ty, $db:expr, $text:literal $(, $bind:expr)* $(,)?) => {
         match $db {
             $crate::store::Db::Lite { read, .. } => {

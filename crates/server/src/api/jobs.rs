@@ -14,6 +14,7 @@ use super::page::{Asked, At, PageQuery, cursor, page};
 use super::statements::{get, hash_of, missing, view};
 use super::{Raw, org_of};
 use crate::app::App;
+use crate::dispatch;
 use crate::intake;
 use crate::problem::ApiError;
 use crate::store::job_device::{self, JobDeviceRow};
@@ -100,10 +101,11 @@ pub async fn delivery(
     let org = org_of(&app, &org)?.id.to_string();
     let row = job_device::evidence(&app.db, &org, &hash, &device).await?;
     let row = row.ok_or(ApiError::NotFound("delivery"))?;
+    let clears = dispatch::clears_sent(&row)?;
     Ok(Json(DeliveryEvidence {
         device,
         challenge: row.challenge,
-        clears: serde_json::from_str(&row.clears).unwrap_or_default(),
+        clears,
         sent: counted(row.sent_ms) / 1_000,
     }))
 }

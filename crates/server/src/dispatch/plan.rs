@@ -13,7 +13,7 @@ use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::join::Labels;
 use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
 use countersign_trust::statement;
-use countersign_trust::statement::job::{Job, Targets};
+use countersign_trust::statement::job::{Job, TargetLabels, Targets};
 use countersign_trust::time::Time;
 use countersign_trust::verify::needs_people;
 use countersign_wire::message::Target;
@@ -180,17 +180,30 @@ fn target_tree(mut devices: Vec<DeviceId>) -> (Tree, HashMap<DeviceId, u64>) {
     (tree, devices.into_iter().zip(0..).collect())
 }
 
-/// A logged job, if it is standing work that is also for `device`, enrolled after it.
-pub fn stands_for(row: &StatementRow, device: &DeviceRow, now: u64) -> Option<Job> {
-    let logged = Logged::from_text(&row.logged()?).ok()?;
-    let job: Job = statement::read(logged.signed.statement()).ok()?;
-    let Targets::Labels(wanted) = &job.targets else { return None };
-    let labels = device.labels();
-    let fits = wanted
-        .labels
-        .iter()
-        .all(|(key, value)| labels.get(key.as_str()).is_some_and(|held| held == value.as_str()));
-    let early = u64::try_from(device.leaf).is_ok_and(|leaf| leaf < wanted.as_of);
-    let stands = fits && now < job.not_after.0 && (wanted.joins || early);
-    stands.then_some(job)
+/// A logged job by label that is not over: it may be for devices that are enrolled after it.
+pub struct Standing {
+    /// The job.
+    pub job: Job,
+    wanted: TargetLabels,
+}
+
+impl Standing {
+    /// The job of a row, if it is one.
+    pub fn of(row: &StatementRow, now: u64) -> Option<Self> {
+        let logged = Logged::from_text(&row.logged()?).ok()?;
+        let job: Job = statement::read(logged.signed.statement()).ok()?;
+        let Targets::Labels(wanted) = &job.targets else { return None };
+        let wanted = wanted.clone();
+        (now < job.not_after.0).then_some(Self { job, wanted })
+    }
+
+    /// Whether it is for `device`.
+    pub fn is_for(&self, device: &DeviceRow) -> bool {
+        let labels = device.labels();
+        let mut wanted = self.wanted.labels.iter();
+        let fits =
+            wanted.all(|(key, value)| labels.get(key.as_str()).is_some_and(|held| held == value.as_str()));
+        let early = u64::try_from(device.leaf).is_ok_and(|leaf| leaf < self.wanted.as_of);
+        fits && (self.wanted.joins || early)
+    }
 }

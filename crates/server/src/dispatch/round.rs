@@ -3,15 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use countersign_trust::clear::{Clear, MAX_SPREAD_S};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
 use countersign_trust::note::Note;
 use countersign_trust::receipt::Receipt;
 use countersign_trust::time::Time;
-use countersign_wire::http::{ClearEvidence, JobEvent};
+use countersign_wire::http::JobEvent;
 use countersign_wire::message::{self, Delivery, from_server};
 
 use super::plan::{Due, Plan, PlanError};
@@ -19,7 +17,7 @@ use super::{Later, Work, recovery};
 use crate::app::{App, Org};
 use crate::gate::connection::{Connection, frame, frames_before};
 use crate::store::job_device::{self, Sent, Waiting};
-use crate::store::{StoreError, stored};
+use crate::store::{StoreError, round, stored};
 
 /// How many deliveries are noted in one transaction before they leave.
 const MOST_IN_A_TRANSACTION: usize = 256;
@@ -45,8 +43,16 @@ struct Errand {
     plan: Arc<Plan>,
     connection: Arc<Connection>,
     due: Time,
+    before: Before,
+}
+
+/// What the records say of a job on a device.
+#[derive(Clone, Copy)]
+struct Before {
     /// The device was never sent it.
     is_new: bool,
+    /// The round in which it was sent the last time.
+    round: Option<i64>,
 }
 
 /// The challenges of a round, in one tree.
@@ -66,13 +72,13 @@ pub async fn round(
     let plans = plans(app, org, &wanted).await;
     let now = Time((app.now_ms)() / 1_000);
     let mut errands = Vec::new();
-    for ((job, device), is_new) in wanted {
+    for ((job, device), before) in wanted {
         let Some(plan) = plans.get(&job) else { continue };
         match plan.due(&device, now) {
             Due::At(due) if due > now => later.put(due.0.saturating_mul(1_000), Work::Job(job)),
             Due::At(due) => {
                 let connection = app.gate.connection(&org.id, &device);
-                let errand = |connection| Errand { plan: plan.clone(), connection, due, is_new };
+                let errand = |connection| Errand { plan: plan.clone(), connection, due, before };
                 errands.extend(connection.map(errand));
             }
             Due::WhenPromoted | Due::Over => {}
@@ -95,8 +101,8 @@ pub async fn round(
     deliver(app, org, &errands, &challenges, &clears).await
 }
 
-/// Which jobs are for which devices, and whether for the first time.
-type Wanted = BTreeMap<(Sha256, DeviceId), bool>;
+/// Which jobs are for which devices.
+type Wanted = BTreeMap<(Sha256, DeviceId), Before>;
 
 /// What stands in the records of jobs and devices.
 async fn wanted(app: &App, org: &Org, todo: &[Work]) -> Result<Wanted, RoundError> {
@@ -114,17 +120,16 @@ async fn wanted(app: &App, org: &Org, todo: &[Work]) -> Result<Wanted, RoundErro
         }
     }
     let devices: Vec<String> = works.keys().cloned().collect();
-    for devices in devices.chunks(job_device::AT_ONCE) {
-        let rows = job_device::open_on(&app.db, &id, devices).await?;
-        let of = |row: &Waiting| works.get(&row.device).into_iter().flatten();
-        let rows = rows.iter().filter(|row| of(row).any(|work| is_wanted(work, row)));
-        wanted.extend(rows.filter_map(parsed));
-    }
+    let rows = job_device::open_on(&app.db, &id, &devices).await?;
+    let of = |row: &Waiting| works.get(&row.device).into_iter().flatten();
+    let rows = rows.iter().filter(|row| of(row).any(|work| is_wanted(work, row)));
+    wanted.extend(rows.filter_map(parsed));
     Ok(wanted)
 }
 
-fn parsed(row: &Waiting) -> Option<((Sha256, DeviceId), bool)> {
-    Some(((row.job.parse().ok()?, row.device.parse().ok()?), row.verdict == "waiting"))
+fn parsed(row: &Waiting) -> Option<((Sha256, DeviceId), Before)> {
+    let before = Before { is_new: row.verdict == "waiting", round: row.round };
+    Some(((row.job.parse().ok()?, row.device.parse().ok()?), before))
 }
 
 fn is_wanted(work: &Work, row: &Waiting) -> bool {
@@ -166,6 +171,22 @@ impl Challenges {
             challenges.into_iter().zip(0..).map(|((device, challenge), place)| (device, (place, challenge)));
         Self { tree, places: places.collect() }
     }
+
+    /// All of them in their order.
+    fn bytes(&self) -> Vec<u8> {
+        let mut placed: Vec<_> = self.places.values().collect();
+        placed.sort_unstable();
+        placed.into_iter().flat_map(|(_, challenge)| *challenge).collect()
+    }
+
+    /// The Clears as they go to the device whose challenge stands at `index`.
+    fn carried(&self, notes: &[String], index: u64) -> Result<Vec<message::Clear>, MerkleError> {
+        let size = self.tree.size();
+        let path = self.tree.inclusion(index, size)?;
+        let path: Vec<Vec<u8>> = path.iter().map(|hash| hash.0.to_vec()).collect();
+        let clear = |note: &String| message::Clear { note: note.clone(), index, size, path: path.clone() };
+        Ok(notes.iter().map(clear).collect())
+    }
 }
 
 /// Clears of the policy in force; if there are too few, that may be because one of the recovery set has come into force.
@@ -194,25 +215,30 @@ async fn deliver(
     challenges: &Challenges,
     clears: &[Note],
 ) -> Result<(), RoundError> {
-    let notes: Vec<String> = clears.iter().map(ToString::to_string).collect();
+    let (id, notes) = (org.id.to_string(), clears.iter().map(ToString::to_string).collect::<Vec<_>>());
+    let mut number = None;
     for errands in errands.chunks(MOST_IN_A_TRANSACTION) {
         let mut tx = app.db.begin().await?;
-        let (mut frames, mut going) = (Vec::new(), Vec::new());
-        for Errand { plan, connection, is_new, .. } in errands {
+        let this = match number {
+            Some(number) => number,
+            None => round::insert(&mut tx, &id, &challenges.bytes(), &serde_json::to_string(&notes)?).await?,
+        };
+        let (mut going, mut frames, mut left_behind) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for Errand { plan, connection, before, .. } in errands {
             let Some((index, challenge)) = challenges.places.get(&connection.device) else { continue };
-            let path = challenges.tree.inclusion(*index, challenges.tree.size())?;
-            let size = challenges.tree.size();
             going.push(Sent {
                 job: plan.hash.to_string(),
                 device: connection.device.to_string(),
                 challenge: Sha256(*challenge).to_string(),
-                clears: serde_json::to_string(&evidence(&notes, *index, size, &path))?,
                 sent_ms: stored((app.now_ms)()),
             });
-            frames.push((plan, connection, *is_new, carried(&notes, *index, size, &path)));
+            left_behind.extend(before.round);
+            frames.push((plan, connection, before.is_new, challenges.carried(&notes, *index)?));
         }
-        job_device::sent(&mut tx, &org.id.to_string(), &going).await?;
+        job_device::sent(&mut tx, &id, this, &going).await?;
+        round::forget_unused(&mut tx, &id, &left_behind.into_iter().collect::<Vec<_>>()).await?;
         tx.commit().await?;
+        number = Some(this);
         for (plan, connection, is_new, clears) in frames {
             if is_new {
                 connection.gets_new(plan.hash);
@@ -243,14 +269,4 @@ fn send(
     connection.send(&frame(from_server::What::Delivery(delivery)));
     app.events.publish(&org.id, &plan.hash, JobEvent::Sent { device: connection.device.to_string() });
     Ok(())
-}
-
-fn carried(notes: &[String], index: u64, size: u64, path: &[Sha256]) -> Vec<message::Clear> {
-    let path: Vec<Vec<u8>> = path.iter().map(|hash| hash.0.to_vec()).collect();
-    notes.iter().map(|note| message::Clear { note: note.clone(), index, size, path: path.clone() }).collect()
-}
-
-fn evidence(notes: &[String], index: u64, size: u64, path: &[Sha256]) -> Vec<ClearEvidence> {
-    let path: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
-    notes.iter().map(|note| ClearEvidence { note: note.clone(), index, size, path: path.clone() }).collect()
 }

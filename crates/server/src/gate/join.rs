@@ -3,7 +3,7 @@
 //! Source: docs/spec/3-statements.md, "Join".
 
 use std::collections::HashSet;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use countersign_trust::chain::Chain;
@@ -16,36 +16,28 @@ use countersign_trust::note::{Note, NoteError};
 use countersign_trust::statement::enroll::{Batch, What};
 use countersign_trust::time::Time;
 use countersign_wire::message::Joined;
-use tokio::sync::Mutex;
 
+use super::places::{self, Settle, Take};
 use crate::app::{App, Org};
-use crate::dispatch;
 use crate::log::{self, AppendError};
 use crate::store::device::DeviceRow;
 use crate::store::wish::{self, WishRow};
-use crate::store::{StoreError, counted, device, statement};
+use crate::store::{StoreError, device, statement};
 
 /// How long a device waits for the log.
 const LOG_TIME: Duration = Duration::from_secs(30);
 
 /// How long to wait after a failure that may pass, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(5);
-/// How many joins of one device are noted that made none of it.
-const MOST_WISHES: i64 = 8;
 
-/// Joins under way. Who takes a place is in the records before the log has it, and stays there even if it could not be told so:
-/// places go by leaf.
+/// Joins that go on in the background, by the hash of their text. Who takes a place is in the records before the log has it, and stays
+/// there even if it could not be told so: places go by leaf.
 #[derive(Debug, Default)]
-pub struct Joins {
-    /// Held by whoever counts places or takes one.
-    counting: Mutex<()>,
-    /// Joins that go on in the background, by the hash of their text.
-    later: std::sync::Mutex<HashSet<(OrgId, String)>>,
-}
+pub struct Joins(Mutex<HashSet<(OrgId, String)>>);
 
 impl Joins {
     fn later(&self) -> MutexGuard<'_, HashSet<(OrgId, String)>> {
-        self.later.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -102,7 +94,7 @@ pub enum JoinError {
     #[error("{most} other joins of this device are noted, and made no device of it")]
     Wishes {
         /// How many are noted.
-        most: i64,
+        most: usize,
     },
     /// The log does not take it.
     #[error("the join cannot be logged; try again later ({0})")]
@@ -124,7 +116,7 @@ pub enum JoinError {
 impl JoinError {
     /// Whether the same join may go well later.
     fn passes(&self) -> bool {
-        matches!(self, Self::Log(_) | Self::LogTime | Self::Store(_))
+        matches!(self, Self::Log(_) | Self::LogTime | Self::Store(_) | Self::NotStored)
     }
 }
 
@@ -192,7 +184,7 @@ fn check_wish(chain: &Chain, enroll: &Logged, note: &Note, wish: &Join) -> Resul
     Ok(batch)
 }
 
-/// Logs the join if the batch has a place left. Places are counted under a lock, the log is waited for outside of it.
+/// Logs the join if the batch has a place left.
 async fn take_place(
     app: &Arc<App>,
     org: &Arc<Org>,
@@ -202,7 +194,7 @@ async fn take_place(
     device: DeviceId,
 ) -> Result<Joined, JoinError> {
     let wish = wish_row(enroll, note, device);
-    note_down(app, org, batch, &wish).await?;
+    places::take(app, org, Take { wish: wish.clone(), count: batch.count }).await?;
     let finished = tokio::time::timeout(LOG_TIME, finish(app, org, enroll, note, &wish)).await;
     match finished.unwrap_or(Err(JoinError::LogTime)) {
         Err(error) if error.passes() => {
@@ -224,22 +216,6 @@ fn wish_row(enroll: &Logged, note: &Note, device: DeviceId) -> WishRow {
     }
 }
 
-/// Notes a join before the log can have it, if the batch has a place left.
-async fn note_down(app: &App, org: &Org, batch: &Batch, wish: &WishRow) -> Result<(), JoinError> {
-    let id = org.id.to_string();
-    let _one_at_a_time = app.gate.joins.counting.lock().await;
-    let there = device::count_of_enroll(&app.db, &id, &wish.batch).await?;
-    let others = wish::count_of_others(&app.db, &id, &wish.batch, &wish.device).await?;
-    if counted(there).saturating_add(counted(others)) >= batch.count {
-        return Err(JoinError::UsedUp { count: batch.count });
-    }
-    if wish::count_of_device(&app.db, &id, &wish.device, &wish.hash).await? >= MOST_WISHES {
-        return Err(JoinError::Wishes { most: MOST_WISHES });
-    }
-    wish::insert(&app.db, &id, wish).await?;
-    Ok(())
-}
-
 /// Logs a join and stores what becomes of it: a device, or evidence of a leaf that counts for nothing.
 async fn finish(
     app: &Arc<App>,
@@ -251,36 +227,12 @@ async fn finish(
     let proofs = log::append(app, org, vec![join_leaf(&org.id, note)]).await?;
     let proof = proofs.into_iter().next().ok_or(AppendError::Stopping)?;
     let enrolled = { enrolled_by_join(&org.chain(), enroll, note, &proof) };
-    let (id, proof) = (org.id.to_string(), proof.to_string());
-    let counting = app.gate.joins.counting.lock().await;
-    let there = device::get(&app.db, &id, &wish.device).await?;
-    let mut tx = app.db.begin().await?;
-    let (joined, new) = match (enrolled, there) {
-        (Ok(enrolled), None) => {
-            let row = DeviceRow::enrolled(&enrolled, Some((wish.note.clone(), proof.clone())));
-            device::insert(&mut tx, &id, &row).await?;
-            wish::delete(&mut tx, &id, &wish.hash).await?;
-            (Ok(answer(&org.chain(), enroll, proof)), Some(enrolled.device))
-        }
-        (Ok(_), Some(row)) if row.join_note.as_ref() == Some(&wish.note) => {
-            wish::delete(&mut tx, &id, &wish.hash).await?;
-            (known(org, enroll, &note.text().parse()?, row), None)
-        }
-        (Ok(_), Some(row)) => {
-            wish::proved(&mut tx, &id, &wish.hash, &proof).await?;
-            (Err(JoinError::Elsewhere { held: row.enroll }), None)
-        }
-        (Err(error), _) => {
-            wish::proved(&mut tx, &id, &wish.hash, &proof).await?;
-            (Err(error.into()), None)
-        }
-    };
-    tx.commit().await?;
-    drop(counting);
-    if let Some(device) = new {
-        dispatch::device_enrolled(app, org, &device).await;
+    let proof = proof.to_string();
+    let settle = Settle { wish: wish.clone(), proof: proof.clone(), enrolled };
+    match places::settle(app, org, settle).await? {
+        None => Ok(answer(&org.chain(), enroll, proof)),
+        Some(row) => known(org, enroll, &note.text().parse()?, row),
     }
-    joined
 }
 
 /// Goes on with a join in the background, once, however long the log takes.

@@ -7,6 +7,7 @@ use countersign_trust::ids::DeviceId;
 use tokio::sync::mpsc;
 
 use crate::app::{App, Org};
+use crate::inbox::gather;
 use crate::store::device::{self, Said};
 use crate::store::{StoreError, stored};
 
@@ -39,6 +40,8 @@ async fn run(app: Weak<App>, org: Arc<Org>, mut rows: mpsc::Receiver<Row>) {
         if let Err(error) = write_down(&app, &org, &these).await {
             tracing::error!(org.id = %org.id, rows = these.len(), %error, "what the gate knows of devices is not stored");
         }
+        drop(app);
+        gather(these.len()).await;
         these.clear();
     }
 }
@@ -46,11 +49,11 @@ async fn run(app: Weak<App>, org: Arc<Org>, mut rows: mpsc::Receiver<Row>) {
 async fn write_down(app: &App, org: &Org, rows: &[Row]) -> Result<(), StoreError> {
     let (id, now_ms) = (org.id.to_string(), stored((app.now_ms)()));
     let mut tx = app.db.begin().await?;
-    let mut said = Vec::new();
+    let (mut said, mut seen) = (Vec::new(), Vec::new());
     for row in rows {
         match row {
             Row::Said(device, words) => said.push((device.to_string(), (**words).clone())),
-            Row::Seen(device) => drop(device::seen(&mut tx, &id, &device.to_string(), now_ms).await?),
+            Row::Seen(device) => seen.push(device.to_string()),
         }
     }
     // Who connects twice in one batch would stand twice in one statement: the last word counts.
@@ -58,5 +61,6 @@ async fn write_down(app: &App, org: &Org, rows: &[Row]) -> Result<(), StoreError
     said.sort_by(|one, other| one.0.cmp(&other.0));
     said.dedup_by(|one, other| one.0 == other.0);
     device::said(&mut tx, &id, &said, now_ms).await?;
+    device::seen(&mut tx, &id, &seen, now_ms).await?;
     tx.commit().await
 }

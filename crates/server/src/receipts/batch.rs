@@ -1,6 +1,6 @@
 //! Logs what is kept: the root of a tree of receipts is one leaf, and each device hears where its own stand.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,10 +16,11 @@ use tokio::sync::mpsc;
 
 use crate::app::{App, Org};
 use crate::gate::connection::frame;
+use crate::inbox::gather;
 use crate::log::{self, AppendError};
 use crate::store::batch::{self, BatchRow};
 use crate::store::receipt::{LoggedReceipt, Unlogged};
-use crate::store::{StoreError, receipt, stored};
+use crate::store::{StoreError, counted, receipt, stored};
 
 /// How long receipts are collected before they are logged.
 const COLLECT: Duration = Duration::from_millis(20);
@@ -56,7 +57,10 @@ pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<()>)
             drop(app);
             match logged {
                 Ok(0) => break,
-                Ok(_) => pause = PAUSES.0,
+                Ok(count) => {
+                    pause = PAUSES.0;
+                    gather(count).await;
+                }
                 Err(error) => {
                     tracing::error!(org.id = %org.id, %error, "receipts not logged; devices keep them until they are");
                     tokio::time::sleep(pause).await;
@@ -86,16 +90,42 @@ async fn log_batch(app: &Arc<App>, org: &Arc<Org>) -> Result<usize, BatchError> 
     };
     let mut stand = Vec::with_capacity(rows.len());
     for (row, place) in rows.iter().zip(0..) {
-        let path = tree.inclusion(place, tree.size())?;
-        let path: Vec<String> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
-        stand.push((row, stored(place), serde_json::to_string(&path)?));
+        stand.push(Stands { row, place, path: tree.inclusion(place, tree.size())? });
     }
+    let written: Result<Vec<_>, _> = stand.iter().map(Stands::written).collect();
     let mut tx = app.db.begin().await?;
     batch::put(&mut tx, &id, &batch).await?;
-    receipt::logged(&mut tx, &id, &batch.root, &stand).await?;
+    receipt::logged(&mut tx, &id, &batch.root, &written?).await?;
     tx.commit().await?;
-    tell(app, org, &batch.root).await;
+    tell(app, org, &batch, root, stand).await;
     Ok(rows.len())
+}
+
+/// Where a receipt stands in its batch.
+struct Stands<'a> {
+    row: &'a Unlogged,
+    place: u64,
+    path: Vec<Sha256>,
+}
+
+impl<'a> Stands<'a> {
+    /// As the records keep it.
+    fn written(&self) -> Result<(&'a Unlogged, i64, String), serde_json::Error> {
+        let path: Vec<String> = self.path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
+        Ok((self.row, stored(self.place), serde_json::to_string(&path)?))
+    }
+
+    /// As the device hears it.
+    fn shown(self, batch: &BatchRow, root: Sha256) -> Acknowledged {
+        Acknowledged {
+            number: counted(self.row.number),
+            index: self.place,
+            size: counted(batch.size),
+            path: self.path.iter().map(|hash| hash.0.to_vec()).collect(),
+            root: root.0.to_vec(),
+            proof: batch.proof.clone(),
+        }
+    }
 }
 
 fn leaf_of(row: &Unlogged) -> Result<Sha256, NoteError> {
@@ -110,20 +140,33 @@ fn batch_leaf(org: &OrgId, root: &Sha256) -> String {
 /// Tells all devices of a batch that was just logged.
 ///
 /// A device lets go of its oldest only, so those behind are told again when one before them was late.
-async fn tell(app: &App, org: &Org, root: &str) {
-    match receipt::logged_with(&app.db, &org.id.to_string(), root, MOST_TOLD).await {
-        Ok(rows) => rows.into_iter().for_each(|row| tell_one(app, org, row)),
+async fn tell(app: &App, org: &Org, batch: &BatchRow, root: Sha256, stand: Vec<Stands<'_>>) {
+    let mut told: BTreeMap<String, BTreeMap<u64, Acknowledged>> = BTreeMap::new();
+    for stands in stand {
+        let of_device = told.entry(stands.row.device.clone()).or_default();
+        of_device.insert(counted(stands.row.number), stands.shown(batch, root));
+    }
+    match receipt::logged_behind(&app.db, &org.id.to_string(), &batch.root, MOST_TOLD).await {
+        Ok(behind) => {
+            for row in behind {
+                let shown = shown(&row, row.proof.clone());
+                let of_device = told.entry(row.device).or_default();
+                of_device.extend(shown.map(|shown| (shown.number, shown)));
+            }
+        }
         Err(error) => {
             tracing::error!(org.id = %org.id, %error, "receipts not acknowledged; devices ask again when they connect");
         }
     }
-}
-
-fn tell_one(app: &App, org: &Org, row: LoggedReceipt) {
-    let connection = row.device.parse().ok().and_then(|device| app.gate.connection(&org.id, &device));
-    let proof = row.proof.clone();
-    if let Some((connection, shown)) = connection.zip(shown(&row, proof)) {
-        connection.send(&frame(from_server::What::Acknowledged(shown)));
+    for (device, shown) in told {
+        let Some(connection) = device.parse().ok().and_then(|device| app.gate.connection(&org.id, &device))
+        else {
+            continue;
+        };
+        let least = shown.keys().next().copied().unwrap_or_default();
+        for (_, shown) in shown.into_iter().take_while(|(number, _)| number - least < counted(MOST_TOLD)) {
+            connection.send(&frame(from_server::What::Acknowledged(shown)));
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use countersign_trust::ids::Sha256;
 use countersign_trust::note::Note;
 use countersign_trust::receipt::Receipt;
 
-use crate::store::receipt::{Neighbour, NewReceipt};
+use crate::store::receipt::{Neighbour, NewReceipt, NewestReceipt};
 
 /// How many devices' newest receipts are remembered.
 const MOST_NEWEST: usize = 16_384;
@@ -41,23 +41,37 @@ impl Fits {
     }
 }
 
-/// The newest receipt of each device, by number and hash, as far as it is known: who goes on from there contradicts nothing.
+/// The newest receipt of each device, by number and hash, as far as it is known: who goes on from there contradicts nothing. Number
+/// 0 is for one that has none.
 #[derive(Debug, Default)]
 pub struct Newest(HashMap<String, (i64, String)>);
 
 impl Newest {
+    /// Whether it is known what the device's newest is.
+    pub fn knows(&self, device: &str) -> bool {
+        self.0.contains_key(device)
+    }
+
+    /// Learns from the records: of `devices` those that have receipts are in `found`.
+    pub fn learn(&mut self, devices: Vec<String>, found: Vec<NewestReceipt>) {
+        if self.0.len() + devices.len() > MOST_NEWEST {
+            self.0.clear();
+        }
+        self.0.extend(devices.into_iter().map(|device| (device, (0, String::new()))));
+        self.0.extend(found.into_iter().map(|newest| (newest.device, (newest.number, newest.hash))));
+    }
+
     /// Whether `row` is the one after it, and names it.
     pub fn is_before(&self, row: &NewReceipt) -> bool {
         self.0.get(&row.device).is_some_and(|(number, hash)| {
-            number.checked_add(1) == Some(row.number) && row.previous.as_ref() == Some(hash)
+            let named =
+                row.previous.as_ref().map_or(*number == 0, |previous| *number > 0 && previous == hash);
+            number.checked_add(1) == Some(row.number) && named
         })
     }
 
     /// Remembers that `row` is in the records, and none after it.
     pub fn remember(&mut self, row: &NewReceipt) {
-        if self.0.len() >= MOST_NEWEST {
-            self.0.clear();
-        }
         self.0.insert(row.device.clone(), (row.number, row.hash.clone()));
     }
 }
@@ -146,6 +160,11 @@ mod tests {
     fn only_what_names_the_newest_goes_on_from_it() {
         let mut newest = Newest::default();
         assert!(!newest.is_before(&row(1, "a", None)), "nothing is known yet");
+        newest.learn(vec!["dev-1".to_owned()], vec![]);
+        assert!(newest.is_before(&row(1, "a", None)), "it has none");
+        for other in [row(1, "a", Some("")), row(2, "b", None), row(0, "z", None)] {
+            assert!(!newest.is_before(&other), "{other:?}");
+        }
         newest.remember(&row(1, "a", None));
         assert!(newest.is_before(&row(2, "b", Some("a"))));
         for other in

@@ -11,13 +11,14 @@ use countersign_wire::http::JobEvent;
 use tokio::sync::mpsc;
 
 use super::chain::{Fits, Newest, fits};
+use super::pending::Pending;
 use super::{Heard, Letter, Piece, batch, log_soon};
 use crate::app::{App, Org};
 use crate::dispatch;
 use crate::facts::{self, Fact, Kind};
-use crate::store::job_device::Told;
+use crate::inbox::gather;
 use crate::store::receipt::NewReceipt;
-use crate::store::{StoreError, Tx, counted, device, job_device, output, receipt, stored};
+use crate::store::{StoreError, counted, stored};
 
 /// How many letters go into one transaction.
 const MOST_AT_ONCE: usize = 1_024;
@@ -38,7 +39,11 @@ enum Kept {
 /// Works off the inbox until it is closed.
 pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Letter>) {
     let (mut heard, mut newest) = (Vec::new(), Newest::default());
-    while letters.recv_many(&mut heard, MOST_AT_ONCE).await > 0 {
+    loop {
+        let count = letters.recv_many(&mut heard, MOST_AT_ONCE).await;
+        if count == 0 {
+            return;
+        }
         let Some(app) = app.upgrade() else { return };
         match keep(&app, &org, &heard, &mut newest).await {
             Ok(kept) => tell(&app, &org, heard.drain(..).zip(kept)).await,
@@ -49,6 +54,8 @@ pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Lett
                 heard.drain(..).for_each(|letter| bring_again(&app, &org, &letter));
             }
         }
+        drop(app);
+        gather(count).await;
     }
 }
 
@@ -68,18 +75,26 @@ async fn keep(
     newest: &mut Newest,
 ) -> Result<Vec<(Kept, Option<Fact>)>, StoreError> {
     let (id, now_ms) = (org.id.to_string(), stored((app.now_ms)()));
-    let (mut kept, mut new) = (Vec::with_capacity(heard.len()), Vec::new());
+    let mut kept = Vec::with_capacity(heard.len());
     let mut tx = app.db.begin().await?;
+    let mut pending = Pending::of(&mut tx, &id, heard, newest).await?;
     for letter in heard {
         kept.push(match letter {
-            Letter::Receipt(heard) => {
-                let row = NewReceipt::of(&heard.receipt, &heard.note, now_ms);
-                keep_receipt(&mut tx, &id, heard, row, (newest, &mut new)).await?
+            Letter::Receipt(heard) => keep_receipt(&mut pending, heard, newest, now_ms).await?,
+            Letter::Output(piece) => {
+                pending.output(piece).await?;
+                (Kept::Known { logged: false }, None)
             }
-            Letter::Output(piece) => (keep_output(&mut tx, &id, piece).await?, None),
         });
     }
-    receipt::insert(&mut tx, &id, &new).await?;
+    let mut new_outputs = pending.write().await?;
+    for (letter, (kept, _)) in heard.iter().zip(&mut kept) {
+        if let Letter::Output(Piece { device, job, row }) = letter
+            && new_outputs.remove(&(job.to_string(), device.to_string(), row.step, row.place))
+        {
+            *kept = Kept::New;
+        }
+    }
     for fact in kept.iter().filter_map(|(_, fact)| fact.as_ref()) {
         fact.put(&mut tx, &id, now_ms).await?;
     }
@@ -87,21 +102,19 @@ async fn keep(
     Ok(kept)
 }
 
-/// What becomes of a receipt. One that is kept is added to `new`, which is written down before anything is looked for in the
-/// records.
+/// What becomes of a receipt.
 async fn keep_receipt(
-    tx: &mut Tx,
-    org: &str,
+    pending: &mut Pending<'_>,
     heard: &Heard,
-    row: NewReceipt,
-    (newest, new): (&mut Newest, &mut Vec<NewReceipt>),
+    newest: &mut Newest,
+    now_ms: i64,
 ) -> Result<(Kept, Option<Fact>), StoreError> {
     let receipt = &heard.receipt;
+    let row = NewReceipt::of(receipt, &heard.note, now_ms);
     let (fit, is_newest) = if newest.is_before(&row) {
         (Fits::next(), true)
     } else {
-        receipt::insert(tx, org, &std::mem::take(new)).await?;
-        let around = receipt::around(tx, org, &row.device, row.number).await?;
+        let around = pending.around(&row.device, row.number).await?;
         let is_newest = around.iter().all(|known| known.number < row.number);
         (fits(&row, around), is_newest)
     };
@@ -112,7 +125,7 @@ async fn keep_receipt(
         }
         Fits::New { against, gap } => (against, gap),
     };
-    if !is_asked_for(tx, org, receipt, &row).await? {
+    if !pending.takes(receipt, &row).await? {
         let words = "it brings more receipts than it was asked for; what is beyond is not kept";
         return Ok((Kept::Not, Some(Fact::new(receipt.device, Kind::Receipts, words))));
     }
@@ -127,27 +140,8 @@ async fn keep_receipt(
     if is_newest {
         newest.remember(&row);
     }
-    new.push(row);
+    pending.receipt(row);
     Ok((Kept::New, fact))
-}
-
-/// Whether the device may bring this receipt: about a job it was sent while there is room for one, and beyond that some.
-async fn is_asked_for(
-    tx: &mut Tx,
-    org: &str,
-    receipt: &Receipt,
-    row: &NewReceipt,
-) -> Result<bool, StoreError> {
-    if let Some(job) = &row.job {
-        let verdict = receipt.verdict.to_string();
-        // The newest receipt says how a job stands, but for one: that a step was brought again and did not run again.
-        let stands = !dispatch::says_again(receipt);
-        let told = Told { verdict: &verdict, because: receipt.because.as_str(), number: row.number, stands };
-        if job_device::receipt_came(tx, org, job, &row.device, told).await? > 0 {
-            return Ok(true);
-        }
-    }
-    Ok(device::take_receipt(tx, org, &row.device).await? > 0)
 }
 
 /// Two receipts of one device that cannot both be of one chain.
@@ -155,14 +149,6 @@ fn contradiction(receipt: &Receipt, against: String, note: &str) -> Fact {
     let words = format!("its receipt {} contradicts another that it signed", receipt.number);
     let evidence = vec![against, note.to_owned()];
     Fact { evidence, ..Fact::new(receipt.device, Kind::Clone, words) }
-}
-
-async fn keep_output(tx: &mut Tx, org: &str, piece: &Piece) -> Result<Kept, StoreError> {
-    let (job, device) = (piece.job.to_string(), piece.device.to_string());
-    match output::insert(tx, org, &job, &device, &piece.row).await? {
-        0 => Ok(Kept::Known { logged: false }),
-        _ => Ok(Kept::New),
-    }
 }
 
 /// What is to be done about letters that are kept.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use countersign_trust::join::Enrolled;
 
-use super::{Db, ROWS, StoreError, Tx, query, row, stored};
+use super::{Db, StoreError, Tx, query, row, stored};
 
 row! {
     /// An enrolled device.
@@ -113,6 +113,31 @@ pub async fn insert(tx: &mut Tx, org: &str, row: &DeviceRow) -> Result<u64, Stor
     )
 }
 
+/// Stores devices that joined; one that is there stays as it is.
+pub async fn join(tx: &mut Tx, org: &str, rows: &[DeviceRow]) -> Result<u64, StoreError> {
+    Ok(query!(
+        tx: execute_each tx,
+        "INSERT INTO device (org, id, enroll, join_note, join_proof, leaf, labels, version, hostname, system,
+             policy_number, last_seen_ms, retired, batch, seq)
+         VALUES {rows TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT, TEXT, TEXT, TEXT, BIGINT, BIGINT, BOOLEAN, TEXT, BIGINT}
+         ON CONFLICT (org, id) DO NOTHING";
+        rows, |row| org, &row.id, &row.enroll, &row.join_note, &row.join_proof, row.leaf, &row.labels, &row.version, &row.hostname,
+            &row.system, row.policy_number, row.last_seen_ms, row.retired, &row.batch, row.seq
+    ))
+}
+
+/// Those of these devices that are enrolled.
+pub async fn named(tx: &mut Tx, org: &str, ids: &[String]) -> Result<Vec<DeviceRow>, StoreError> {
+    Ok(query!(
+        tx: fetch_each DeviceRow, tx,
+        "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
+             last_seen_ms, retired, batch, seq
+         FROM device WHERE org = $1 AND id IN ({rows TEXT})",
+        org;
+        ids, |id| id
+    ))
+}
+
 /// One device.
 pub async fn get(db: &Db, org: &str, id: &str) -> Result<Option<DeviceRow>, StoreError> {
     query!(
@@ -160,9 +185,9 @@ pub async fn count(db: &Db, org: &str) -> Result<i64, StoreError> {
 }
 
 /// How many devices ever joined by this batch, those that were retired or enrolled anew included: their places are taken.
-pub async fn count_of_enroll(db: &Db, org: &str, enroll: &str) -> Result<i64, StoreError> {
+pub async fn count_of_enroll(tx: &mut Tx, org: &str, enroll: &str) -> Result<i64, StoreError> {
     let row = query!(
-        db: fetch_one (i64,), db,
+        tx: fetch_one (i64,), tx,
         "SELECT COUNT(*) FROM device WHERE org = $1 AND batch = $2",
         org,
         enroll,
@@ -197,41 +222,16 @@ pub async fn is_known(db: &Db, id: &str) -> Result<bool, StoreError> {
 
 /// Stores what devices said of themselves when they connected.
 pub async fn said(tx: &mut Tx, org: &str, rows: &[(String, Said)], now_ms: i64) -> Result<(), StoreError> {
-    let (eights, rest) = rows.as_chunks::<ROWS>();
-    for rows in eights {
-        query!(
-            tx: execute_each &mut *tx,
-            "UPDATE device SET
-                 version = says.column3, hostname = says.column4, system = says.column5, policy_number = says.column6,
-                 last_seen_ms = $1
-             FROM (VALUES
-                 (CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS TEXT), CAST($7 AS BIGINT)),
-                 ($8, $9, $10, $11, $12, $13),
-                 ($14, $15, $16, $17, $18, $19),
-                 ($20, $21, $22, $23, $24, $25),
-                 ($26, $27, $28, $29, $30, $31),
-                 ($32, $33, $34, $35, $36, $37),
-                 ($38, $39, $40, $41, $42, $43),
-                 ($44, $45, $46, $47, $48, $49)) AS says
-             WHERE org = says.column1 AND id = says.column2",
-            now_ms;
-            rows, |(id, said)| org, id, &said.version, &said.hostname, &said.system, said.policy_number
-        )?;
-    }
-    for (id, said) in rest {
-        query!(
-            tx: execute &mut *tx,
-            "UPDATE device SET version = $1, hostname = $2, system = $3, policy_number = $4, last_seen_ms = $5
-             WHERE org = $6 AND id = $7",
-            &said.version,
-            &said.hostname,
-            &said.system,
-            said.policy_number,
-            now_ms,
-            org,
-            id,
-        )?;
-    }
+    query!(
+        tx: execute_each tx,
+        "UPDATE device SET
+             version = says.column3, hostname = says.column4, system = says.column5, policy_number = says.column6,
+             last_seen_ms = $1
+         FROM (VALUES {rows TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT}) AS says
+         WHERE org = says.column1 AND id = says.column2",
+        now_ms;
+        rows, |(id, said)| org, id, &said.version, &said.hostname, &said.system, said.policy_number
+    );
     Ok(())
 }
 
@@ -246,13 +246,13 @@ pub async fn retired(db: &Db, org: &str, id: &str) -> Result<Option<bool>, Store
     Ok(row.map(|(retired,)| retired))
 }
 
-/// Stores when a device was last heard.
-pub async fn seen(tx: &mut Tx, org: &str, id: &str, now_ms: i64) -> Result<u64, StoreError> {
-    query!(
-        tx: execute tx,
-        "UPDATE device SET last_seen_ms = $1 WHERE org = $2 AND id = $3",
+/// Stores when devices were last heard.
+pub async fn seen(tx: &mut Tx, org: &str, ids: &[String], now_ms: i64) -> Result<u64, StoreError> {
+    Ok(query!(
+        tx: execute_each tx,
+        "UPDATE device SET last_seen_ms = $1 WHERE org = $2 AND id IN ({rows TEXT})",
         now_ms,
-        org,
-        id,
-    )
+        org;
+        ids, |id| id
+    ))
 }

@@ -1,6 +1,6 @@
 //! Which job is for which device, what it was sent, and what became of it as far as the server has heard.
 
-use super::{Db, ROWS, StoreError, Tx, query, row};
+use super::{Db, StoreError, Tx, query, row};
 
 row! {
     /// A job on a device.
@@ -23,8 +23,12 @@ row! {
     pub struct EvidenceRow {
         /// The challenge that the Clears answer, in hexadecimal.
         pub challenge: String,
-        /// The Clears, a JSON array of [`countersign_wire::http::ClearEvidence`].
-        pub clears: String,
+        /// The challenges of its round, 32 bytes each.
+        pub challenges: Option<Vec<u8>>,
+        /// The Clears of its round, a JSON array of notes.
+        pub notes: Option<String>,
+        /// Of what was sent before there were rounds: a JSON array of [`countersign_wire::http::ClearEvidence`].
+        pub clears: Option<String>,
         /// When, milliseconds since 1970.
         pub sent_ms: i64,
     }
@@ -43,6 +47,8 @@ row! {
         pub note: Option<String>,
         /// How often it was sent again after a refusal.
         pub attempts: i64,
+        /// The round in which it was sent the last time.
+        pub round: Option<i64>,
     }
 }
 
@@ -55,8 +61,6 @@ pub struct Sent {
     pub device: String,
     /// The challenge that the Clears answer, in hexadecimal.
     pub challenge: String,
-    /// The Clears, as in [`EvidenceRow`].
-    pub clears: String,
     /// When, milliseconds since 1970.
     pub sent_ms: i64,
 }
@@ -70,17 +74,13 @@ pub async fn insert_waiting(
     devices: &[String],
     receipts: i64,
 ) -> Result<(), StoreError> {
-    for device in devices {
-        query!(
-            tx: execute &mut *tx,
-            "INSERT INTO job_device (org, job, device, verdict, because, receipts_left) VALUES ($1, $2, $3, 'waiting', '', $4)
-             ON CONFLICT (org, job, device) DO NOTHING",
-            org,
-            job,
-            device,
-            receipts,
-        )?;
-    }
+    query!(
+        tx: execute_each tx,
+        "INSERT INTO job_device (org, job, device, verdict, because, receipts_left)
+         VALUES {rows TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT}
+         ON CONFLICT (org, job, device) DO NOTHING";
+        devices, |device| org, job, device, "waiting", "", receipts
+    );
     Ok(())
 }
 
@@ -116,8 +116,9 @@ pub async fn evidence(
 ) -> Result<Option<EvidenceRow>, StoreError> {
     query!(
         db: fetch_optional EvidenceRow, db,
-        "SELECT challenge, clears, sent_ms FROM job_device
-         WHERE org = $1 AND job = $2 AND device = $3 AND challenge IS NOT NULL",
+        "SELECT at.challenge, round.challenges, round.notes, at.clears, at.sent_ms FROM job_device AS at
+         LEFT JOIN round ON round.org = at.org AND round.number = at.round
+         WHERE at.org = $1 AND at.job = $2 AND at.device = $3 AND at.challenge IS NOT NULL",
         org,
         job,
         device,
@@ -128,7 +129,7 @@ pub async fn evidence(
 pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, StoreError> {
     query!(
         db: fetch_all Waiting, db,
-        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts
+        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts, at.round
          FROM job_device AS at
          LEFT JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
          WHERE at.org = $1 AND at.job = $2 AND at.verdict = 'waiting'",
@@ -137,121 +138,90 @@ pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, 
     )
 }
 
-/// How many devices [`open_on`] looks for in one statement.
-pub const AT_ONCE: usize = 16;
-
-/// All jobs that may be due on the first [`AT_ONCE`] of `devices`: waiting, sent without a word since, or refused.
+/// All jobs that may be due on these devices: waiting, sent without a word since, or refused.
 pub async fn open_on(db: &Db, org: &str, devices: &[String]) -> Result<Vec<Waiting>, StoreError> {
-    // Where there are fewer, the last is looked for again.
-    let at = |place| devices.get(place).or(devices.last());
-    query!(
-        db: fetch_all Waiting, db,
-        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts
+    Ok(query!(
+        db: fetch_each Waiting, db,
+        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts, at.round
          FROM job_device AS at
          LEFT JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
-         WHERE at.org = $1 AND at.verdict IN ('waiting', 'sent', 'refused')
-             AND at.device IN ($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
-        org,
-        at(0),
-        at(1),
-        at(2),
-        at(3),
-        at(4),
-        at(5),
-        at(6),
-        at(7),
-        at(8),
-        at(9),
-        at(10),
-        at(11),
-        at(12),
-        at(13),
-        at(14),
-        at(15),
-    )
+         WHERE at.org = $1 AND at.verdict IN ('waiting', 'sent', 'refused') AND at.device IN ({rows TEXT})",
+        org;
+        devices, |device| device
+    ))
 }
 
-/// Notes what is about to be sent. What the devices have said since stays, unless one refused and is asked again.
-pub async fn sent(tx: &mut Tx, org: &str, rows: &[Sent]) -> Result<(), StoreError> {
-    let (eights, rest) = rows.as_chunks::<ROWS>();
-    for rows in eights {
-        query!(
-            tx: execute_each &mut *tx,
-            "UPDATE job_device SET
-                 challenge = going.column4, clears = going.column5, sent_ms = going.column6,
-                 attempts = attempts + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
-                 verdict = CASE WHEN verdict IN ('waiting', 'refused') THEN 'sent' ELSE verdict END
-             FROM (VALUES
-                 (CAST($1 AS TEXT), CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS TEXT), CAST($5 AS TEXT), CAST($6 AS BIGINT)),
-                 ($7, $8, $9, $10, $11, $12),
-                 ($13, $14, $15, $16, $17, $18),
-                 ($19, $20, $21, $22, $23, $24),
-                 ($25, $26, $27, $28, $29, $30),
-                 ($31, $32, $33, $34, $35, $36),
-                 ($37, $38, $39, $40, $41, $42),
-                 ($43, $44, $45, $46, $47, $48)) AS going
-             WHERE org = going.column1 AND job = going.column2 AND device = going.column3";
-            rows, |row| org, &row.job, &row.device, &row.challenge, &row.clears, row.sent_ms
-        )?;
-    }
-    for row in rest {
-        query!(
-            tx: execute &mut *tx,
-            "UPDATE job_device SET
-                 challenge = $1, clears = $2, sent_ms = $3,
-                 attempts = attempts + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
-                 verdict = CASE WHEN verdict IN ('waiting', 'refused') THEN 'sent' ELSE verdict END
-             WHERE org = $4 AND job = $5 AND device = $6",
-            &row.challenge,
-            &row.clears,
-            row.sent_ms,
-            org,
-            &row.job,
-            &row.device,
-        )?;
-    }
+/// Notes what is about to be sent in a round. What the devices have said since stays, unless one refused and is asked again.
+pub async fn sent(tx: &mut Tx, org: &str, round: i64, rows: &[Sent]) -> Result<(), StoreError> {
+    query!(
+        tx: execute_each tx,
+        "UPDATE job_device SET
+             challenge = going.column4, round = $1, clears = NULL, sent_ms = going.column5,
+             attempts = attempts + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
+             verdict = CASE WHEN verdict IN ('waiting', 'refused') THEN 'sent' ELSE verdict END
+         FROM (VALUES {rows TEXT, TEXT, TEXT, TEXT, BIGINT}) AS going
+         WHERE org = going.column1 AND job = going.column2 AND device = going.column3",
+        round;
+        rows, |row| org, &row.job, &row.device, &row.challenge, row.sent_ms
+    );
     Ok(())
 }
 
-/// A receipt about a job that a device was sent.
-#[derive(Clone, Copy, Debug)]
-pub struct Told<'a> {
-    /// What it says.
-    pub verdict: &'a str,
-    /// Why.
-    pub because: &'a str,
-    /// Its number.
-    pub number: i64,
-    /// Whether it may say how the job stands; a newer one that was noted goes first.
-    pub stands: bool,
-}
-
-/// Takes one from the receipts that the device may still bring about the job, and notes what it says; once it has accepted, a later
-/// refusal of a job that repeats begins the count of attempts anew. Answers 0, and changes nothing, if none is left or the device was never sent the job.
-pub async fn receipt_came(
+/// How many more receipts each of these devices may bring about each of these jobs; a pair whose device was never sent the job is
+/// not in the answer.
+pub async fn receipts_left(
     tx: &mut Tx,
     org: &str,
-    job: &str,
-    device: &str,
-    told: Told<'_>,
-) -> Result<u64, StoreError> {
+    pairs: &[(String, String)],
+) -> Result<Vec<(String, String, i64)>, StoreError> {
+    Ok(query!(
+        tx: fetch_each (String, String, i64), tx,
+        "SELECT at.job, at.device, at.receipts_left FROM (VALUES {rows TEXT, TEXT, TEXT}) AS told
+         JOIN job_device AS at ON at.org = told.column1 AND at.job = told.column2 AND at.device = told.column3
+         WHERE at.sent_ms IS NOT NULL";
+        pairs, |(job, device)| org, job, device
+    ))
+}
+
+/// What a device told about a job it was sent, one receipt or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// The job.
+    pub job: String,
+    /// The device.
+    pub device: String,
+    /// How many receipts.
+    pub receipts: i64,
+    /// Whether one says that it accepted.
+    pub accepted: bool,
+    /// The newest that may say how the job stands: its number, what it says, and why. A newer one that was noted goes first. Number
+    /// 0 if there is none.
+    pub newest: (i64, String, String),
+}
+
+impl Told {
+    /// Nothing yet of a job and a device.
+    pub fn nothing((job, device): (String, String)) -> Self {
+        Self { job, device, receipts: 0, accepted: false, newest: (0, String::new(), String::new()) }
+    }
+}
+
+/// Takes receipts from those that devices may still bring about jobs ([`receipts_left`]), and notes what they say; once a device has
+/// accepted, a later refusal of a job that repeats begins the count of attempts anew. Each device and job stands in `rows` once.
+pub async fn receipts_came(tx: &mut Tx, org: &str, rows: &[Told]) -> Result<(), StoreError> {
     query!(
-        tx: execute tx,
+        tx: execute_each tx,
         "UPDATE job_device SET
-             receipts_left = receipts_left - 1,
-             attempts = CASE WHEN $1 AND $3 = 'accepted' THEN 0 ELSE attempts END,
-             verdict = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $3 ELSE verdict END,
-             because = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $4 ELSE because END,
-             receipt = CASE WHEN $1 AND (receipt IS NULL OR receipt < $2) THEN $2 ELSE receipt END
-         WHERE org = $5 AND job = $6 AND device = $7 AND sent_ms IS NOT NULL AND receipts_left > 0",
-        told.stands,
-        told.number,
-        told.verdict,
-        told.because,
-        org,
-        job,
-        device,
-    )
+             receipts_left = receipts_left - told.column4,
+             attempts = CASE WHEN told.column5 THEN 0 ELSE attempts END,
+             verdict = CASE WHEN told.column6 > COALESCE(receipt, 0) THEN told.column7 ELSE verdict END,
+             because = CASE WHEN told.column6 > COALESCE(receipt, 0) THEN told.column8 ELSE because END,
+             receipt = CASE WHEN told.column6 > COALESCE(receipt, 0) THEN told.column6 ELSE receipt END
+         FROM (VALUES {rows TEXT, TEXT, TEXT, BIGINT, BOOLEAN, BIGINT, TEXT, TEXT}) AS told
+         WHERE org = told.column1 AND job = told.column2 AND device = told.column3";
+        rows, |row| org, &row.job, &row.device, row.receipts, row.accepted, row.newest.0, &row.newest.1, &row.newest.2
+    );
+    Ok(())
 }
 
 #[cfg(test)]

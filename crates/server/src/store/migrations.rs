@@ -3,13 +3,14 @@
 use super::{Db, OpenError, StoreError, query};
 
 /// The steps, oldest first. One that was released never changes again.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     include_str!("../../migrations/0001_records.sql"),
     include_str!("../../migrations/0002_facts.sql"),
     include_str!("../../migrations/0003_occurrences.sql"),
     include_str!("../../migrations/0004_moves.sql"),
     include_str!("../../migrations/0005_recovered.sql"),
     include_str!("../../migrations/0006_wishes.sql"),
+    include_str!("../../migrations/0007_rounds.sql"),
 ];
 
 pub async fn run(db: &Db) -> Result<(), OpenError> {
@@ -98,7 +99,9 @@ mod tests {
                     "{id}"
                 );
             }
-            assert_eq!(device::count_of_enroll(&db, "org-1", "enroll-1").await.unwrap(), 1);
+            let mut tx = db.begin().await.unwrap();
+            assert_eq!(device::count_of_enroll(&mut tx, "org-1", "enroll-1").await.unwrap(), 1);
+            drop(tx);
             db.close().await;
         }
     }

@@ -31,38 +31,39 @@ row! {
     }
 }
 
-/// Keeps a piece and lets go of what earlier occurrences wrote; answers 0 if one with this place is known.
-pub async fn insert(
+/// Lets go of what occurrences before `occurrence` of a job wrote on a device.
+pub async fn forget_before(
     tx: &mut Tx,
     org: &str,
     job: &str,
     device: &str,
-    row: &OutputRow,
+    occurrence: i64,
 ) -> Result<u64, StoreError> {
-    if row.occurrence > 0 {
-        query!(
-            tx: execute &mut *tx,
-            "DELETE FROM output WHERE org = $1 AND job = $2 AND device = $3 AND occurrence < $4",
-            org,
-            job,
-            device,
-            row.occurrence,
-        )?;
-    }
     query!(
         tx: execute tx,
-        "INSERT INTO output (org, job, device, step, place, stream, bytes, occurrence)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
-         ON CONFLICT (org, job, device, step, place) DO NOTHING",
+        "DELETE FROM output WHERE org = $1 AND job = $2 AND device = $3 AND occurrence < $4",
         org,
         job,
         device,
-        row.step,
-        row.place,
-        row.stream,
-        &row.bytes,
-        row.occurrence,
+        occurrence,
     )
+}
+
+/// Keeps pieces, each of a job and a device; of those whose place is known already nothing changes. Answers the job, device, step and
+/// place of those that are new.
+pub async fn insert(
+    tx: &mut Tx,
+    org: &str,
+    rows: &[(String, String, &OutputRow)],
+) -> Result<Vec<(String, String, i64, i64)>, StoreError> {
+    Ok(query!(
+        tx: fetch_each (String, String, i64, i64), tx,
+        "INSERT INTO output (org, job, device, step, place, stream, bytes, occurrence)
+         VALUES {rows TEXT, TEXT, TEXT, BIGINT, BIGINT, BIGINT, -, BIGINT}
+         ON CONFLICT (org, job, device, step, place) DO NOTHING
+         RETURNING job, device, step, place";
+        rows, |(job, device, row)| org, job, device, row.step, row.place, row.stream, &row.bytes, row.occurrence
+    ))
 }
 
 /// What is kept of a step of an occurrence of a job; none if the device was never sent the job.

@@ -7,7 +7,7 @@ use countersign_trust::note::Note;
 use countersign_trust::receipt::Receipt;
 use countersign_wire::http::{ReceiptPlace, ReceiptView};
 
-use super::{Db, ROWS, StoreError, Tx, counted, query, row, stored};
+use super::{Db, StoreError, Tx, counted, query, row, stored};
 
 /// A receipt on its way into the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +39,18 @@ row! {
         pub batch: Option<String>,
         /// The note.
         pub note: String,
+    }
+}
+
+row! {
+    /// The newest receipt of a device.
+    pub struct NewestReceipt {
+        /// The device.
+        pub device: String,
+        /// Its number.
+        pub number: i64,
+        /// SHA-256 of its text.
+        pub hash: String,
     }
 }
 
@@ -152,37 +164,26 @@ pub async fn around(tx: &mut Tx, org: &str, device: &str, number: i64) -> Result
     )
 }
 
+/// The newest receipt of each of these devices that has any.
+pub async fn newest(tx: &mut Tx, org: &str, devices: &[String]) -> Result<Vec<NewestReceipt>, StoreError> {
+    Ok(query!(
+        tx: fetch_each NewestReceipt, tx,
+        "SELECT receipt.device, receipt.number, receipt.hash FROM (VALUES {rows TEXT, TEXT}) AS named
+         JOIN receipt ON receipt.org = named.column1 AND receipt.device = named.column2
+             AND receipt.number = (SELECT MAX(last.number) FROM receipt AS last
+                 WHERE last.org = named.column1 AND last.device = named.column2)";
+        devices, |device| org, device
+    ))
+}
+
 /// Keeps receipts, whose numbers must be new.
 pub async fn insert(tx: &mut Tx, org: &str, rows: &[NewReceipt]) -> Result<(), StoreError> {
-    let (eights, rest) = rows.as_chunks::<ROWS>();
-    for rows in eights {
-        query!(
-            tx: execute_each &mut *tx,
-            "INSERT INTO receipt (org, device, number, hash, job, note, received_ms) VALUES
-                ($1, $2, $3, $4, $5, $6, $7),
-                ($8, $9, $10, $11, $12, $13, $14),
-                ($15, $16, $17, $18, $19, $20, $21),
-                ($22, $23, $24, $25, $26, $27, $28),
-                ($29, $30, $31, $32, $33, $34, $35),
-                ($36, $37, $38, $39, $40, $41, $42),
-                ($43, $44, $45, $46, $47, $48, $49),
-                ($50, $51, $52, $53, $54, $55, $56)";
-            rows, |row| org, &row.device, row.number, &row.hash, &row.job, &row.note, row.received_ms
-        )?;
-    }
-    for row in rest {
-        query!(
-            tx: execute &mut *tx,
-            "INSERT INTO receipt (org, device, number, hash, job, note, received_ms) VALUES ($1, $2, $3, $4, $5, $6, $7)",
-            org,
-            &row.device,
-            row.number,
-            &row.hash,
-            &row.job,
-            &row.note,
-            row.received_ms,
-        )?;
-    }
+    query!(
+        tx: execute_each tx,
+        "INSERT INTO receipt (org, device, number, hash, job, note, received_ms)
+         VALUES {rows TEXT, TEXT, BIGINT, TEXT, TEXT, TEXT, BIGINT}";
+        rows, |row| org, &row.device, row.number, &row.hash, &row.job, &row.note, row.received_ms
+    );
     Ok(())
 }
 
@@ -204,36 +205,14 @@ pub async fn logged(
     root: &str,
     rows: &[(&Unlogged, i64, String)],
 ) -> Result<(), StoreError> {
-    let (eights, rest) = rows.as_chunks::<ROWS>();
-    for rows in eights {
-        query!(
-            tx: execute_each &mut *tx,
-            "UPDATE receipt SET batch = $1, place = stands.column4, path = stands.column5 FROM (VALUES
-                 (CAST($2 AS TEXT), CAST($3 AS TEXT), CAST($4 AS BIGINT), CAST($5 AS BIGINT), CAST($6 AS TEXT)),
-                 ($7, $8, $9, $10, $11),
-                 ($12, $13, $14, $15, $16),
-                 ($17, $18, $19, $20, $21),
-                 ($22, $23, $24, $25, $26),
-                 ($27, $28, $29, $30, $31),
-                 ($32, $33, $34, $35, $36),
-                 ($37, $38, $39, $40, $41)) AS stands
-             WHERE receipt.org = stands.column1 AND receipt.device = stands.column2 AND receipt.number = stands.column3",
-            root;
-            rows, |(row, place, path)| org, &row.device, row.number, *place, path
-        )?;
-    }
-    for (row, place, path) in rest {
-        query!(
-            tx: execute &mut *tx,
-            "UPDATE receipt SET batch = $1, place = $2, path = $3 WHERE org = $4 AND device = $5 AND number = $6",
-            root,
-            *place,
-            path,
-            org,
-            &row.device,
-            row.number,
-        )?;
-    }
+    query!(
+        tx: execute_each tx,
+        "UPDATE receipt SET batch = $1, place = stands.column4, path = stands.column5
+         FROM (VALUES {rows TEXT, TEXT, BIGINT, BIGINT, TEXT}) AS stands
+         WHERE receipt.org = stands.column1 AND receipt.device = stands.column2 AND receipt.number = stands.column3",
+        root;
+        rows, |(row, place, path)| org, &row.device, row.number, *place, path
+    );
     Ok(())
 }
 
@@ -258,8 +237,9 @@ pub async fn logged_from(
     )
 }
 
-/// Of each device with a receipt in the batch `root`: what stands in the log from its first there on, at most `most` numbers.
-pub async fn logged_with(
+/// Of each device with a receipt in the batch `root`: what stands in the log by other batches behind its first there, at most `most`
+/// numbers.
+pub async fn logged_behind(
     db: &Db,
     org: &str,
     root: &str,
@@ -272,7 +252,7 @@ pub async fn logged_with(
          FROM (SELECT org, CAST(device AS TEXT) AS device, MIN(number) AS number FROM receipt
                WHERE org = $1 AND batch = $2 GROUP BY org, CAST(device AS TEXT)) AS least
          JOIN receipt ON receipt.org = least.org AND receipt.device = least.device
-             AND receipt.number >= least.number AND receipt.number - least.number < $3
+             AND receipt.number > least.number AND receipt.number - least.number < $3 AND receipt.batch <> $2
          JOIN batch ON batch.org = receipt.org AND batch.root = receipt.batch
          ORDER BY receipt.device, receipt.number",
         org,

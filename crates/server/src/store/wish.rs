@@ -18,45 +18,40 @@ row! {
     }
 }
 
-/// Notes a join before the log can have it. Answers 0 if it is noted.
-pub async fn insert(db: &Db, org: &str, row: &WishRow) -> Result<u64, StoreError> {
+/// Notes joins before the log can have them; one that is noted stays as it is.
+pub async fn insert(tx: &mut Tx, org: &str, rows: &[WishRow]) -> Result<u64, StoreError> {
+    Ok(query!(
+        tx: execute_each tx,
+        "INSERT INTO wish (org, hash, device, batch, note, proof) VALUES {rows TEXT, TEXT, TEXT, TEXT, TEXT, TEXT}
+         ON CONFLICT (org, hash) DO NOTHING";
+        rows, |row| org, &row.hash, &row.device, &row.batch, &row.note, &row.proof
+    ))
+}
+
+/// The joins of these devices that are noted: device and hash of each.
+pub async fn of_devices(
+    tx: &mut Tx,
+    org: &str,
+    devices: &[String],
+) -> Result<Vec<(String, String)>, StoreError> {
+    Ok(query!(
+        tx: fetch_each (String, String), tx,
+        "SELECT device, hash FROM wish WHERE org = $1 AND device IN ({rows TEXT})",
+        org;
+        devices, |device| device
+    ))
+}
+
+/// The devices that wait for the log with a join of this batch, and are not enrolled yet.
+pub async fn waiting(tx: &mut Tx, org: &str, batch: &str) -> Result<Vec<(String,)>, StoreError> {
     query!(
-        db: execute db,
-        "INSERT INTO wish (org, hash, device, batch, note, proof) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (org, hash) DO NOTHING",
-        org,
-        &row.hash,
-        &row.device,
-        &row.batch,
-        &row.note,
-        &row.proof,
-    )
-}
-
-/// How many joins of a device are noted, without the one with this hash.
-pub async fn count_of_device(db: &Db, org: &str, device: &str, without: &str) -> Result<i64, StoreError> {
-    let row = query!(
-        db: fetch_one (i64,), db,
-        "SELECT COUNT(*) FROM wish WHERE org = $1 AND device = $2 AND hash <> $3",
-        org,
-        device,
-        without,
-    )?;
-    Ok(row.0)
-}
-
-/// How many other devices wait for the log with a join of this batch, and are not enrolled yet.
-pub async fn count_of_others(db: &Db, org: &str, batch: &str, device: &str) -> Result<i64, StoreError> {
-    let row = query!(
-        db: fetch_one (i64,), db,
-        "SELECT COUNT(DISTINCT device) FROM wish
-         WHERE org = $1 AND batch = $2 AND device <> $3 AND proof IS NULL
+        tx: fetch_all (String,), tx,
+        "SELECT DISTINCT device FROM wish
+         WHERE org = $1 AND batch = $2 AND proof IS NULL
            AND NOT EXISTS (SELECT 1 FROM device AS there WHERE there.org = wish.org AND there.id = wish.device)",
         org,
         batch,
-        device,
-    )?;
-    Ok(row.0)
+    )
 }
 
 /// Stores where a join stands that made no device.
@@ -64,9 +59,14 @@ pub async fn proved(tx: &mut Tx, org: &str, hash: &str, proof: &str) -> Result<u
     query!(tx: execute tx, "UPDATE wish SET proof = $1 WHERE org = $2 AND hash = $3", proof, org, hash)
 }
 
-/// Forgets a join that made a device.
-pub async fn delete(tx: &mut Tx, org: &str, hash: &str) -> Result<u64, StoreError> {
-    query!(tx: execute tx, "DELETE FROM wish WHERE org = $1 AND hash = $2", org, hash)
+/// Forgets joins that made devices.
+pub async fn delete(tx: &mut Tx, org: &str, hashes: &[String]) -> Result<u64, StoreError> {
+    Ok(query!(
+        tx: execute_each tx,
+        "DELETE FROM wish WHERE org = $1 AND hash IN ({rows TEXT})",
+        org;
+        hashes, |hash| hash
+    ))
 }
 
 /// Joins that wait for the log.

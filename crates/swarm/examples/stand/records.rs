@@ -1,5 +1,6 @@
 //! The server's database, read from outside, and written alone.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use countersign_server::disk::Folder;
 use countersign_server::store::job_device::{self, Sent, Told};
 use countersign_server::store::output::{self, OutputRow};
 use countersign_server::store::receipt::{self, NewReceipt};
-use countersign_server::store::{Db, ROWS};
+use countersign_server::store::{Db, round};
 use countersign_trust::ids::Sha256;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteRow};
@@ -64,22 +65,26 @@ impl Records {
     async fn take_away(&self, job: &str) -> Stored {
         let pool = self.read().await;
         let all = async |text: &'static str| sqlx::query(text).bind(job).fetch_all(&pool).await.unwrap();
-        let sent = all("SELECT org, job, device, challenge, clears, sent_ms FROM job_device WHERE job = $1");
+        let sent = all("SELECT org, job, device, challenge, sent_ms FROM job_device WHERE job = $1");
+        let rounds = all(
+            "SELECT challenges, notes FROM round WHERE number IN (SELECT round FROM job_device WHERE job = $1)",
+        );
         let receipts = all(
             "SELECT device, number, hash, job, note, received_ms FROM receipt WHERE job = $1 ORDER BY received_ms, device, number",
         );
         let outputs = all("SELECT device, occurrence, step, place, stream, bytes FROM output WHERE job = $1");
-        let (sent, receipts, outputs) = (sent.await, receipts.await, outputs.await);
+        let (sent, rounds, receipts, outputs) = (sent.await, rounds.await, receipts.await, outputs.await);
         let stored = Stored {
             org: text(&sent[0], "org"),
             sent: sent.iter().map(sent_of).collect(),
+            rounds: rounds.iter().map(|row| (row.get("challenges"), text(row, "notes"))).collect(),
             receipts: receipts.iter().map(receipt_of).collect(),
             outputs: outputs.iter().map(|row| (text(row, "device"), output_of(row))).collect(),
         };
         for text in [
             "DELETE FROM receipt WHERE job = $1",
             "DELETE FROM output WHERE job = $1",
-            "UPDATE job_device SET verdict = 'waiting', receipt = NULL, challenge = NULL, clears = NULL, sent_ms = NULL WHERE job = $1",
+            "UPDATE job_device SET verdict = 'waiting', receipt = NULL, challenge = NULL, round = NULL, sent_ms = NULL WHERE job = $1",
         ] {
             sqlx::query(text).bind(job).execute(&pool).await.unwrap();
         }
@@ -92,30 +97,47 @@ impl Records {
 struct Stored {
     org: String,
     sent: Vec<Sent>,
+    rounds: Vec<(Vec<u8>, String)>,
     receipts: Vec<NewReceipt>,
     outputs: Vec<(String, OutputRow)>,
 }
 
 impl Stored {
     async fn write(&self, db: &Db, job: &str) {
+        let mut number = 0;
+        for (challenges, notes) in &self.rounds {
+            let mut tx = db.begin().await.unwrap();
+            number = round::insert(&mut tx, &self.org, challenges, notes).await.unwrap();
+            tx.commit().await.unwrap();
+        }
         for rows in self.sent.chunks(AT_ONCE.0) {
             let mut tx = db.begin().await.unwrap();
-            job_device::sent(&mut tx, &self.org, rows).await.unwrap();
+            job_device::sent(&mut tx, &self.org, number, rows).await.unwrap();
             tx.commit().await.unwrap();
         }
         let mut outputs = self.outputs.chunks(AT_ONCE.1 / 3);
-        for receipts in self.receipts.chunks(AT_ONCE.1 * 2 / 3 / ROWS * ROWS) {
+        for receipts in self.receipts.chunks(AT_ONCE.1 * 2 / 3) {
             let mut tx = db.begin().await.unwrap();
-            for row in receipts {
-                let told = Told { verdict: "ended", because: "", number: row.number, stands: true };
-                job_device::receipt_came(&mut tx, &self.org, job, &row.device, told).await.unwrap();
-            }
+            let told: BTreeMap<&str, Told> =
+                receipts.iter().map(|row| (row.device.as_str(), told(job, row))).collect();
+            let told: Vec<Told> = told.into_values().collect();
+            job_device::receipts_came(&mut tx, &self.org, &told).await.unwrap();
             receipt::insert(&mut tx, &self.org, receipts).await.unwrap();
-            for (device, row) in outputs.next().unwrap_or_default() {
-                output::insert(&mut tx, &self.org, job, device, row).await.unwrap();
-            }
+            let pieces = outputs.next().unwrap_or_default().iter();
+            let pieces: Vec<_> = pieces.map(|(device, row)| (job.to_owned(), device.clone(), row)).collect();
+            output::insert(&mut tx, &self.org, &pieces).await.unwrap();
             tx.commit().await.unwrap();
         }
+    }
+}
+
+/// What both of a device's receipts change.
+fn told(job: &str, row: &NewReceipt) -> Told {
+    Told {
+        receipts: 2,
+        accepted: true,
+        newest: (row.number, "ended".to_owned(), String::new()),
+        ..Told::nothing((job.to_owned(), row.device.clone()))
     }
 }
 
@@ -124,7 +146,6 @@ fn sent_of(row: &SqliteRow) -> Sent {
         job: text(row, "job"),
         device: text(row, "device"),
         challenge: text(row, "challenge"),
-        clears: text(row, "clears"),
         sent_ms: row.get("sent_ms"),
     }
 }

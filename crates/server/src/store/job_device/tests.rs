@@ -8,6 +8,7 @@ use crate::store::fact::{self, FactRow};
 use crate::store::org::{self, DraftRow};
 use crate::store::output::{self, Kept, OutputRow};
 use crate::store::receipt::{self, NewReceipt, Unlogged};
+use crate::store::round;
 use crate::store::statement::{self, StatementRow};
 use crate::store::testing::{Postgres, sqlite};
 
@@ -91,7 +92,7 @@ async fn devices_come_and_go(db: &Db) -> Result<(), StoreError> {
     let said = Said { version: "0.1.0".to_owned(), policy_number: 2, ..Said::default() };
     let mut tx = db.begin().await?;
     device::said(&mut tx, ORG, &[("dev-1".to_owned(), said)], 5).await?;
-    assert_eq!(device::seen(&mut tx, ORG, "dev-1", 6).await?, 1);
+    assert_eq!(device::seen(&mut tx, ORG, &["dev-1".to_owned()], 6).await?, 1);
     tx.commit().await?;
     // Enrolled again, it keeps what it said of itself, its join, and its place in the batch.
     let mut tx = db.begin().await?;
@@ -111,11 +112,22 @@ async fn devices_come_and_go(db: &Db) -> Result<(), StoreError> {
     assert_eq!(one.labels().get("site").map(String::as_str), Some("Smygehamn 12"));
     assert_eq!(device::get(db, "org-2", "dev-1").await?, None);
     assert_eq!((device::count(db, ORG).await?, device::all(db, ORG).await?.len()), (2, 2));
+    let mut tx = db.begin().await?;
     assert_eq!(
-        device::count_of_enroll(db, ORG, "batch").await?,
+        device::count_of_enroll(&mut tx, ORG, "batch").await?,
         3,
         "the place stays taken of one that was retired or enrolled anew"
     );
+    assert_eq!(
+        device::join(&mut tx, ORG, &[device_row("dev-1", "joins"), device_row("dev-4", "joins")]).await?,
+        1
+    );
+    let named =
+        device::named(&mut tx, ORG, &["dev-4".to_owned(), "dev-1".to_owned(), "dev-5".to_owned()]).await?;
+    let mut named: Vec<_> = named.iter().map(|row| (row.id.as_str(), row.enroll.as_str())).collect();
+    named.sort_unstable();
+    assert_eq!(named, [("dev-1", "again"), ("dev-4", "joins")]);
+    drop(tx);
     let page = device::page(db, ORG, "dev-1", 1).await?;
     assert_eq!(page.iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["dev-2"]);
     Ok(())
@@ -125,7 +137,7 @@ async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
     let devices = ["dev-1".to_owned(), "dev-2".to_owned()];
     let sent_at = |sent_ms| {
         let (job, device) = (JOB.to_owned(), "dev-1".to_owned());
-        [Sent { job, device, challenge: "c".to_owned(), clears: "[]".to_owned(), sent_ms }]
+        [Sent { job, device, challenge: "c".to_owned(), sent_ms }]
     };
     let mut tx = db.begin().await?;
     insert_waiting(&mut tx, ORG, JOB, &devices, 4).await?;
@@ -134,22 +146,41 @@ async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
     assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, None, "it was not sent");
     assert_eq!(evidence(db, ORG, JOB, "dev-1").await?, None);
     let mut tx = db.begin().await?;
-    sent(&mut tx, ORG, &sent_at(7)).await?;
+    let first = round::insert(&mut tx, ORG, &[1; 32], "[]").await?;
+    sent(&mut tx, ORG, first, &sent_at(7)).await?;
     // Waiting a second time sets nothing back.
     insert_waiting(&mut tx, ORG, JOB, &devices, 4).await?;
     tx.commit().await?;
     let nothing = Some(Kept { newest: 0, bytes: 0, pieces: 0 });
     assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, nothing);
-    assert_eq!(evidence(db, ORG, JOB, "dev-1").await?.unwrap().sent_ms, 7);
+    let row = evidence(db, ORG, JOB, "dev-1").await?.unwrap();
+    assert_eq!((row.sent_ms, row.challenges, row.clears), (7, Some(vec![1; 32]), None));
     assert_eq!(counts(db, ORG, JOB).await?, [("sent".to_owned(), 1), ("waiting".to_owned(), 1)]);
-    let told = |verdict, number| Told { verdict, because: "busy", number, stands: true };
+    let told = |device: &str, receipts, number, verdict: &str| Told {
+        job: JOB.to_owned(),
+        device: device.to_owned(),
+        receipts,
+        accepted: verdict == "accepted",
+        newest: (number, verdict.to_owned(), "busy".to_owned()),
+    };
+    let pairs = [(JOB.to_owned(), "dev-1".to_owned()), (JOB.to_owned(), "dev-2".to_owned())];
     let mut tx = db.begin().await?;
-    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-2", told("refused", 1)).await?, 0, "it was not sent");
-    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("refused", 2)).await?, 1);
-    let again = Told { stands: false, ..told("refused", 4) };
-    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", again).await?, 1);
-    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("accepted", 1)).await?, 1, "an older one");
-    sent(&mut tx, ORG, &sent_at(8)).await?;
+    let left = |left| (JOB.to_owned(), "dev-1".to_owned(), left);
+    assert_eq!(receipts_left(&mut tx, ORG, &pairs).await?, [left(4)], "the other was not sent it");
+    receipts_came(&mut tx, ORG, &[told("dev-1", 1, 2, "refused")]).await?;
+    let nothing_new = Told { newest: (0, String::new(), String::new()), ..told("dev-1", 1, 0, "") };
+    receipts_came(&mut tx, ORG, &[nothing_new]).await?;
+    receipts_came(&mut tx, ORG, &[told("dev-1", 1, 1, "accepted")]).await?;
+    assert_eq!(receipts_left(&mut tx, ORG, &pairs).await?, [left(1)]);
+    let second = round::insert(&mut tx, ORG, &[2; 32], "[]").await?;
+    assert_eq!(round::forget_unused(&mut tx, ORG, &[first, second]).await?, 1, "the first is in use");
+    let second = round::insert(&mut tx, ORG, &[2; 32], "[]").await?;
+    sent(&mut tx, ORG, second, &sent_at(8)).await?;
+    assert_eq!(
+        round::forget_unused(&mut tx, ORG, &[first]).await?,
+        1,
+        "nobody was sent anything by it since"
+    );
     tx.commit().await?;
     let open = open_on(db, ORG, &["dev-1".to_owned()]).await?;
     assert_eq!(
@@ -161,9 +192,9 @@ async fn a_job_goes_out_and_is_answered(db: &Db) -> Result<(), StoreError> {
     assert_eq!(open_on(db, ORG, &many).await?, []);
     assert_eq!(open_on(db, ORG, &[]).await?, []);
     let mut tx = db.begin().await?;
-    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("ended", 3)).await?, 1);
-    assert_eq!(receipt_came(&mut tx, ORG, JOB, "dev-1", told("ended", 5)).await?, 0, "four may come");
-    sent(&mut tx, ORG, &sent_at(9)).await?;
+    receipts_came(&mut tx, ORG, &[told("dev-1", 1, 3, "ended")]).await?;
+    assert_eq!(receipts_left(&mut tx, ORG, &pairs).await?, [left(0)]);
+    sent(&mut tx, ORG, second, &sent_at(9)).await?;
     tx.commit().await?;
     assert_eq!(open_on(db, ORG, &devices[..1]).await?, [], "what ended stays so, whatever is sent again");
     Ok(())
@@ -213,11 +244,10 @@ async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
         [(2, 1, "third")]
     );
     assert_eq!(logged[0].path(), Some(vec![vec![0, 0, 0]]));
-    assert_eq!(receipt::logged_with(db, ORG, "root", 1).await?.len(), 1);
-    let with = receipt::logged_with(db, ORG, "root", 10).await?;
     assert_eq!(
-        with.iter().map(|row| (row.device.as_str(), row.number, row.place)).collect::<Vec<_>>(),
-        [("dev-1", 1, 0), ("dev-1", 2, 1)]
+        receipt::logged_behind(db, ORG, "root", 10).await?,
+        [],
+        "all behind the first is of the same batch"
     );
     let rest: Vec<Unlogged> = receipt::unlogged(db, ORG, 10).await?;
     assert_eq!(rest.iter().map(|row| row.number).collect::<Vec<_>>(), [3, 9]);
@@ -231,9 +261,9 @@ async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Twenty rows are two statements of eight and four of one.
+/// Seventy-four rows are a statement of sixty-four, one of eight and two of one.
 async fn many_go_at_once(db: &Db) -> Result<(), StoreError> {
-    let names: Vec<String> = (10..30).map(|number| format!("dev-{number}")).collect();
+    let names: Vec<String> = (10..84).map(|number| format!("dev-{number}")).collect();
     let mut tx = db.begin().await?;
     for name in &names {
         device::insert(&mut tx, ORG, &device_row(name, "many")).await?;
@@ -251,10 +281,11 @@ async fn many_go_at_once(db: &Db) -> Result<(), StoreError> {
         .zip(100..)
         .map(|(name, sent_ms)| {
             let (job, device) = (JOB.to_owned(), name.clone());
-            Sent { job, device, challenge: format!("c {name}"), clears: "[]".to_owned(), sent_ms }
+            Sent { job, device, challenge: format!("c {name}"), sent_ms }
         })
         .collect();
-    sent(&mut tx, ORG, &going).await?;
+    let third = round::insert(&mut tx, ORG, &[3; 64], "[]").await?;
+    sent(&mut tx, ORG, third, &going).await?;
     let receipts: Vec<NewReceipt> = names
         .iter()
         .map(|name| NewReceipt {
@@ -264,6 +295,12 @@ async fn many_go_at_once(db: &Db) -> Result<(), StoreError> {
         })
         .collect();
     receipt::insert(&mut tx, ORG, &receipts).await?;
+    let newest =
+        receipt::newest(&mut tx, ORG, &["dev-1".to_owned(), "dev-2".to_owned(), "dev-10".to_owned()]).await?;
+    let mut newest: Vec<_> =
+        newest.iter().map(|row| (row.device.as_str(), row.number, row.hash.as_str())).collect();
+    newest.sort_unstable();
+    assert_eq!(newest, [("dev-1", 9, "i"), ("dev-10", 1, "h dev-10")]);
     tx.commit().await?;
     for name in &names {
         let row = device::get(db, ORG, name).await?.unwrap();
@@ -282,19 +319,39 @@ async fn many_go_at_once(db: &Db) -> Result<(), StoreError> {
     let unlogged = receipt::unlogged(db, ORG, 100).await?;
     let unlogged: Vec<&Unlogged> = unlogged.iter().filter(|row| names.contains(&row.device)).collect();
     assert_eq!(unlogged.len(), names.len());
-    let proof = BatchRow { root: "many".to_owned(), size: 20, leaf: 9, proof: "proof".to_owned() };
+    let proof = BatchRow { root: "many".to_owned(), size: 74, leaf: 9, proof: "proof".to_owned() };
     let stand: Vec<_> =
         unlogged.iter().zip(0..).map(|(row, place)| (*row, place, format!("{place}"))).collect();
     let mut tx = db.begin().await?;
     batch::put(&mut tx, ORG, &proof).await?;
     receipt::logged(&mut tx, ORG, "many", &stand).await?;
     tx.commit().await?;
-    let with = receipt::logged_with(db, ORG, "many", 1).await?;
-    let expected: Vec<_> =
-        stand.iter().map(|(row, place, path)| (row.device.clone(), *place, path.clone())).collect();
-    let found: Vec<_> = with.into_iter().map(|row| (row.device, row.place, row.path)).collect();
-    assert_eq!(found, expected);
-    assert_eq!(open_on(db, ORG, &names[..AT_ONCE]).await?.len(), AT_ONCE);
+    for (row, place, path) in &stand {
+        let found = receipt::logged_from(db, ORG, &row.device, 1, 9).await?;
+        let found: Vec<_> = found.into_iter().map(|row| (row.number, row.place, row.path)).collect();
+        assert_eq!(found, [(1, *place, path.clone())]);
+    }
+    late_receipts_are_told_with_those_behind(db).await?;
+    assert_eq!(open_on(db, ORG, &names).await?.len(), names.len());
+    Ok(())
+}
+
+/// Receipts 3 and 9 of a device are logged after another that came before them.
+async fn late_receipts_are_told_with_those_behind(db: &Db) -> Result<(), StoreError> {
+    for (root, numbers) in [("behind", [9]), ("late", [3])] {
+        let unlogged = receipt::unlogged(db, ORG, 100).await?;
+        let unlogged: Vec<_> = unlogged.iter().filter(|row| numbers.contains(&row.number)).collect();
+        let stand: Vec<_> = unlogged.iter().map(|row| (*row, 0, "[]".to_owned())).collect();
+        assert_eq!(stand.len(), 1);
+        let proof = BatchRow { root: root.to_owned(), size: 1, leaf: 10, proof: "proof".to_owned() };
+        let mut tx = db.begin().await?;
+        batch::put(&mut tx, ORG, &proof).await?;
+        receipt::logged(&mut tx, ORG, root, &stand).await?;
+        tx.commit().await?;
+    }
+    let behind = receipt::logged_behind(db, ORG, "late", 10).await?;
+    assert_eq!(behind.iter().map(|row| (row.number, row.root.as_str())).collect::<Vec<_>>(), [(9, "behind")]);
+    assert_eq!(receipt::logged_behind(db, ORG, "late", 6).await?, [], "too far behind");
     Ok(())
 }
 
@@ -303,9 +360,13 @@ async fn output_is_kept_in_its_order(db: &Db) -> Result<(), StoreError> {
         |place, bytes: &[u8]| OutputRow { occurrence: 0, step: 0, place, stream: 1, bytes: bytes.to_vec() };
     let (first, second) = (piece(0, b"hello "), piece(6, b"world"));
     let mut tx = db.begin().await?;
-    assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &second).await?, 1);
-    assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &first).await?, 1);
-    assert_eq!(output::insert(&mut tx, ORG, JOB, "dev-1", &piece(0, b"other")).await?, 0);
+    let other = piece(0, b"other");
+    fn row(row: &OutputRow) -> (String, String, &OutputRow) {
+        (JOB.to_owned(), "dev-1".to_owned(), row)
+    }
+    let is_new = |place| (JOB.to_owned(), "dev-1".to_owned(), 0, place);
+    assert_eq!(output::insert(&mut tx, ORG, &[row(&second), row(&first)]).await?, [is_new(6), is_new(0)]);
+    assert_eq!(output::insert(&mut tx, ORG, &[row(&other)]).await?, [], "a place has one");
     tx.commit().await?;
     let kept = |newest, bytes, pieces| Some(Kept { newest, bytes, pieces });
     assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, kept(0, 11, 2));
@@ -313,11 +374,8 @@ async fn output_is_kept_in_its_order(db: &Db) -> Result<(), StoreError> {
     assert_eq!(output::of(db, ORG, JOB, "dev-1").await?, [first, second]);
     let again = OutputRow { occurrence: 3, ..piece(0, b"again") };
     let mut tx = db.begin().await?;
-    assert_eq!(
-        output::insert(&mut tx, ORG, JOB, "dev-1", &again).await?,
-        1,
-        "in the place of what was written before"
-    );
+    assert_eq!(output::forget_before(&mut tx, ORG, JOB, "dev-1", 3).await?, 2);
+    assert_eq!(output::insert(&mut tx, ORG, &[row(&again)]).await?, [is_new(0)]);
     tx.commit().await?;
     assert_eq!(output::kept(db, ORG, JOB, "dev-1", (0, 0)).await?, kept(3, 0, 0));
     assert_eq!(output::of(db, ORG, JOB, "dev-1").await?, [again]);
