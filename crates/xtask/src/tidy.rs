@@ -4,6 +4,7 @@
 
 mod arrows;
 mod links;
+mod maps;
 mod names;
 mod packages;
 mod places;
@@ -27,6 +28,7 @@ pub fn run(root: &Path) -> anyhow::Result<()> {
         words::check(&tree),
         places::check(&tree),
         links::check(&tree),
+        maps::check(&tree),
         packages::check(root)?,
     ];
     let findings: Vec<Finding> = checks.into_iter().flatten().collect();
