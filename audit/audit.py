@@ -187,7 +187,8 @@ def list_of(item):
 
 
 def ascending(keys) -> bool:
-    keys = [key.encode("utf-8", "surrogatepass") for key in keys]
+    """Each once, and none empty: that would come before all others ([1], "The print")."""
+    keys = [b"", *(key.encode("utf-8", "surrogatepass") for key in keys)]
     return all(before < after for before, after in zip(keys, keys[1:]))
 
 
@@ -261,7 +262,6 @@ LINE = free("a line", "\t", 400)
 PROSE = free("prose", "\n", 2_000)
 PATH = word("a path", _is_path)
 SSH_KEY = key_printer(lambda value: SshKey.read(value), "an ssh key", lambda key: True)
-MACHINE_KEY = key_printer(lambda value: SshKey.read(value), "an ssh-ed25519 key", lambda key: key.algorithm == "ssh-ed25519")
 NOTE_KEY = key_printer(lambda value: NoteKey.read(value), "a note key", lambda key: True)
 NUMBER = integer()
 NOTHING = record()
@@ -284,7 +284,7 @@ POLICY = record(
     org=or_nothing(ORG), number=NUMBER, previous=set_of(HASH), name=LINE, people=map_of(NAME, PERSON),
     roles=map_of(NAME, set_of(NAME)), rules=list_of(RULE),
     quorums=record(policy=QUORUM, enroll=QUORUM, resume=QUORUM, promote=QUORUM),
-    halt=record(roles=set_of(NAME), machines=map_of(NAME, MACHINE_KEY)),
+    halt=record(roles=set_of(NAME), machines=map_of(NAME, SSH_KEY)),
     log=record(key=NOTE_KEY, old_size=NUMBER, old_root=or_nothing(HASH)),
     witnesses=record(need=POSITIVE, keys=set_of(NOTE_KEY)),
     beacons=record(need=POSITIVE, lifetime=NUMBER, keys=set_of(NOTE_KEY)),
@@ -409,18 +409,19 @@ def ssh_string(data: bytes) -> bytes:
 
 FIELD = 2**255 - 19
 EDWARDS_D = -121665 * pow(121666, FIELD - 2, FIELD) % FIELD
+ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 
 
 def is_good_ed25519_point(raw: bytes) -> bool:
-    """Canonical (RFC 8032 section 5.1.3) and not of small order: eight times it is not the neutral point."""
+    """Canonical (RFC 8032 section 5.1.3) and not of small order: eight times it is not the neutral point. Where no point has this y,
+    it may stand there, and nothing verifies by it ([2])."""
     y = int.from_bytes(raw, "little") & (2**255 - 1)
-    sign = raw[31] >> 7
     square = (y * y - 1) * pow(EDWARDS_D * y * y + 1, FIELD - 2, FIELD) % FIELD
     x = pow(square, (FIELD + 3) // 8, FIELD)
     if x * x % FIELD != square:
         x = x * pow(2, (FIELD - 1) // 4, FIELD) % FIELD
-    if y >= FIELD or x * x % FIELD != square or (x == 0 and sign == 1):
-        return False
+    if y >= FIELD or x * x % FIELD != square:
+        return y < FIELD
     for _ in range(3):
         cross = EDWARDS_D * x * x * y * y
         x, y = (2 * x * y * pow(1 + cross, FIELD - 2, FIELD) % FIELD, (x * x + y * y) * pow(1 - cross, FIELD - 2, FIELD) % FIELD)
@@ -474,15 +475,17 @@ class SshKey:
                 raise ValueError("not a canonical point of large order")
         elif algorithm == RSA:
             exponent, modulus = wire.positive(), wire.positive()
-            if exponent != 65537 or not 3072 <= modulus.bit_length() <= 8192:
-                raise ValueError(f"e = {exponent}, {modulus.bit_length()} bits")
-            numbers = modulus.to_bytes(modulus.bit_length() // 8 + 1, "big")
+            if exponent != 65537 or not 3072 <= modulus.bit_length() <= 8192 or modulus % 2 == 0:
+                raise ValueError(f"e = {exponent}, a modulus of {modulus.bit_length()} bits that ends in {modulus % 2}")
+            numbers = modulus.to_bytes((modulus.bit_length() + 7) // 8, "big")
         else:
             curve, numbers = wire.string(), wire.string()
             if curve != b"nistp256" or len(numbers) != 65 or numbers[0] != 4:
                 raise ValueError("not an uncompressed point of nistp256")
             EllipticCurvePublicKey.from_encoded_point(SECP256R1(), numbers)
         application = wire.string() if algorithm in SECURITY_KEYS else b""
+        if algorithm in SECURITY_KEYS and not re.fullmatch(rb"[!-~]{1,255}", application):
+            raise ValueError(f"the application {application!r:.80}")
         wire.end()
         return SshKey(algorithm, blob, numbers, application)
 
@@ -503,6 +506,7 @@ class Signature:
     key_blob: bytes
     namespace: str
     algorithm: str
+    numbers: bytes
     flags: int = 0
     origin: bytes = b""
     client: bytes = b""
@@ -520,7 +524,7 @@ class Signature:
         if namespace not in [f"{kind}.v1@countersign".encode() for kind in TYPES]:
             raise Refused("Unreadable", f"the namespace {namespace!r}")
         wire = Wire(inner)
-        algorithm, _signature = wire.string().decode("ascii", "replace"), wire.string()
+        algorithm, numbers = wire.string().decode("ascii", "replace"), wire.string()
         allowed = [of_signature for of_key, of_signature in ALGORITHMS.values() if Wire(key_blob).string() == of_key.encode()]
         refuse_if(algorithm not in allowed, "Unreadable", f"a signature {algorithm!r} by a key {Wire(key_blob).string()!r}")
         SshKey.from_blob(next(name for name, (_, of_signature) in ALGORITHMS.items() if of_signature == algorithm), key_blob)
@@ -530,7 +534,7 @@ class Signature:
         if algorithm == WEBAUTHN:
             parts.update({"origin": wire.string(), "client": wire.string(), "extensions": wire.string()})
         wire.end()
-        return Signature(blob, key_blob, namespace.decode(), algorithm, **parts)
+        return Signature(blob, key_blob, namespace.decode(), algorithm, numbers, **parts)
 
     def armored(self) -> bytes:
         return ARMOR_BEGIN + lines_of_70(self.blob) + ARMOR_END
@@ -592,6 +596,19 @@ class Passkeys:
     origins: tuple[str, ...]
 
 
+def check_spelling(key: SshKey, numbers: bytes) -> None:
+    """The numbers of a signature have one spelling ([2]); ssh-keygen takes others too."""
+    if key.algorithm == RSA:
+        refuse_if(len(numbers) != len(key.numbers), "Signature", f"{len(numbers)} bytes by a modulus of {len(key.numbers)}")
+    elif key.algorithm in (ED25519, SK_ED25519):
+        large = len(numbers) != 64 or int.from_bytes(numbers[32:], "little") >= ED25519_ORDER
+        refuse_if(large, "Signature", "not 64 bytes, the second half below the order")
+    else:
+        pair = Wire(numbers)
+        refuse_if(max(pair.positive(), pair.positive()) >= 2**256, "Signature", "a number of more than 32 bytes")
+        pair.end()
+
+
 def properties_of(key: SshKey, signature: Signature, text: bytes, passkeys: Passkeys) -> set[str]:
     """What ssh-keygen does not demand ([2]): the one algorithm, touch, and of a passkey where and how it was asked.
 
@@ -599,9 +616,13 @@ def properties_of(key: SshKey, signature: Signature, text: bytes, passkeys: Pass
     """
     if signature.algorithm != ALGORITHMS[key.algorithm][1]:
         raise Refused("Signature", f"a signature {signature.algorithm} by a key listed as {key.algorithm}")
+    check_spelling(key, signature.numbers)
     if key.algorithm in (ED25519, ECDSA, RSA):
         return set()
-    refuse_if(not signature.flags & 0x01, "Signature", "made without presence")
+    flags, extensions = signature.flags, signature.extensions
+    refuse_if(not flags & 0x01, "Signature", "made without presence")
+    if flags & 0x40 or bool(flags & 0x80) != bool(extensions):
+        raise Refused("Signature", f"made with flags {flags:#04x} and {len(extensions)} bytes of extensions")
     if key.algorithm == WEBAUTHN:
         _check_passkey(key, signature, text, passkeys)
     return {"presence", "verification"} if signature.flags & 0x04 else {"presence"}
@@ -611,11 +632,9 @@ def _check_passkey(key: SshKey, signature: Signature, text: bytes, passkeys: Pas
     """PROTOCOL.u2f, "webauthn signatures", and the six demands of [2]."""
     flags, origin = signature.flags, signature.origin
     refuse_if(not flags & 0x04, "Signature", "a passkey without verification of its holder")
-    if flags & 0x40 or bool(flags & 0x80) != bool(signature.extensions):
-        raise Refused("Signature", f"a passkey with flags {flags:#04x} and {len(signature.extensions)} bytes of extensions")
     if not passkeys.rp_id or key.application != passkeys.rp_id.encode():
         raise Refused("Signature", f"a passkey for {key.application!r}, the policy has {passkeys.rp_id!r}")
-    if origin not in [each.encode() for each in passkeys.origins]:
+    if origin not in [each.encode() for each in passkeys.origins] or b'"' in origin or b"\\" in origin:
         raise Refused("Signature", f"a passkey asked from {origin!r}, the policy has {list(passkeys.origins)}")
     asked = base64.urlsafe_b64encode(signature.signed_blob(text)).rstrip(b"=")
     begins = b'{"type":"webauthn.get","challenge":"%s","origin":"%s","crossOrigin":false' % (asked, origin)
@@ -629,6 +648,7 @@ def _check_passkey(key: SshKey, signature: Signature, text: bytes, passkeys: Pas
 
 ED25519_NOTE, COSIGNATURE = 0x01, 0x04
 MOST_SIGNATURE_LINES = 64
+MOST_NOTE = 65_536  # bytes, of a note and of a proof
 
 
 @dataclass(frozen=True)
@@ -675,6 +695,7 @@ class Note:
     @staticmethod
     def read(data: bytes) -> Note:
         """The text ends before the last empty line; 1 to 64 signature lines follow, and nothing else ([2])."""
+        refuse_if(len(data) > MOST_NOTE, "Note", f"a note of {len(data)} bytes, at most {MOST_NOTE} are read")
         parting = data.rfind(b"\n\n")
         if parting < 0 or not data.endswith(b"\n") or any(byte < 0x20 and byte != 0x0A for byte in data):
             raise Refused("Note", "not a signed note")
@@ -702,14 +723,14 @@ class Note:
         for each in self._by(key):
             if key.kind == COSIGNATURE and len(each) == 72:
                 time = int.from_bytes(each[:8], "big")
-                if ed25519_verifies(key.raw, each[8:], b"cosignature/v1\ntime %d\n" % time + self.text):
+                if time < 2**63 and ed25519_verifies(key.raw, each[8:], b"cosignature/v1\ntime %d\n" % time + self.text):
                     times.append(time)
         return min(times, default=None)
 
 
 def _signature_line(line: str) -> tuple[str, bytes, bytes]:
     parts = line.split(" ")
-    if len(parts) != 3 or parts[0] != "\u2014" or not parts[1] or "+" in parts[1]:
+    if len(parts) != 3 or parts[0] != "\u2014" or not parts[1] or "+" in parts[1] or any(map(str.isspace, parts[1])):
         raise Refused("Note", f"no signature line: {line!r:.80}")
     material = unbase64(parts[2])
     refuse_if(len(material) <= 4, "Note", f"a signature line without signature: {line!r:.80}")
@@ -754,7 +775,8 @@ def root_by_path(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes
 
 
 def decimal(text: str) -> int:
-    refuse_if(not re.fullmatch("0|[1-9][0-9]{0,18}", text, re.ASCII), "Note", f"not a decimal number: {text!r:.40}")
+    refuse_if(not re.fullmatch("0|[1-9][0-9]{0,19}", text, re.ASCII), "Note", f"not a decimal number: {text!r:.40}")
+    refuse_if(int(text) >= 2**64, "Note", f"a number of more than 64 bits: {text}")
     return int(text)
 
 
@@ -777,6 +799,7 @@ class Proof:
 
     @staticmethod
     def read(data: bytes) -> Proof:
+        refuse_if(len(data) > MOST_NOTE, "Note", f"a proof of {len(data)} bytes, at most {MOST_NOTE} are read")
         head, parting, rest = data.partition(b"\n\n")
         lines = head.decode("utf-8", "replace").split("\n")
         refuse_if(not parting or lines.pop(0) != "c2sp.org/tlog-proof@v1", "Note", "not a tlog-proof")
@@ -784,6 +807,7 @@ class Proof:
             unbase64(lines.pop(0).removeprefix("extra "))
         refuse_if(not lines or not lines[0].startswith("index "), "Note", "a tlog-proof without index")
         index = decimal(lines.pop(0).removeprefix("index "))
+        refuse_if(len(lines) > 64, "Note", f"a proof of {len(lines)} hashes, at most 64 are read")
         checkpoint = Note.read(rest)
         fields = checkpoint.fields()
         refuse_if(len(fields) < 3 or not all(fields), "Note", "not a checkpoint")
@@ -834,7 +858,7 @@ class Envelope:
     @told_as("Unreadable")
     def read(data: bytes) -> Envelope:
         """Statement, signatures, and whatever follows the last signature as the proof, which only a halt may lack."""
-        end = 0 if data.startswith(b"}\n") else data.find(b"\n}\n") + 1
+        end = data.find(b"\n}\n") + 1
         refuse_if(end == 0, "Unreadable", "a statement without end")
         text, rest, signatures = data[: end + 2], data[end + 2 :], []
         while rest.startswith(ARMOR_BEGIN):
@@ -1004,11 +1028,13 @@ def _check_keys(value: dict) -> None:
     for role, key, kind in notes:
         refuse_if(key.kind != kind, "Policy", f"the key {key.name} of {role} is of type {key.kind}, needed is {kind}")
     refuse_if(held.log.name.startswith("countersign-"), "Policy", "the log's origin begins with countersign-")
+    for machine, key in value["halt"]["machines"].items():
+        refuse_if(SshKey.read(key).algorithm != ED25519, "Policy", f"the key of the machine {machine} is no {ED25519} key")
 
 
 def _check_rule(what: str, rule: dict, roles: dict, people: dict) -> None:
     for hours in rule["hours"]:
-        _check_range(f"from of {what}", hours["from"], 0, 10_079)
+        _check_range(f"from of {what}", hours["from"], 0, hours["until"] - 1)
         _check_range(f"until of {what}", hours["until"], 1, 10_080)
     properties, alone = set(rule["properties"]), rule["approvals"] == 0
     able = {name for name, person in people.items() if can_sign(person, properties, alone)}
@@ -1064,23 +1090,22 @@ class Chain:
         named = [each for each in self.policies if each.log.name == proof.origin]
         refuse_if(not named, "UnknownLog", f"in the log {proof.origin!r}, which no policy names")
         ending = next((each for each in self.policies if each.place[0] == named[-1].place[0] + 1), None)
-        if ending and proof.size > ending.value["log"]["old_size"]:
-            raise Refused("ReplacedLog", f"{proof.size} leaves of a log that was replaced at {ending.value['log']['old_size']}")
+        if ending and proof.index >= ending.value["log"]["old_size"]:
+            raise Refused("ReplacedLog", f"leaf {proof.index} of a log that was replaced at {ending.value['log']['old_size']}")
         return (named[-1].place[0], proof.index)
 
     def in_force_at(self, place: Place) -> Held:
         """The newest policy whose own leaf stands before `place`."""
         before = [each for each in self.policies if each.place < place]
-        refuse_if(not before, "Log", f"no policy was in force at leaf {place[1]}")
+        refuse_if(not before, "UnknownSigners", f"no policy was in force at leaf {place[1]}")
         return before[-1]
 
     def check_logged(self, proof: Proof, entry: bytes, force: Held) -> int:
-        """Logged, by the witnesses of the policy in force at the leaf or of a later one. Gives the time of the proof."""
-        log = next(each.log for each in reversed(self.policies) if each.log.name == proof.origin)
+        """Logged, by log and witnesses of the policy in force at the leaf or of a later one. Gives the time of the proof."""
         refusal = None
         for each in self.policies[force.number - 1 :]:
             try:
-                return logged_at(proof, entry, log, each)
+                return logged_at(proof, entry, each.log, each)
             except Refused as refused:
                 refusal = refusal or refused
         raise refusal
@@ -1108,7 +1133,7 @@ class Chain:
             refuse_if("org-" + envelope.hash != self.org, "Organization", f"the genesis policy is {envelope.hash}, this is {self.org}")
             value = read_text("policy", envelope.text)
             later = value["org"] or value["number"] != 1 or value["previous"]
-            refuse_if(later, "Number", "a genesis policy with organization, predecessor or another number than 1")
+            refuse_if(later, "Policy", "a genesis policy with organization, predecessor or another number than 1")
             return self._add_policy(envelope, value, None)
         if envelope.hash in [each.hash for each in self.waiting] and not self._is_decided(envelope):
             return "known"
@@ -1122,7 +1147,7 @@ class Chain:
         """Usable; signed by the quorums of both, or by the recovery set for the old one's, and then it waits; in the log that
         the new one names, cosigned by the old one's witnesses."""
         check_usable(value)
-        moved = before and NoteKey.read(value["log"]["key"]) != before.log
+        moved = before and NoteKey.read(value["log"]["key"]).name != before.log.name
         log = before.place[0] + bool(moved) if before else 0
         new = Held(value, envelope.hash, self.org, (log, envelope.proof.index))
         waits = bool(before) and not self._is_decided(envelope) and 0 < before.value["recovery"]["need"] <= recovering(envelope, before)
@@ -1168,6 +1193,7 @@ class Chain:
 
     def take_resume(self, envelope: Envelope) -> str:
         policy = self.in_force_at(self.place_of(envelope.proof))
+        self.check_logged(envelope.proof, envelope.entry(self.org), policy)
         value = self.read(envelope, [policy])
         recovered = max((each.number for each in self.policies if each.hash in self.words), default=0)
         begins_anew = self.resumed_under < recovered <= policy.number
@@ -1176,7 +1202,6 @@ class Chain:
         if self.policy(value["policy"]) is None:
             raise Refused("UnknownPolicy", f"made under {value['policy']}, which is not held")
         check_quorum(envelope, policy, "resume")
-        self.check_logged(envelope.proof, envelope.entry(self.org), policy)
         self.resumes.append((envelope.hash, value))
         self.resumed_under = self.newest.number
         return "taken"
@@ -1278,9 +1303,9 @@ def check_enrollment(chain: Chain, envelope: Envelope) -> dict:
     """An enrollment is judged under the policy in force at its leaf; a later policy's witnesses may have cosigned."""
     refuse_if(envelope.kind != "enroll", "NotEnrolled", f"a {envelope.kind} is no enrollment")
     policy = chain.in_force_at(chain.place_of(envelope.proof))
+    chain.check_logged(envelope.proof, envelope.entry(chain.org), policy)
     value = chain.read(envelope, [policy])
     check_quorum(envelope, policy, "enroll")
-    chain.check_logged(envelope.proof, envelope.entry(chain.org), policy)
     what = next(iter(value["what"].values()))
     refuse_if("site" in what.get("labels", {}), "NotEnrolled", "a label called site")
     return value["what"]
@@ -1569,13 +1594,13 @@ def check_job(job: dict, policy: Held) -> None:
 
 
 def check_time(job: dict, rows: list[dict], lo: int, hi: int) -> None:
-    """Both bounds of the time must lie within the job's life, and within the hours of every row that fits ([5])."""
+    """Both bounds of the time must lie within the job's life, and within one of the hours of every row that fits ([6], 5)."""
     refuse_if(lo < job["not_before"], "NotYet", f"not before {job['not_before']}, it may still be {lo}")
     refuse_if(hi >= job["not_after"], "Expired", f"not after {job['not_after']}, it may be {hi} already")
     for rule in rows:
-        for minute in map(minute_of_week, (lo, hi)):
-            if rule["hours"] and not any(each["from"] <= minute < each["until"] for each in rule["hours"]):
-                raise Refused("OutsideHours", f"minute {minute} of the week is outside the hours of a rule")
+        first, last = minute_of_week(lo), minute_of_week(hi)
+        if rule["hours"] and not any(each["from"] <= first <= last < each["until"] for each in rule["hours"]):
+            raise Refused("OutsideHours", f"no hours of a rule hold all of minute {first} to {last} of the week")
 
 
 def check_target(job: dict, named: Held, device: Device, shown: tuple[int, list[bytes]] | None) -> None:
@@ -1834,13 +1859,16 @@ class Receipt:
             refuse_if(head != name, "Receipt", f"a receipt with {head!r} where {name!r} must stand")
             if name in RECEIPT_NUMBERS:
                 fields[name] = decimal(value)
+            elif name in ("policy", "enroll") and not re.fullmatch("[0-9a-f]{64}", value):
+                raise Refused("Receipt", f"a receipt whose {name} is {value!r:.80}")
             elif name in RECEIPT_HASHES and value != "none" and not re.fullmatch("[0-9a-f]{64}", value):
                 raise Refused("Receipt", f"a receipt whose {name} is {value!r:.80}")
             else:
                 fields[name] = value
         refuse_if(fields["verdict"] not in VERDICTS, "Receipt", f"a receipt with the verdict {fields['verdict']!r:.40}")
         refuse_if(not re.fullmatch("[a-z_]{1,32}", fields["code"]), "Receipt", f"a receipt whose code is {fields['code']!r:.80}")
-        if len(fields["because"]) > 500 or any(ord(each) not in FREE_CHARACTERS for each in fields["because"]):
+        because = fields["because"]
+        if len(because) > 500 or because != because.strip(" ") or any(ord(each) not in FREE_CHARACTERS for each in because):
             raise Refused("Receipt", f"a receipt whose reason is no line of free text: {fields['because']!r:.80}")
         return Receipt(note, lines[1], lines[2], fields)
 
@@ -1899,7 +1927,7 @@ def check_batch(chain: Chain, receipt: Receipt, index: int, size: int, path: lis
 
 
 # ---------------------------------------------------------------------------------------------------------------------
-# [8] Evidence bundles: the layout is that of crates/trust/vectors/README.md.
+# [8] Evidence bundles.
 # ---------------------------------------------------------------------------------------------------------------------
 
 

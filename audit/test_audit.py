@@ -116,6 +116,12 @@ class CanonicalText(unittest.TestCase):
             with self.assertRaises(Refused):
                 printer(value, 0)
 
+    def test_no_key_of_a_map_and_no_member_of_a_set_is_empty(self):
+        self.assertEqual(audit.list_of(audit.ADDRESS)([""], 0), '[\n  ""\n]')
+        for printer, value in ((audit.set_of(audit.ADDRESS), [""]), (audit.map_of(audit.LINE, audit.ADDRESS), {"": ""})):
+            with self.assertRaises(Refused):
+                printer(value, 0)
+
     def test_paths_are_absolute_and_without_dots(self):
         audit.PATH("/usr/bin/env", 0)
         for path in ("usr/bin", "/usr/../bin", "/usr/./bin", "", "/" + "a" * 255, "/ü"):
@@ -213,7 +219,8 @@ class Notes(unittest.TestCase):
         line = MachineKey(1, "a.example").line(b"t\n")
         audit.Note.read(b"t\n\n" + line)
         for data in (b"t\n\n", b"t\n" + line, b"t\n\nnonsense\n" + line, b"t\n\n" + line[:-1], b"t\x07\n\n" + line,
-                     b"t\n\n" + "\u2014 a !!\n".encode() + line, b"t\n\n" + "\u2014 a+b AAAAAAA=\n".encode() + line):
+                     b"t\n\n" + "\u2014 a !!\n".encode() + line, b"t\n\n" + "\u2014 a+b AAAAAAA=\n".encode() + line,
+                     b"t\n\n" + "\u2014 a\u00a0b AAAAAAA=\n".encode() + line, b"t" * 65_536 + b"\n\n" + line):
             with self.subTest(data), self.assertRaises(Refused):
                 audit.Note.read(data)
 
@@ -255,6 +262,9 @@ class Points(unittest.TestCase):
             self.assertFalse(audit.is_good_ed25519_point(raw), raw.hex())
         for number in range(20):
             self.assertTrue(audit.is_good_ed25519_point(MachineKey(number, "a").raw))
+        nowhere = bytes([2]) + bytes(31)  # no point has this y: it may stand there, and nothing verifies by it
+        self.assertTrue(audit.is_good_ed25519_point(nowhere))
+        self.assertFalse(audit.ed25519_verifies(nowhere, bytes(64), b""))
 
 
 PASSKEY_HOST, PASSKEY_ORIGIN = "approve.example", "https://approve.example"
@@ -311,6 +321,28 @@ class Sshsig(unittest.TestCase):
         for blob in (good + b"\0", good[:-1], b"SSHSIH" + good[6:], good[:9] + b"\2" + good[10:], good.replace(b"sha512", b"sha511"), b""):
             with self.subTest(blob), self.assertRaises(Refused):
                 audit.Signature.read(blob)
+        head, known = good[: good.index(b"sha512") + 6], wire(b"ssh-ed25519", bytes(64))
+        for field in (b"", b"no signature", wire(b"ssh-dss", bytes(40)), known + b"\0"):
+            with self.subTest(field), self.assertRaises(Refused):
+                audit.Signature.read(head + wire(field))
+        audit.Signature.read(head + wire(known))
+
+    def test_numbers_have_one_spelling(self):
+        """OpenSSH takes more: longer numbers, and of an Ed25519 signature any that is the same modulo the order."""
+        for algorithm, bend in (("ecdsa-sha2-nistp256", self.longer), ("ssh-ed25519", self.above_the_order)):
+            line, good = self.keys[algorithm][1], self.sign(algorithm, b"text\n")
+            at = good.blob.index(b"sha512") + 6
+            bent = audit.Signature.read(good.blob[:at] + wire(wire(algorithm.encode(), bend(good.numbers))))
+            self.assertIsNone(self.shown(line, bent, b"text\n"), algorithm)
+
+    @staticmethod
+    def longer(numbers: bytes) -> bytes:
+        pair = audit.Wire(numbers)
+        return wire(bytes(1) + pair.string(), pair.string())
+
+    @staticmethod
+    def above_the_order(numbers: bytes) -> bytes:
+        return numbers[:32] + (int.from_bytes(numbers[32:], "little") + audit.ED25519_ORDER).to_bytes(32, "little")
 
     def test_the_armor_has_lines_of_70(self):
         signature = self.sign("ssh-ed25519", b"text\n")
@@ -327,6 +359,16 @@ class Sshsig(unittest.TestCase):
         for line in [*lines, f"ecdsa-sha2-nistp384 {ed25519_blob}", self.keys["ssh-ed25519"][1] + " comment"]:
             with self.subTest(line), self.assertRaises(Refused):
                 audit.SshKey.read(line)
+
+    def test_an_application_is_one_word(self):
+        raw = MachineKey(1, "").raw
+        for application, good in ((b"ssh:", True), (b"", False), (b"a b", False), (b"a" * 256, False)):
+            blob = base64.b64encode(wire(audit.SK_ED25519.encode(), raw, application)).decode()
+            if good:
+                audit.SshKey.read(f"{audit.SK_ED25519} {blob}")
+                continue
+            with self.subTest(application), self.assertRaises(Refused):
+                audit.SshKey.read(f"{audit.SK_ED25519} {blob}")
 
     def passkey(self, algorithm: str, flags: int, text: bytes, origin: str = PASSKEY_ORIGIN, tail: str = "}", extensions: bytes = b""):
         """A key of a security chip and its signature under `text`, as PROTOCOL.u2f describes them."""
@@ -353,6 +395,8 @@ class Sshsig(unittest.TestCase):
         self.assertEqual(self.passkey(audit.SK_ECDSA, 0x01, b"t"), {"presence"})
         self.assertEqual(self.passkey(audit.SK_ECDSA, 0x05, b"t"), {"presence", "verification"})
         self.assertIsNone(self.passkey(audit.SK_ECDSA, 0x00, b"t"))
+        for flags in (0x41, 0x81):
+            self.assertIsNone(self.passkey(audit.SK_ECDSA, flags, b"t"))
 
     def test_a_passkey_counts_only_as_the_page_demands(self):
         both = {"presence", "verification"}

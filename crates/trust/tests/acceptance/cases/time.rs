@@ -147,6 +147,19 @@ fn lives() -> Vec<Case> {
             },
             expected: |_| refused(Refusal::OutsideHours { rule: 1, lo: NOON_MINUTE - 1, hi: NOON_MINUTE }),
         },
+        Case {
+            name: "time-between-two-hours",
+            says: "the rule allows until noon and from noon on; no one of both holds all that the time may be",
+            bend: |scene| {
+                scene.found(|policy| {
+                    let afternoon = Hours { from: NOON_MINUTE, until: NOON_MINUTE + 60 };
+                    policy.rules[0].hours = vec![Hours { from: 0, until: NOON_MINUTE }, afternoon];
+                });
+                scene.org.time = Time(NOON - 2);
+                scene.bundle()
+            },
+            expected: |_| refused(Refusal::OutsideHours { rule: 1, lo: NOON_MINUTE - 1, hi: NOON_MINUTE }),
+        },
     ]
 }
 
