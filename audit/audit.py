@@ -1049,15 +1049,17 @@ class Halt:
     value: dict
     hash: str
     key: str  # hash of the blob of the key by which it counts
-    policy: int  # number of the policy it was made under; a vendor's was made under none that a resume could reach
+    judged_under: int  # number of the policy by which it was judged
+    is_vendors: bool
+    stops: bool  # whether it was taken before its key had sixteen others
 
     @property
     def of_all(self) -> bool:
         return "organization" in self.value["scope"]
 
 
-VENDORS = LARGEST_INTEGER
 MOST_WAITING = 4
+MOST_ACTIVE = 16  # halts of one key that stop something, besides those of the organization
 RECOVERED = b"countersign-recovered/v1"
 MOST_HALTS = 80  # of one key that no resume lifted, of the organization, and as many others
 
@@ -1220,7 +1222,10 @@ class Chain:
             raise Refused("VendorScope", f"a vendor's halt of {value['scope']}, of {value['org'] or 'no organization'}")
         if not is_vendors and value["org"] != self.org:
             raise Refused("Organization", f"a halt of {value['org'] or 'none'}, this is {self.org}")
-        halt = Halt(value, envelope.hash, hex256(key.blob), VENDORS if is_vendors else policy.number)
+        key_hash = hex256(key.blob)
+        others = sum(1 for each in self.active_halts(set()) if each.key == key_hash)
+        stops = others < MOST_ACTIVE or "organization" in value["scope"]
+        halt = Halt(value, envelope.hash, key_hash, policy.number, is_vendors, stops)
         if self.is_lifted(halt):
             return "lifted"
         alike = [each for each in self.halts if each.key == halt.key and each.of_all == halt.of_all and not self.is_lifted(each)]
@@ -1240,21 +1245,17 @@ class Chain:
         return None
 
     def active_halts(self, named: set[str]) -> list[Halt]:
-        """Those that no resume has ended; of one key's the 17th and later stop nothing unless they halt all, or Clears that
-        count name them."""
-        active: list[Halt] = []
-        for halt in self.halts:
-            earlier = sum(1 for each in active if each.key == halt.key)
-            if not self.is_lifted(halt) and (earlier < 16 or halt.of_all):
-                active.append(halt)
-        return active + [each for each in self.halts if each.hash in named and each not in active and not self.is_lifted(each)]
+        """Those that no resume has ended; of what one key called beyond sixteen only those that Clears which count name."""
+        return [each for each in self.halts if (each.stops or each.hash in named) and not self.is_lifted(each)]
 
     def is_lifted(self, halt: Halt) -> bool:
         for _, resume in self.resumes:
             if halt.hash in resume["lifts"].get("halts", []):
                 return True
             keys = {hex256(SshKey.read(each).blob) for each in resume["lifts"].get("keys", [])}
-            if halt.key in keys and halt.policy <= self.policy(resume["policy"]).number:
+            named = self.policy(halt.value["policy"])
+            made_under = named.number if named else halt.judged_under
+            if not halt.is_vendors and halt.key in keys and made_under <= self.policy(resume["policy"]).number:
                 return True
         return False
 

@@ -136,12 +136,13 @@ impl Chain {
         Ok(Taken::New)
     }
 
+    /// A vendor's halt was made under no policy, so that parties could not agree which resume by key comes after it: its hash lifts it.
     fn is_lifted(&self, halt: &HeldHalt) -> bool {
         self.resumes.iter().any(|resume| match &resume.body.lifts {
             Lifts::Halts(halts) => halts.contains(&halt.hash),
             Lifts::Keys(keys) => {
                 let under = self.policy_by_hash(&resume.body.policy).map(|policy| policy.body.number);
-                keys.contains(&halt.key) && Some(self.made_under(halt)) <= under
+                halt.by != Halter::Vendor && keys.contains(&halt.key) && Some(self.made_under(halt)) <= under
             }
         })
     }

@@ -178,6 +178,19 @@ fn covering() -> Vec<Case> {
             expected: |_| accepted(),
         },
         Case {
+            name: "halt-the-seventeenth-and-one-is-lifted",
+            says: "the seventeenth of a key stops nothing either once a resume has lifted another",
+            bend: |scene| {
+                flood(scene, 16);
+                let first = scene.org.news[0].hash();
+                scene.halt(Scope::Script(script_hash(&scene.job.steps[0])), "cia");
+                scene.lift([first], nothing());
+                scene.job.resume = scene.org.chain.resume();
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
             name: "halt-the-seventeenth-of-everything",
             says: "the seventeenth of a key halts the organization: that is always taken",
             bend: |scene| {
@@ -326,6 +339,20 @@ fn lifted() -> Vec<Case> {
                 scene.bundle()
             },
             expected: |_| accepted(),
+        },
+        Case {
+            name: "halt-by-the-vendor-not-lifted-by-key",
+            says: "a resume lifts all that the vendor's key halted: a vendor's halt is made under no policy, and lifted by its hash only",
+            bend: |scene| {
+                let mut halt = scene.org.halt_of(agent_below("0.1.1"));
+                (halt.org, halt.policy) = (None, None);
+                scene.org.take(countersign_trust::delivery::News::Halt(sign(&halt, &["vendor"])));
+                let keys = [ssh_key("vendor").public_key().clone()];
+                scene.org.resume(Lifts::Keys(keys.into()), Cuts::All(Nothing), |_| ());
+                scene.job.resume = scene.org.chain.resume();
+                scene.bundle()
+            },
+            expected: |scene| halted(scene.org.news[0].hash(), "countersign-agent below 0.1.1", "the vendor"),
         },
         Case {
             name: "halt-by-a-key-lifted-before-it-was-seen",
