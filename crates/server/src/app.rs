@@ -1,7 +1,7 @@
 //! What the server holds while it runs: one value, handed to whoever serves a request or a connection.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use countersign_trust::chain::Chain;
 use countersign_trust::ids::{OrgId, Sha256};
@@ -70,14 +70,16 @@ pub struct Org {
     pub halt_signer: SshSigner,
     /// Held while a statement's signatures are put together with those that are stored.
     pub intake: tokio::sync::Mutex<()>,
+    /// Held while the chain is offered something: what is in memory is what the records have, in the same order.
+    pub offering: tokio::sync::Mutex<()>,
     chain: RwLock<Chain>,
 }
 
 impl Org {
     /// An organization with what it has decided so far.
     pub fn new(name: String, chain: Chain, log: OrgLog, halt_signer: SshSigner) -> Self {
-        let intake = tokio::sync::Mutex::default();
-        Self { id: chain.org(), name, log, halt_signer, intake, chain: RwLock::new(chain) }
+        let (intake, offering) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        Self { id: chain.org(), name, log, halt_signer, intake, offering, chain: RwLock::new(chain) }
     }
 
     /// What it has decided so far. Never to be held over an await.
@@ -85,9 +87,9 @@ impl Org {
         self.chain.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What it has decided so far, to take more. Never to be held over an await.
-    pub fn chain_mut(&self) -> RwLockWriteGuard<'_, Chain> {
-        self.chain.write().unwrap_or_else(PoisonError::into_inner)
+    /// Puts another chain in its place. For [`crate::held`] alone, which writes down before what makes it another.
+    pub(crate) fn hold(&self, chain: Chain) {
+        *self.chain.write().unwrap_or_else(PoisonError::into_inner) = chain;
     }
 
     /// A copy of what it has decided so far.

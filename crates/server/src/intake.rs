@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Signed};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::statement::advance::Advance;
@@ -14,7 +15,7 @@ use crate::app::{App, Org};
 use crate::decide::{self, Decision, Known, Unfit};
 use crate::store::statement::StatementRow;
 use crate::store::{Db, StoreError, counted, device, statement, stored};
-use crate::{anew, dispatch, settle};
+use crate::{anew, dispatch, held, settle};
 
 /// Why a statement is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -101,9 +102,13 @@ async fn take_alone(
         proof: None,
         received_ms: known.map_or(stored((app.now_ms)()), |row| row.received_ms),
     };
-    let mut tx = app.db.begin().await?;
-    statement::put(&mut tx, &id, &row).await?;
-    tx.commit().await?;
+    if kind == Kind::Halt {
+        held::offer(&app.db, org, &News::Halt(signed), Some(&row)).await?.map_err(Unfit::from)?;
+    } else {
+        let mut tx = app.db.begin().await?;
+        statement::put(&mut tx, &id, &row).await?;
+        tx.commit().await?;
+    }
     publish(app, org, &hash, &row);
     Ok(row)
 }
@@ -116,7 +121,7 @@ async fn judge(
     targets: &[DeviceId],
 ) -> Result<Decision, IntakeError> {
     if kind == Kind::Halt {
-        org.chain_mut().take_halt(signed).map_err(Unfit::from)?;
+        org.chain_now().take_halt(signed).map_err(Unfit::from)?;
         return Ok(Decision::Enough);
     }
     if kind == Kind::Enroll {

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | [`serve`], [`tls`], [`guests`] | one port: agents and HTTP are told apart; nobody may fill it |
 //! | [`api`], [`auth`], [`turnstile`], [`problem`] | every route, who may use it and how much at once, every error |
-//! | [`intake`], [`decide`], [`settle`] | a signed statement comes in, is enough, is logged, is told |
+//! | [`intake`], [`decide`], [`settle`], [`held`] | a signed statement comes in, is enough, is logged, is told; the chain |
 //! | [`log`] | entries, tiles, checkpoints, witnesses |
 //! | [`peers`], [`learn`] | what is asked of witnesses and beacons, and what is learned from them |
 //! | [`gate`], [`dispatch`], [`receipts`], [`events`] | agents: connections, jobs, receipts, who watches |
@@ -26,6 +26,7 @@ pub mod events;
 pub mod facts;
 pub mod gate;
 pub mod guests;
+pub mod held;
 mod inbox;
 pub mod intake;
 pub mod learn;

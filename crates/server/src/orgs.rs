@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
-use countersign_trust::delivery::News;
+use countersign_trust::chain::{Chain, ChainError, Inclusion};
 use countersign_trust::envelope::{EnvelopeError, Signed};
 use countersign_trust::ids::OrgId;
 use countersign_trust::key::KeyError;
@@ -12,10 +11,11 @@ use countersign_trust::sshsig::SshSigner;
 use countersign_trust::statement::Kind;
 
 use crate::app::{App, Org};
+use crate::held;
 use crate::log::{self, Cosigned, OrgLog};
 use crate::store::org::{DraftRow, OrgRow};
 use crate::store::statement::StatementRow;
-use crate::store::{Db, StoreError, api_token, checkpoint, counted, org, recovered, statement, stored};
+use crate::store::{Db, StoreError, api_token, checkpoint, counted, org, statement, stored};
 
 /// Why an organization does not begin.
 #[derive(Debug, thiserror::Error)]
@@ -173,53 +173,6 @@ async fn load(db: &Db, row: OrgRow) -> Result<Org, LoadError> {
     if covered > tiles.size() {
         return Err(damaged(format!("its checkpoint covers {covered} leaves, there are {}", tiles.size())));
     }
-    let chain = load_chain(db, id).await?;
+    let chain = held::load(db, id).await?;
     Ok(Org::new(row.name, chain, OrgLog::new(signer, tiles, newest), halt))
-}
-
-/// Puts the chain together from what was logged, and from every halt.
-async fn load_chain(db: &Db, id: OrgId) -> Result<Chain, LoadError> {
-    let org = id.to_string();
-    let damaged = |what: String| LoadError::Damaged { org: org.clone(), what };
-    let genesis = statement::get(db, &org, &countersign_trust::ids::Sha256(id.0).to_string()).await?;
-    let genesis = genesis.ok_or_else(|| damaged("its genesis policy is not there".to_owned()))?;
-    let signed = Signed::from_text(&genesis.envelope).map_err(|error| damaged(error.to_string()))?;
-    let proof = match &genesis.proof {
-        None => None,
-        Some(proof) => Some(proof.parse().map_err(|error| damaged(format!("{error}")))?),
-    };
-    let inclusion = proof.as_ref().map_or(Inclusion::WaivedForWitness, Inclusion::Proved);
-    let mut chain = Chain::begin(id, &signed, inclusion).map_err(|error| damaged(error.to_string()))?;
-    let mut rows = statement::standing(db, &org, &Kind::Policy.to_string()).await?;
-    rows.retain(|row| row.hash != genesis.hash);
-    rows.extend(statement::standing(db, &org, &Kind::Resume.to_string()).await?);
-    rows.extend(statement::of_kind(db, &org, &Kind::Halt.to_string()).await?);
-    let mut words = Vec::new();
-    for (text,) in recovered::all(db, &org).await? {
-        words.push(News::from_text(&text).map_err(|error| damaged(error.to_string()))?);
-    }
-    let resumes: Vec<News> =
-        rows.iter().filter(|row| row.kind == Kind::Resume.to_string()).filter_map(read).collect();
-    for row in rows {
-        let text = if row.kind == Kind::Halt.to_string() { Some(row.envelope.clone()) } else { row.logged() };
-        let taken =
-            News::from_text(&text.unwrap_or_default()).map_err(|error| error.to_string()).and_then(|news| {
-                let taken = news.offer(&mut chain).map_err(|error| error.to_string())?;
-                if taken == Taken::Waits {
-                    // What was resumed while it waited is judged before it is in force. Most words speak of another policy.
-                    resumes.iter().chain(&words).for_each(|news| drop(news.offer(&mut chain)));
-                }
-                Ok(taken)
-            });
-        if let Err(why) = taken {
-            // A rival that was logged second: it stands in the log and binds nobody.
-            tracing::warn!(org.id = %id, statement.hash = row.hash, why, "logged statement not in force");
-        }
-    }
-    Ok(chain)
-}
-
-/// A logged policy or resume.
-fn read(row: &StatementRow) -> Option<News> {
-    News::from_text(&row.logged()?).ok()
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
+use countersign_trust::chain::{ChainError, Taken};
 use countersign_trust::checkpoint::Proof;
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Logged, Signed};
@@ -21,10 +21,11 @@ use tokio::task::JoinHandle;
 use crate::app::{App, Org};
 use crate::gate::join;
 use crate::log::{self, AppendError};
+use crate::orgs::LoadError;
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
-use crate::store::{self, StoreError, Tx, device, enrollment, job_device, statement, stored};
-use crate::{anew, decide, dispatch, intake, receipts};
+use crate::store::{StoreError, Tx, device, enrollment, job_device, statement, stored};
+use crate::{anew, decide, dispatch, held, intake, receipts};
 
 /// How long to wait after a failure that may pass, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -46,6 +47,8 @@ enum SettleError {
     Chain(#[from] ChainError),
     #[error(transparent)]
     Enroll(#[from] EnrollError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
     #[error("the statement is not there")]
     Gone,
 }
@@ -55,8 +58,13 @@ pub fn spawn(app: &Arc<App>, org: &Arc<Org>, hash: &str) -> JoinHandle<()> {
     let (app, org, hash) = (app.clone(), org.clone(), hash.to_owned());
     tokio::spawn(async move {
         let until_settled = async {
-            while let Err(error) = settle(&app, &org, &hash).await {
-                let passes = matches!(error, SettleError::Store(_) | SettleError::Log(_));
+            let mut stored = false;
+            while let Err(error) = settle(&app, &org, &hash, &mut stored).await {
+                let passes = match &error {
+                    SettleError::Store(_) | SettleError::Log(_) => true,
+                    SettleError::Load(error) => matches!(error, LoadError::Store(_)),
+                    _ => false,
+                };
                 tracing::error!(org.id = %org.id, statement.hash = hash, %error, again = passes, "statement not settled");
                 if !passes {
                     return;
@@ -101,16 +109,24 @@ pub fn spread_halt(app: &Arc<App>, org: &Arc<Org>, signed: &Signed) {
     });
 }
 
-async fn settle(app: &Arc<App>, org: &Arc<Org>, hash: &str) -> Result<(), SettleError> {
+/// Logs a statement and stores its proof, unless this very task has, and lets follow what follows. The proof of another task is
+/// followed up by that.
+async fn settle(app: &Arc<App>, org: &Arc<Org>, hash: &str, stored: &mut bool) -> Result<(), SettleError> {
     let row = statement::get(&app.db, &org.id.to_string(), hash).await?.ok_or(SettleError::Gone)?;
-    let signed = Signed::from_text(&row.envelope)?;
-    let kind = signed.kind()?;
-    let proof = match &row.proof {
-        Some(_) => return Ok(()),
-        None => first(log::append(app, org, vec![signed.leaf(&org.id)?]).await?)?,
+    let logged = match row.logged() {
+        Some(_) if !*stored => return Ok(()),
+        Some(text) => Logged::from_text(&text)?,
+        None => {
+            let signed = Signed::from_text(&row.envelope)?;
+            let proof = first(log::append(app, org, vec![signed.leaf(&org.id)?]).await?)?;
+            Logged { signed, proof }
+        }
     };
-    let logged = Logged { signed, proof };
-    store(app, org, kind, &row, &logged).await?;
+    let kind = logged.signed.kind()?;
+    if !*stored {
+        store(app, org, kind, &row, &logged).await?;
+        *stored = true;
+    }
     follow(app, org, kind, &row, logged).await
 }
 
@@ -217,10 +233,11 @@ async fn follow(
 ) -> Result<(), SettleError> {
     let hash = logged.signed.hash();
     match kind {
-        Kind::Policy => take_policy(app, org, &logged).await?,
+        Kind::Policy => take_policy(app, org, logged).await?,
         Kind::Resume => {
-            org.chain_mut().take_resume(&logged.signed, &logged.proof)?;
-            spread(app, org, News::Resume(logged)).await;
+            let news = News::Resume(logged);
+            held::offer(&app.db, org, &news, None).await??;
+            spread(app, org, news).await;
         }
         Kind::Enroll => enrolled(app, org, &logged).await,
         Kind::Job => {
@@ -237,18 +254,17 @@ async fn follow(
     Ok(())
 }
 
-async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: &Logged) -> Result<(), SettleError> {
-    let Logged { signed, proof } = logged;
-    if signed.hash() == Sha256(org.id.0) {
+async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: Logged) -> Result<(), SettleError> {
+    let news = News::Policy(logged);
+    if news.hash() == Sha256(org.id.0) {
         // It was held without its proof until now.
-        let chain = Chain::begin(org.id, signed, Inclusion::Proved(proof))?;
-        *org.chain_mut() = chain;
+        held::again(&app.db, org).await?;
     } else {
-        org.chain_mut().take_policy(signed, Inclusion::Proved(proof))?;
+        held::offer(&app.db, org, &news, None).await??;
     }
     // Before anything is logged under the new policy its witnesses should know it; a new one is told again if it does not.
     app.peers.tell_witnesses(&org.chain_now()).await;
-    spread(app, org, News::Policy(logged.clone())).await;
+    spread(app, org, news).await;
     judge_again(app, org).await?;
     Ok(())
 }
@@ -260,14 +276,8 @@ async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: &Logged) -> Result<
 /// It cannot be kept, or what waited for signatures cannot be looked at again.
 pub async fn recovered(app: &Arc<App>, org: &Arc<Org>, word: &Note) -> Result<(), StoreError> {
     let before = org.chain_now();
-    if before.clone().take_recovered(word) != Ok(Taken::New) {
-        return Ok(());
-    }
-    let news = News::Recovered(word.clone());
-    store::recovered::put(&app.db, &org.id.to_string(), &news.hash().to_string(), &word.to_string()).await?;
-    if org.chain_mut().take_recovered(word) != Ok(Taken::New)
-        || org.chain().policies().len() == before.policies().len()
-    {
+    let taken = held::offer(&app.db, org, &News::Recovered(word.clone()), None).await?;
+    if taken != Ok(Taken::New) || org.chain().policies().len() == before.policies().len() {
         return Ok(());
     }
     let chain = org.chain_now();

@@ -1,11 +1,11 @@
 //! Beacons' words that a policy of the recovery set has waited its time, by which it came into force.
 
-use super::{Db, StoreError, query};
+use super::{Db, StoreError, Tx, query};
 
 /// Stores one; a second time it changes nothing.
-pub async fn put(db: &Db, org: &str, hash: &str, note: &str) -> Result<u64, StoreError> {
+pub async fn put(tx: &mut Tx, org: &str, hash: &str, note: &str) -> Result<u64, StoreError> {
     query!(
-        db: execute db,
+        tx: execute tx,
         "INSERT INTO recovered (org, hash, note) VALUES ($1, $2, $3) ON CONFLICT (org, hash) DO NOTHING",
         org,
         hash,

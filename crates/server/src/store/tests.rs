@@ -147,9 +147,23 @@ async fn the_log(db: &Db) {
     }
 
     for _ in 0..2 {
-        recovered::put(db, ORG, "h", "a beacon's word").await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        recovered::put(&mut tx, ORG, "h", "a beacon's word").await.unwrap();
+        tx.commit().await.unwrap();
         assert_eq!(recovered::all(db, ORG).await.unwrap(), [("a beacon's word".to_owned(),)]);
     }
+
+    for hash in ["second", "first", "second", "third"] {
+        let mut tx = db.begin().await.unwrap();
+        offered::append(&mut tx, ORG, hash).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+    let offered = offered::all(db, ORG).await.unwrap();
+    assert_eq!(
+        offered,
+        ["second", "first", "third"].map(|hash| (hash.to_owned(),)),
+        "each once, where it came first"
+    );
 
     let mut tx = db.begin().await.unwrap();
     let twice = leaf::insert(&mut tx, ORG, 2, "h1", "second\n").await;

@@ -4,8 +4,12 @@ use std::collections::BTreeSet;
 
 use countersign_trust::chain::Recovered;
 use countersign_trust::delivery::{News, write_sequence};
+use countersign_trust::envelope::Signed;
 use countersign_trust::ids::Sha256;
 use countersign_trust::statement::policy::{Policy, Recovery};
+use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
+use countersign_trust::text::Nothing;
+use countersign_wire::http::StatementView;
 
 use crate::agent::Agent;
 use crate::organization::{note_key, person, sign, ssh_key, word};
@@ -79,4 +83,68 @@ async fn beacons_words_are_brought_to_machines_and_outlive_the_server_and_the_be
     let batch = world.batch_by(&NEW_KEYS, 1, now().plus(3_600)).await;
     let late = Agent::join(world.server.address, world.org, batch, "till-2").await;
     assert_eq!(number_at(&late), 2);
+}
+
+/// Anna and Bo's, who know nothing of the policy that waits.
+fn resume_of_the_old_people(world: &World) -> Signed {
+    let resume = Resume {
+        org: world.org,
+        policy: Sha256(world.org.0),
+        previous: BTreeSet::new(),
+        lifts: Lifts::Halts(BTreeSet::new()),
+        cuts: Cuts::None(Nothing),
+        keeps: BTreeSet::new(),
+        why: word("Nothing is wrong any more."),
+    };
+    sign(&resume, &["anna", "bo"])
+}
+
+/// The beacons' words for the policy reach the server, and put it in force.
+async fn words_come(world: &World, policy: Sha256) {
+    for word in words(world, policy, 3) {
+        let News::Recovered(word) = word else { unreachable!() };
+        let org = world.server.app.orgs.get(&world.org).unwrap();
+        countersign_server::settle::recovered(&world.server.app, &org, &word).await.unwrap();
+    }
+    assert_eq!(number(world), 2);
+}
+
+/// All that the chain which the server holds is made of, and under which policy each resume was taken.
+fn chain_of(world: &World) -> (Vec<Sha256>, Vec<(Sha256, u64)>) {
+    let chain = world.server.app.orgs.get(&world.org).unwrap().chain_now();
+    let resumes = chain.resumes().iter().map(|resume| (resume.hash, resume.under)).collect();
+    (News::since(&chain, 0).iter().map(News::hash).collect(), resumes)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_that_came_before_the_words_is_held_after_a_start() {
+    let world = World::with(with_a_safe).await;
+    let policy = safes(&world).await;
+    let resume = world.log(&resume_of_the_old_people(&world), &[]).await;
+    until("it is taken", async || !chain_of(&world).1.is_empty()).await;
+    words_come(&world, policy).await;
+    let held = chain_of(&world);
+    assert_eq!(held.1, [(resume, 1)]);
+    let world = world.restart().await;
+    assert_eq!(chain_of(&world), held);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resume_that_was_logged_when_the_words_had_come_is_not_held_after_a_start_either() {
+    let mut world = World::with(with_a_safe).await;
+    let policy = safes(&world).await;
+    world.stop_witnesses(2).await;
+    let resume = resume_of_the_old_people(&world);
+    let view = world.post(&resume, &[]).await;
+    assert!(view.missing.contains("enough witnesses"), "decided under the old policy: {}", view.missing);
+    words_come(&world, policy).await;
+    world.revive_witness(1).await;
+    let path = format!("statements/{}", resume.hash());
+    until("it is logged", async || world.get::<StatementView>(&path).await.state == "logged").await;
+    let later = world.halt(countersign_trust::statement::halt::Scope::Job(Sha256::of(b"none"))).await;
+    let held = chain_of(&world);
+    assert_eq!(held.1, []);
+    assert!(held.0.contains(&later));
+    let world = world.restart().await;
+    assert_eq!(chain_of(&world), held);
 }

@@ -181,9 +181,19 @@ impl World {
         use countersign_witness::{config, serve};
         let name = format!("witness-{number}.example");
         let mut config = config::Config::read(&self.folder.path().join(format!("{name}.toml"))).unwrap();
-        let url = self.policy.addresses.witnesses.get(&word(&name)).unwrap();
-        config.listen = url.as_str().strip_prefix("https://").unwrap().parse().unwrap();
+        config.listen = self.witness_address(number);
         self.witnesses.push(serve::start(&config, now).await.unwrap());
+    }
+
+    /// Stops the first witness. As long as the listener is there it is connected to, and answers nobody.
+    pub async fn silence_witness(&mut self) -> std::net::TcpListener {
+        self.stop_witnesses(1).await;
+        std::net::TcpListener::bind(self.witness_address(1)).unwrap()
+    }
+
+    fn witness_address(&self, number: u8) -> SocketAddr {
+        let url = self.policy.addresses.witnesses.get(&word(&format!("witness-{number}.example"))).unwrap();
+        url.as_str().strip_prefix("https://").unwrap().parse().unwrap()
     }
 
     /// Stops the first so many beacons.
@@ -232,6 +242,11 @@ impl World {
 
     /// The same, signed by these.
     pub async fn batch_by(&self, keys: &[&str], count: u64, until: Time) -> Sha256 {
+        self.log(&sign(&self.batch_text(count, until), keys), &[]).await
+    }
+
+    /// The same, unsigned.
+    pub fn batch_text(&self, count: u64, until: Time) -> Enroll {
         let batch = Batch {
             token: note_key("token").verifier().clone(),
             site: word("Smygehamn 12"),
@@ -239,8 +254,7 @@ impl World {
             count,
             until,
         };
-        let enroll = Enroll { org: self.org, id: self.id(), what: What::Batch(batch) };
-        self.log(&sign(&enroll, keys), &[]).await
+        Enroll { org: self.org, id: self.id(), what: What::Batch(batch) }
     }
 
     /// Devices that have joined one batch and are connected.
