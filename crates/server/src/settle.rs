@@ -79,7 +79,7 @@ pub fn spawn(app: &Arc<App>, org: &Arc<Org>, hash: &str) -> JoinHandle<()> {
     })
 }
 
-/// Settles again what was decided before a start, and tells beacons what they may have missed.
+/// Settles again what was decided before a start, and lets follow again what the program may not have come to.
 ///
 /// # Errors
 /// The records cannot be read.
@@ -91,9 +91,29 @@ pub async fn go_on(app: &Arc<App>, org: &Arc<Org>) -> Result<(), StoreError> {
         }
     }
     join::go_on(app, org).await?;
-    let (peers, chain) = (app.peers.clone(), org.chain_now());
-    tokio::spawn(async move { peers.tell_beacons(&chain).await });
+    let (app, org) = (app.clone(), org.clone());
+    tokio::spawn(async move {
+        tokio::select! {
+            () = follow_again(&app, &org) => {}
+            () = app.stopping() => {}
+        }
+    });
     Ok(())
+}
+
+/// What follows a policy or a resume, whether it had when the program ended or not: nobody has written that down, and all of it
+/// may happen twice. Agents hear the rest when they connect.
+async fn follow_again(app: &Arc<App>, org: &Arc<Org>) {
+    let chain = org.chain_now();
+    app.peers.tell_witnesses(&chain).await;
+    let before = chain.policies().iter().rev().nth(1).filter(|_| chain.was_recovered(&chain.policy().hash));
+    if let Some(before) = before {
+        app.peers.tell_beacons_of(&before.body, &chain).await;
+    }
+    app.peers.tell_beacons(&chain).await;
+    if let Err(error) = judge_again(app, org).await {
+        tracing::error!(org.id = %org.id, %error, "what waits for signatures was not looked at again");
+    }
 }
 
 /// Hands a halt to agents and beacons, without waiting for either.

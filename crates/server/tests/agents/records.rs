@@ -9,7 +9,7 @@ use countersign_wire::http::{Page, PostStatement, ReceiptView, StatementView};
 
 use crate::organization::sign;
 use crate::postgres::Postgres;
-use crate::world::{World, until};
+use crate::world::{World, now, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_comes_to_its_end_with_records_in_postgresql() {
@@ -68,4 +68,20 @@ async fn a_log_that_met_a_full_disk_goes_on_as_the_records_have_it() {
     let keys = log_keys(&world.policy, &world.policy.witnesses);
     let last = verify_logged(&proofs[499], b"kept 499\n", keys).unwrap();
     assert_eq!((last.index(), last.size()), (500, 501));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_policy_makes_enough_goes_on_though_the_server_stopped_between_the_policy_and_that() {
+    let mut world = World::new().await;
+    let batch = world.batch_text(5, now().plus(3_600));
+    let waits = sign(&batch, &["anna"]);
+    assert!(world.post(&waits, &[]).await.missing.starts_with("1 of 2"));
+    let silent = world.silence_witness().await;
+    world.decide(|policy| policy.quorums.enroll.need = std::num::NonZeroU8::MIN).await;
+    // The policy has its proof, and the witness that says nothing is being told of it before anything else follows.
+    let path = format!("statements/{}", waits.hash());
+    assert!(world.get::<StatementView>(&path).await.missing.starts_with("1 of 2"));
+    let world = world.restart().await;
+    drop(silent);
+    until("one is enough now", async || world.get::<StatementView>(&path).await.state == "logged").await;
 }
