@@ -85,6 +85,9 @@ pub struct Answer {
     pub text: String,
 }
 
+/// What a beacon answered, its key, and where it is.
+type Asked = (Result<Note, PeerError>, VerifierKey, String);
+
 /// Connections to witnesses and beacons.
 #[derive(Clone)]
 pub struct Peers {
@@ -155,7 +158,8 @@ impl Peers {
     /// Asks every beacon of the newest policy to answer `root`; returns as soon as there are enough Clears that an agent
     /// which holds `chain` accepts, or with those that came in time.
     ///
-    /// A beacon that knows less than `chain` is told the rest, for the next time.
+    /// A beacon that knows less than `chain` is told the rest, for the next time. Those that are slower than enough others are
+    /// heard out all the same: what they know besides may be what the faster half has not heard of.
     pub async fn clears(&self, chain: &Chain, root: &Sha256) -> Vec<Note> {
         let policy = &chain.policy().body;
         let need = usize::from(policy.beacons.need.get());
@@ -166,25 +170,43 @@ impl Peers {
         }
         let mut clears = Vec::new();
         let gather = async {
-            while let Some(answered) = asked.join_next().await {
-                let Ok((answer, key, url)) = answered else { continue };
-                match answer.and_then(|note| good_clear(chain, &key, root, note, &url)) {
-                    Ok(note) => clears.push(note),
-                    Err(error) => {
-                        tracing::warn!(beacon.name = key.name(), why = %error, "no Clear");
-                        if matches!(error, PeerError::Answer { .. }) {
-                            self.reconcile(chain, url);
-                        }
-                    }
-                }
-                if clears.len() >= need {
-                    return;
-                }
+            while clears.len() < need
+                && let Some(answered) = asked.join_next().await
+            {
+                clears.extend(answered.ok().and_then(|answered| self.judge_clear(chain, root, answered)));
             }
         };
         // Those that came in time are what there is.
         let _ = tokio::time::timeout(CLEAR_TIME, gather).await;
+        self.hear_out(chain, *root, asked);
         clears
+    }
+
+    /// Judges in the background what comes too late to be used; each question has an end.
+    fn hear_out(&self, chain: &Chain, root: Sha256, mut asked: JoinSet<Asked>) {
+        if asked.is_empty() {
+            return;
+        }
+        let (peers, chain) = (self.clone(), chain.clone());
+        tokio::spawn(async move {
+            while let Some(answered) = asked.join_next().await {
+                let _late = answered.ok().and_then(|answered| peers.judge_clear(&chain, &root, answered));
+            }
+        });
+    }
+
+    /// The Clear, if an agent that holds `chain` would count it. Whoever knows something else is told, and asked.
+    fn judge_clear(&self, chain: &Chain, root: &Sha256, (answer, key, url): Asked) -> Option<Note> {
+        match answer.and_then(|note| good_clear(chain, &key, root, note, &url)) {
+            Ok(note) => Some(note),
+            Err(error) => {
+                tracing::warn!(beacon.name = key.name(), why = %error, "no Clear");
+                if matches!(error, PeerError::Answer { .. }) {
+                    self.reconcile(chain, url);
+                }
+                None
+            }
+        }
     }
 
     async fn clear(&self, url: &str, org: &OrgId, root: &Sha256) -> Result<Note, PeerError> {

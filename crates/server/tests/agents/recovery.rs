@@ -1,6 +1,7 @@
 //! The day the keys are lost: a policy of the recovery set, the words of beacons, and what the server does about both.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 
 use countersign_trust::chain::Recovered;
 use countersign_trust::delivery::{News, write_sequence};
@@ -10,6 +11,8 @@ use countersign_trust::statement::policy::{Policy, Recovery};
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use countersign_trust::text::Nothing;
 use countersign_wire::http::StatementView;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::agent::Agent;
 use crate::organization::{note_key, person, sign, ssh_key, word};
@@ -147,4 +150,70 @@ async fn a_resume_that_was_logged_when_the_words_had_come_is_not_held_after_a_st
     assert!(held.0.contains(&later));
     let world = world.restart().await;
     assert_eq!(chain_of(&world), held);
+}
+
+/// Ways to a world's last two beacons, which can be shut: who asks waits then.
+struct Gates {
+    open: watch::Sender<bool>,
+    beyond: Vec<String>,
+}
+
+impl Gates {
+    fn before_the_last_two(policy: &mut Policy) -> Self {
+        let open = watch::Sender::new(true);
+        let mut beyond = Vec::new();
+        for url in policy.addresses.beacons.values_mut().skip(2) {
+            let way = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            way.set_nonblocking(true).unwrap();
+            beyond.push(url.to_string());
+            let to = url.as_str().strip_prefix("https://").unwrap().parse().unwrap();
+            *url = word(&format!("https://{}", way.local_addr().unwrap()));
+            tokio::spawn(gate(TcpListener::from_std(way).unwrap(), to, open.subscribe()));
+        }
+        Self { open, beyond }
+    }
+}
+
+async fn gate(way: TcpListener, to: SocketAddr, open: watch::Receiver<bool>) {
+    while let Ok((mut from, _)) = way.accept().await {
+        let mut open = open.clone();
+        tokio::spawn(async move {
+            let mut to = TcpStream::connect(to).await.unwrap();
+            open.wait_for(|open| *open).await.unwrap();
+            // Either end may close whenever it likes.
+            let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+        });
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_half_the_beacons_are_enough_the_slower_half_is_heard_as_well() {
+    let mut gates = None;
+    let world = World::with(|policy| {
+        with_a_safe(policy);
+        policy.beacons.need = std::num::NonZeroU8::new(2).unwrap();
+        gates = Some(Gates::before_the_last_two(policy));
+    })
+    .await;
+    let gates = gates.unwrap();
+    let [mut till] = world.tills(["till-1"]).await;
+    till.disconnect().await;
+    let job = world.order(&world.job(&[till.id()]), &[till.id()]).await;
+    let policy = safes(&world).await;
+    until("it waits", async || !world.server.app.orgs.get(&world.org).unwrap().chain().waiting().is_empty())
+        .await;
+    gates.open.send_replace(false);
+    // New connections, which wait at the gates.
+    let world = world.restart().await;
+    for url in &gates.beyond {
+        let path = format!("{url}/v1/orgs/{}/news", world.org);
+        let words = write_sequence(&words(&world, policy, 4)[2..]);
+        assert_eq!(world.server.app.peers.post(&path, words).await.unwrap().status, 200);
+    }
+    till.server = world.server.address;
+    till.connect().await;
+    until("two beacons are enough for it", async || world.on(&job, &till.id()).await.verdict == "ended").await;
+    assert_eq!(number(&world), 1);
+    gates.open.send_replace(true);
+    until("the others are heard", async || number(&world) == 2).await;
 }
