@@ -144,6 +144,11 @@ impl Organization {
         self.waits_since.insert(policy, since);
     }
 
+    /// Forgets since when: what waits begins to when it is noted again.
+    pub fn forget_waiting(&mut self) {
+        self.waits_since.clear();
+    }
+
     /// Notes what waits and was not noted before, as held since `now`, and forgets what waits no longer.
     pub fn note_waiting(&mut self, now: Time) {
         let before = std::mem::take(&mut self.waits_since);

@@ -138,15 +138,25 @@ impl Beacon {
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let signer = config.signer()?;
         let folder = Folder::open(&config.data, &[ORGANIZATIONS])?;
-        let time = Mutex::new(SignedTime::load(&folder)?);
+        let time = SignedTime::load(&folder)?;
         let mut organizations = BTreeMap::new();
         for name in folder.names(ORGANIZATIONS)? {
-            if let Some(kept) = load(&folder, &name, signer.verifier())? {
+            if let Some(mut kept) = load(&folder, &name, signer.verifier())? {
+                if !time.has_signed() {
+                    // Noted by a clock that nobody has checked: it begins to wait when it is noted again.
+                    kept.organization.forget_waiting();
+                }
                 organizations.insert(kept.organization.chain().org(), Arc::new(Mutex::new(kept)));
             }
         }
         let organizations = RwLock::new(organizations);
-        Ok(Self { served: config.organizations.clone(), signer, folder, time, organizations })
+        Ok(Self {
+            served: config.organizations.clone(),
+            signer,
+            folder,
+            time: Mutex::new(time),
+            organizations,
+        })
     }
 
     /// The key that signs.
@@ -308,8 +318,13 @@ impl Beacon {
     /// Puts a policy of the recovery set in force once it has waited its time, gives this beacon's word for it, and writes down all
     /// that is not on disk yet.
     fn ripen(&self, kept: &mut Kept, now: Time) -> Result<(), Refusal> {
-        // By a clock that may be wrong nothing begins to wait, and nothing has waited long enough.
-        if locked(&self.time).check(now).is_ok() {
+        // By a clock that may be wrong nothing begins to wait, and nothing has waited long enough. Where something waits, the time it
+        // is noted at counts as signed: a beacon that has signed nothing had nothing to check its clock against from then on.
+        let mut time = locked(&self.time);
+        let waits = !kept.organization.chain().waiting().is_empty();
+        let good = if waits { time.next(now, &self.folder).is_ok() } else { time.check(now).is_ok() };
+        drop(time);
+        if good {
             kept.organization.note_waiting(now);
             if let Some(policy) = kept.organization.ripe(now)
                 && kept.organization.recover(&policy).is_ok()
@@ -394,6 +409,17 @@ fn take(kept: &mut Kept, text: &str) -> String {
 fn refused(hash: Option<Sha256>, error: &dyn std::error::Error) -> String {
     let sentence = error.to_string().replace(char::is_control, " ");
     format!("refused {} {sentence}\n", or_none(&hash))
+}
+
+/// Lets every policy of the recovery set begin to wait anew: the clock by which it has waited was wrong.
+pub(crate) fn wait_anew(folder: &Folder) -> Result<(), DiskError> {
+    for name in folder.names(ORGANIZATIONS)? {
+        let file = format!("{ORGANIZATIONS}/{name}/{WAITING_FILE}");
+        if folder.read(&file)?.is_some_and(|text| !text.is_empty()) {
+            folder.write(&file, "")?;
+        }
+    }
+    Ok(())
 }
 
 fn file(org: OrgId, name: &str) -> String {

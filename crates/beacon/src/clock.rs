@@ -9,6 +9,7 @@
 
 use countersign_trust::time::Time;
 
+use crate::beacon::wait_anew;
 use crate::disk::{DiskError, Folder};
 
 /// How far ahead of the time signed the mark is put, in seconds.
@@ -73,6 +74,11 @@ impl SignedTime {
         Ok(Self { signed, mark: signed.unwrap_or_default() })
     }
 
+    /// Whether there is anything to check a clock against.
+    pub fn has_signed(&self) -> bool {
+        self.signed.is_some()
+    }
+
     /// Whether anything may be signed, or done for good, by a clock that shows `now`.
     pub fn check(&self, now: Time) -> Result<(), ClockError> {
         let Some(signed) = self.signed else { return Ok(()) };
@@ -110,9 +116,11 @@ impl SignedTime {
     }
 }
 
-/// Takes the operator's word that the clock, which shows `now`, is right, whatever was signed before; that is what is returned.
+/// Takes the operator's word that the clock, which shows `now`, is right, whatever was signed before; that is what is returned. What
+/// has waited by the clock of before waits from the beginning: nobody knows how long it was.
 pub fn confirm(folder: &Folder, now: Time) -> Result<Option<Time>, ClockError> {
     let signed = read_mark(folder)?;
+    wait_anew(folder)?;
     write_mark(folder, now)?;
     Ok(signed)
 }

@@ -57,11 +57,15 @@ impl Folder {
     }
 
     /// The names of the files in a folder, sorted; what a crash left half written is not among them, and is written
-    /// over in time.
+    /// over in time. None if there is no such folder.
     pub fn names(&self, folder: &str) -> Result<Vec<String>, DiskError> {
         let path = self.root.join(folder);
         let mut names = Vec::new();
-        for entry in fs::read_dir(&path).map_err(failed("list", &path))? {
+        let entries = match fs::read_dir(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => entries.map_err(failed("list", &path))?,
+        };
+        for entry in entries {
             let name = entry.map_err(failed("list", &path))?.file_name().to_string_lossy().into_owned();
             if !name.ends_with(UNFINISHED) {
                 names.push(name);

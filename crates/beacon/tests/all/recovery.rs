@@ -2,11 +2,14 @@
 
 use std::sync::atomic::Ordering;
 
+use countersign_beacon::clock::confirm;
+use countersign_beacon::disk::Folder;
 use countersign_trust::chain::{Chain, Inclusion, RECOVERY_WAIT_S, Recovered};
 use countersign_trust::delivery::{News, read_sequence};
 use countersign_trust::ids::Sha256;
 use countersign_trust::note::Note;
 use countersign_trust::statement::policy::Policy;
+use countersign_trust::time::Time;
 
 use crate::organization::{SAFE, beacon_key, beacons, following, org_of, recovering, sign, with_recovery};
 use crate::program::SmallDisk;
@@ -80,6 +83,46 @@ async fn a_recovery_policy_is_named_after_72_hours_and_not_a_second_before() {
     assert_eq!(named(&test, &known).await, news.hash());
     test.restart().await;
     assert_eq!(named(&test, &known).await, news.hash(), "a policy once applied is never left");
+}
+
+/// When a clock that stood in 1970 is set right.
+const TODAY: u64 = 1_800_000_000;
+
+#[tokio::test]
+async fn what_a_new_beacon_noted_by_a_clock_in_1970_has_not_waited_when_the_clock_is_set() {
+    let mut test = Test::new().await;
+    let (known, news) = waiting(&test).await;
+    set_clock(&test, TODAY);
+    for _ in 0..2 {
+        let refused = test.ask_clear(known.org).await;
+        assert_eq!(refused.status, 503, "{refused:?}");
+        assert!(refused.body.contains("clock confirm"), "{refused:?}");
+        assert_eq!(shown(&test, &known).await, []);
+        test.restart().await;
+    }
+    test.stop().await;
+    let folder = Folder::open(&test.config.data, &[]).unwrap();
+    assert!(confirm(&folder, Time(TODAY)).unwrap().is_some());
+    drop(folder);
+    test.start().await;
+    assert_eq!(named(&test, &known).await.0, known.org.0, "it begins to wait");
+    set_clock(&test, TODAY + RECOVERY_WAIT_S - 1);
+    assert_eq!(named(&test, &known).await.0, known.org.0);
+    set_clock(&test, TODAY + RECOVERY_WAIT_S);
+    assert_eq!(named(&test, &known).await, news.hash());
+}
+
+#[tokio::test]
+async fn without_a_time_signed_what_waits_begins_anew() {
+    let mut test = Test::new().await;
+    let (known, news) = waiting(&test).await;
+    test.stop().await;
+    std::fs::remove_file(test.config.data.join("time")).unwrap();
+    set_clock(&test, TODAY);
+    test.start().await;
+    assert_eq!(named(&test, &known).await.0, known.org.0);
+    set_clock(&test, TODAY + RECOVERY_WAIT_S);
+    assert_eq!(named(&test, &known).await, news.hash());
 }
 
 #[tokio::test]

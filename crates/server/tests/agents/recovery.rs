@@ -212,7 +212,8 @@ async fn where_half_the_beacons_are_enough_the_slower_half_is_heard_as_well() {
     }
     till.server = world.server.address;
     till.connect().await;
-    until("two beacons are enough for it", async || world.on(&job, &till.id()).await.verdict == "ended").await;
+    until("two beacons are enough for it", async || world.on(&job, &till.id()).await.verdict == "ended")
+        .await;
     assert_eq!(number(&world), 1);
     gates.open.send_replace(true);
     until("the others are heard", async || number(&world) == 2).await;
