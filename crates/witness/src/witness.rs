@@ -19,7 +19,11 @@ use crate::disk::{DiskError, Folder};
 use crate::policies::{self, Chains, PoliciesError, extend, owner};
 
 const POLICIES: &str = "policies";
+/// Of logs that a policy in force names or named, by the hash of the origin.
 const CHECKPOINTS: &str = "checkpoints";
+/// Of logs that only a policy which waits names, by the hash of the key: whoever holds a recovery set's keys can name any log, and
+/// what is cosigned under his own key must not stand in the way of who comes with another.
+const WAITING: &str = "waiting";
 
 /// Why a witness does not start.
 #[derive(Debug, thiserror::Error)]
@@ -75,12 +79,42 @@ pub enum TakeError {
 }
 
 /// The newest checkpoint cosigned, with the log's signature and this witness's.
+#[derive(Clone)]
 struct Newest {
     checkpoint: Checkpoint,
     note: Note,
 }
 
 type Slot = Arc<Mutex<Option<Newest>>>;
+
+/// The logs of one folder, by the hash that names their files.
+struct Slots {
+    folder: &'static str,
+    slots: Mutex<BTreeMap<Sha256, Slot>>,
+}
+
+impl Slots {
+    fn load(folder: &Folder, name: &'static str, me: &VerifierKey) -> Result<Self, OpenError> {
+        let logs = load_logs(folder, name, me)?;
+        let slot = |(hash, newest)| (hash, Arc::new(Mutex::new(Some(newest))));
+        Ok(Self { folder: name, slots: Mutex::new(logs.into_iter().map(slot).collect()) })
+    }
+
+    fn slot(&self, hash: &Sha256) -> Slot {
+        Arc::clone(locked(&self.slots).entry(*hash).or_default())
+    }
+
+    fn newest(&self, hash: &Sha256) -> Option<Newest> {
+        let slot = locked(&self.slots).get(hash).cloned()?;
+        let newest = locked(&slot);
+        newest.clone()
+    }
+
+    fn all(&self) -> Vec<Newest> {
+        let slots: Vec<Slot> = locked(&self.slots).values().cloned().collect();
+        slots.iter().filter_map(|slot| locked(slot).clone()).collect()
+    }
+}
 
 /// A running witness.
 pub struct Witness {
@@ -90,8 +124,8 @@ pub struct Witness {
     chains: RwLock<Chains>,
     /// Held while policies are judged and written, so that two requests cannot both extend the same chain.
     extending: Mutex<()>,
-    /// By the hash of the origin.
-    logs: Mutex<BTreeMap<Sha256, Slot>>,
+    logs: Slots,
+    waiting: Slots,
     time: Mutex<SignedTime>,
 }
 
@@ -99,17 +133,21 @@ impl Witness {
     /// Takes hold of the data folder and checks again all that lies in it.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let signer = config.signer()?;
-        let folder = Folder::open(&config.data, &[POLICIES, CHECKPOINTS])?;
+        let folder = Folder::open(&config.data, &[POLICIES, CHECKPOINTS, WAITING])?;
         let chains = load_chains(&folder)?;
-        let logs = load_logs(&folder, signer.verifier())?;
-        let cosigned = logs.values().filter_map(|log| log.note.cosigned_at(signer.verifier())).max();
+        let [logs, waiting] =
+            [CHECKPOINTS, WAITING].map(|name| Slots::load(&folder, name, signer.verifier()));
+        let (logs, waiting) = (logs?, waiting?);
+        let mut newest = logs.all();
+        newest.extend(waiting.all());
+        let cosigned = newest.iter().filter_map(|newest| newest.note.cosigned_at(signer.verifier())).max();
         let time = Mutex::new(SignedTime::load(&folder, cosigned)?);
-        let slot = |(hash, newest)| (hash, Arc::new(Mutex::new(Some(newest))));
         Ok(Self {
             organizations: config.organizations.clone(),
             chains: RwLock::new(chains),
             extending: Mutex::new(()),
-            logs: Mutex::new(logs.into_iter().map(slot).collect()),
+            logs,
+            waiting,
             time,
             signer,
             folder,
@@ -143,12 +181,16 @@ impl Witness {
         let chain = owner(&chains, &checkpoint.origin).and_then(|org| chains.get(&org));
         let chain = chain.ok_or_else(unknown)?;
         let log = known_log(chain, &checkpoint, self.key()).ok_or_else(unknown)?;
-        let hash = Sha256::of(checkpoint.origin.as_bytes());
-        let slot = Arc::clone(locked(&self.logs).entry(hash).or_default());
+        let by_origin = (&self.logs, Sha256::of(checkpoint.origin.as_bytes()));
+        let by_key = (&self.waiting, Sha256::of(log.key.to_string().as_bytes()));
+        let (mine, other) = if log.only.is_some() { (by_key, by_origin) } else { (by_origin, by_key) };
+        // What was cosigned while its policy waited is where the log goes on once that is in force.
+        let before = other.0.newest(&other.1).filter(|newest| newest.note.signed_by(&log.key));
+        let slot = mine.0.slot(&mine.1);
         let mut newest = locked(&slot);
-        judge(&request, &log, newest.as_ref().map(|newest| &newest.checkpoint))?;
+        judge(&request, &log, newest.as_ref().or(before.as_ref()).map(|newest| &newest.checkpoint))?;
         let (signature, note) = self.cosign(&request, &log.key, now)?;
-        self.folder.write(&checkpoint_file(&hash), &note.to_string())?;
+        self.folder.write(&format!("{}/{}", mine.0.folder, mine.1), &note.to_string())?;
         *newest = Some(Newest { checkpoint, note });
         Ok(signature)
     }
@@ -169,11 +211,11 @@ impl Witness {
         Ok((signature, note))
     }
 
-    /// The newest checkpoint of the log whose origin has this hash.
+    /// The newest checkpoint of the log whose origin has this hash; of one that only policies which wait name, one of theirs.
     pub fn newest(&self, origin: &Sha256) -> Option<String> {
-        let slot = locked(&self.logs).get(origin).cloned()?;
-        let newest = locked(&slot);
-        newest.as_ref().map(|newest| newest.note.to_string())
+        let is_its = |newest: &Newest| Sha256::of(newest.checkpoint.origin.as_bytes()) == *origin;
+        let newest = self.logs.newest(origin).or_else(|| self.waiting.all().into_iter().find(is_its));
+        newest.map(|newest| newest.note.to_string())
     }
 
     /// Takes policies on; returns a line for each.
@@ -211,16 +253,18 @@ fn load_chains(folder: &Folder) -> Result<Chains, OpenError> {
     Ok(chains)
 }
 
-fn load_logs(folder: &Folder, me: &VerifierKey) -> Result<BTreeMap<Sha256, Newest>, OpenError> {
+fn load_logs(folder: &Folder, of: &str, me: &VerifierKey) -> Result<BTreeMap<Sha256, Newest>, OpenError> {
     let mut logs = BTreeMap::new();
-    for name in folder.names(CHECKPOINTS)? {
-        let file = format!("{CHECKPOINTS}/{name}");
+    for name in folder.names(of)? {
+        let file = format!("{of}/{name}");
         let text = folder.read(&file)?.unwrap_or_default();
         let damaged = |reason: String| OpenError::Damaged { file: file.clone(), reason };
         let note: Note = text.parse().map_err(|error| damaged(format!("{error}")))?;
         let checkpoint: Checkpoint = note.text().parse().map_err(|error| damaged(format!("{error}")))?;
-        let hash = Sha256::of(checkpoint.origin.as_bytes());
-        if hash.to_string() != name || note.cosigned_at(me).is_none() {
+        let hash: Sha256 = name.parse().map_err(|error| damaged(format!("{error}")))?;
+        // Which key has the other hash is in the policies, if they are held.
+        let fits = of == WAITING || hash == Sha256::of(checkpoint.origin.as_bytes());
+        if !fits || note.cosigned_at(me).is_none() {
             return Err(damaged(format!(
                 "no checkpoint of the log `{}` cosigned by {me}",
                 checkpoint.origin
@@ -229,10 +273,6 @@ fn load_logs(folder: &Folder, me: &VerifierKey) -> Result<BTreeMap<Sha256, Newes
         logs.insert(hash, Newest { checkpoint, note });
     }
     Ok(logs)
-}
-
-fn checkpoint_file(origin: &Sha256) -> String {
-    format!("{CHECKPOINTS}/{origin}")
 }
 
 /// What a panicking holder left is whole: every value is replaced in one assignment.

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use countersign_trust::chain::Recovered;
 use countersign_trust::delivery::write_sequence;
 use countersign_trust::envelope::Signed;
+use countersign_trust::note::{KeyKind, NoteSigner};
 use countersign_trust::statement::policy::{Log, Policy};
 
 use crate::Test;
@@ -106,6 +107,70 @@ async fn the_quorum_has_the_last_word_until_the_beacons_have_given_theirs() {
         assert_ne!(tell(&test, &first, std::slice::from_ref(&recovery)).await.status, 200);
         test.restart().await;
     }
+}
+
+/// A recovery policy that names the same log under a key of the thief's own, who has the keys of the safe.
+fn thiefs(first: &Policy, recovery: &Signed) -> (Signed, TestLog) {
+    let mut policy: Policy = countersign_trust::statement::read(recovery.statement()).unwrap();
+    let signer = NoteSigner::new(SUCCESSOR, KeyKind::Ed25519, &[66; 32]).unwrap();
+    policy.log.key = signer.verifier().clone();
+    let policy = sign(&policy, &[60, 61, SAFE[0], SAFE[1]]);
+    let mut log = TestLog { signer, ..TestLog::new(SUCCESSOR, Vec::new()) };
+    log.add(org_of(first), &policy);
+    (policy, log)
+}
+
+#[tokio::test]
+async fn the_thief_of_the_safe_cannot_spoil_the_name_of_the_log_that_another_recovery_names() {
+    let mut test = Test::new().await;
+    let (first, recovery) = waiting(&test).await;
+    let (theirs, their_log) = thiefs(&first, &recovery);
+    assert_eq!(tell(&test, &first, &[theirs]).await.status, 200);
+    assert_eq!(test.add(their_log.request(0, 1)).await.status, 200, "its own leaf, and nothing else");
+    let mut log = new_log(&first, &recovery);
+    test.restart().await;
+    let answer = test.add(log.request(0, 1)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(tell_word(&test, &first, &word(&first, &recovery, 1)).await.status, 200);
+    log.grow(3);
+    assert_eq!(test.add(log.request(0, 3)).await.status, 409, "it goes on from what was cosigned");
+    assert_eq!(test.add(log.request(1, 3)).await.status, 200);
+    test.restart().await;
+    log.grow(4);
+    assert_eq!(test.add(log.request(3, 4)).await.status, 200);
+}
+
+#[tokio::test]
+async fn of_one_key_only_one_history_is_cosigned_whoever_waits() {
+    let mut test = Test::new().await;
+    let (first, recovery) = waiting(&test).await;
+    let mut policy: Policy = countersign_trust::statement::read(recovery.statement()).unwrap();
+    policy.limits.output += 1;
+    let rival = sign(&policy, &[60, 61, SAFE[0], SAFE[1]]);
+    assert_eq!(tell(&test, &first, std::slice::from_ref(&rival)).await.status, 200);
+    assert_eq!(test.add(new_log(&first, &recovery).request(0, 1)).await.status, 200);
+    for _ in 0..2 {
+        assert_eq!(test.add(new_log(&first, &rival).request(0, 1)).await.status, 409);
+        test.restart().await;
+    }
+}
+
+#[tokio::test]
+async fn nor_the_name_of_the_log_that_the_quorum_moves_to() {
+    let mut test = Test::new().await;
+    let (first, recovery) = waiting(&test).await;
+    let (theirs, their_log) = thiefs(&first, &recovery);
+    assert_eq!(tell(&test, &first, &[theirs]).await.status, 200);
+    assert_eq!(test.add(their_log.request(0, 1)).await.status, 200);
+    let mut next = following(&first);
+    next.log = Log { key: log_key(SUCCESSOR).verifier().clone(), old_size: 0, old_root: None };
+    assert_eq!(tell(&test, &first, &[signed(&next)]).await.status, 200);
+    test.restart().await;
+    let mut log = TestLog::new(SUCCESSOR, Vec::new());
+    log.grow(2);
+    let answer = test.add(log.request(0, 2)).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(test.add(their_log.request(0, 1)).await.status, 403, "nobody's key any more");
 }
 
 #[tokio::test]
