@@ -2,6 +2,7 @@
 
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::DeviceId;
+use countersign_trust::join::Labels;
 use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::{self, Enroll, What};
 use countersign_trust::statement::halt::Halt;
@@ -152,36 +153,37 @@ fn enroll(context: &Context, session: &Session, signed: &Signed) -> anyhow::Resu
         .flat_map(|device| device.labels.values())
         .map(|value| value.as_str())
         .collect();
-    let (words, labels) = match &enroll.what {
-        What::Batch(batch) => (
+    let labels = match &enroll.what {
+        What::Batch(batch) => moving::with_site(&batch.labels, &batch.site)?,
+        What::Device(device) => moving::with_site(&device.labels, &device.site)?,
+        What::Retire(_) => Labels::new(),
+    };
+    let words = match &enroll.what {
+        What::Batch(batch) => {
             format!(
                 "takes in the first {} devices that join with a token, at {}, until {}",
                 batch.count,
                 batch.site,
                 time(batch.until.0)
-            ),
-            Some((&batch.site, &batch.labels)),
-        ),
-        What::Device(device) => (one_device(context, session, device), Some((&device.site, &device.labels))),
-        What::Retire(retire) => (format!("lets {} go", short(&retire.device)), None),
+            )
+        }
+        What::Device(device) => one_device(context, session, device, &labels),
+        What::Retire(retire) => format!("lets {} go", short(&retire.device)),
     };
     context.ui.note(&format!("An enrollment: {words}"));
-    if let Some((site, labels)) = labels {
-        let used = std::iter::once(site).chain(labels.values()).map(|value| value.as_str());
-        resemble::warnings("label", used, known).iter().for_each(|warning| context.ui.warn(warning));
-    }
+    let used = labels.values().map(|value| value.as_str());
+    resemble::warnings("label", used, known).iter().for_each(|warning| context.ui.warn(warning));
     Ok(())
 }
 
 /// A device that comes, or what changes about one that is there.
-fn one_device(context: &Context, session: &Session, wish: &enroll::Device) -> String {
+fn one_device(context: &Context, session: &Session, wish: &enroll::Device, after: &Labels) -> String {
     let id = DeviceId::of_key(wish.key.raw());
     let Some(held) = session.checked.devices.enrolled.get(&id) else {
         return format!("takes in {id} at {}", wish.site);
     };
-    let after = moving::with_site(wish);
-    moving::changes(&held.labels, &after).iter().for_each(|line| context.ui.note(&format!("  {line}")));
-    let rules = moving::rules(&session.checked.chain.policy().body, &held.labels, &after);
+    moving::changes(&held.labels, after).iter().for_each(|line| context.ui.note(&format!("  {line}")));
+    let rules = moving::rules(&session.checked.chain.policy().body, &held.labels, after);
     rules.iter().for_each(|line| context.ui.note(line));
     if wish.previous != Some(held.enroll) {
         context.ui.warn("it does not follow the enrollment that this device holds, which will not take it");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use countersign_trust::ids::{Name, StatementId};
-use countersign_trust::join::Labels;
+use countersign_trust::join::{self, Labels};
 use countersign_trust::statement::enroll::{self, Enroll, What};
 use countersign_trust::statement::policy::Policy;
 
@@ -42,7 +42,7 @@ pub struct MoveArgs {
 pub fn run(context: &Context, session: &Session, args: &MoveArgs) -> anyhow::Result<()> {
     let device = session.checked.devices.named(&args.device)?;
     let wish = wish(session, device, args)?;
-    let after = with_site(&wish);
+    let after = with_site(&wish.labels, &wish.site)?;
     let lines = changes(&device.labels, &after);
     if lines.is_empty() {
         return Err(
@@ -96,10 +96,16 @@ fn wish(session: &Session, device: &Device, args: &MoveArgs) -> anyhow::Result<e
     })
 }
 
-/// A wish's labels, the site among them.
-pub fn with_site(wish: &enroll::Device) -> Labels {
-    let site = "site".parse().ok().map(|site| (site, wish.site.clone()));
-    wish.labels.iter().map(|(key, value)| (key.clone(), value.clone())).chain(site).collect()
+/// An enrollment's labels, the site among them.
+///
+/// # Errors
+/// One is called `site`: nobody could tell the two apart, and what everybody refuses is not shown as if it were good.
+pub fn with_site(labels: &Labels, site: &Name) -> Result<Labels, Stop> {
+    join::with_site(labels.clone(), site.clone()).map_err(|error| {
+        let found = labels.iter().find(|(key, _)| key.as_str() == "site");
+        let found = found.map_or_else(String::new, |(_, value)| format!(", `{value}`, beside the site `{site}`"));
+        Stop::Refused(format!("{error}{found}: no device and no reader of the log takes such an enrollment, so nobody should sign it"))
+    })
 }
 
 /// What changes, a line each.
@@ -127,4 +133,23 @@ pub fn rules(policy: &Policy, before: &Labels, after: &Labels) -> Vec<String> {
         found.push(format!("rule {number} {word}: {}", plain(&difference::rule(rule))));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_site_does_not_win_over_a_label_called_site() {
+        let name = |text: &str| text.parse::<Name>().unwrap();
+        let mut labels = Labels::from([(name("class"), name("till"))]);
+        let after = with_site(&labels, &name("ystad")).unwrap();
+        assert_eq!(after.get(&name("site")), Some(&name("ystad")));
+        labels.insert(name("site"), name("berlin"));
+        let refused = with_site(&labels, &name("ystad")).unwrap_err();
+        assert_eq!(refused.code(), 3);
+        let said =
+            "a label is called `site`, `berlin`, beside the site `ystad`: no device and no reader of the log";
+        assert!(refused.to_string().starts_with(said), "{refused}");
+    }
 }
