@@ -120,7 +120,7 @@ async fn unguarded(
             let goes = with_all_that_goes(service, services, before).await?;
             goes.into_iter().chain(stopped_for_it).collect()
         }
-        Action::Disable => before.names,
+        Action::Disable => with_all_disabled(service, services, before).await?,
         Action::Start => before.stopped_for_it,
         Action::Status | Action::Reload | Action::Enable => BTreeSet::new(),
     };
@@ -152,6 +152,27 @@ async fn with_all_that_goes(
         seen.insert(name);
         seen.extend(state.names);
         next.extend(state.stopped_with_it);
+    }
+    Ok(seen)
+}
+
+/// The names of all units that are disabled when this one is: those that its file names in `Also=`, theirs, and so on.
+async fn with_all_disabled(
+    service: &Service,
+    services: &Services,
+    first: ServiceState,
+) -> Result<BTreeSet<String>, Failure> {
+    let Service { unit, action, .. } = service;
+    let disabled = services.disabled_with(unit.as_str()).await?;
+    if disabled.len() > MOST_UNITS {
+        return Err(Failure::TooMany { action: *action, unit: unit.clone() });
+    }
+    let mut seen = first.names;
+    for name in disabled {
+        if !seen.contains(&name) {
+            seen.extend(services.state(&name).await?.names);
+            seen.insert(name);
+        }
     }
     Ok(seen)
 }

@@ -18,7 +18,7 @@ use countersign_trust::statement::service::{Action, Service};
 use machine::{Booted, lacks};
 
 /// The units of the machine besides the agent's.
-const UNITS: [(&str, &str); 6] = [
+const UNITS: [(&str, &str); 8] = [
     (
         "drill.target",
         "[Unit]\nRequires=basic.target dbus.service\nAfter=basic.target dbus.service\n\
@@ -32,6 +32,14 @@ const UNITS: [(&str, &str); 6] = [
         "clamav-daemon.service",
         "[Unit]\nRequires=engine.service\nAfter=engine.service\n[Service]\nExecStart=/usr/bin/sleep infinity\n\
          [Install]\nAlias=scanner.service\n",
+    ),
+    (
+        "printer.service",
+        "[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=drill.target\nAlso=spooler.service\n",
+    ),
+    (
+        "spooler.service",
+        "[Service]\nExecStart=/usr/bin/sleep infinity\n[Install]\nWantedBy=drill.target\nAlso=clamav-daemon.service\n",
     ),
 ];
 
@@ -188,8 +196,20 @@ fn leaves_alone_what_is_guarded(stage: &Scene) {
             format!("{action} of {unit} would take away clamav-daemon.service: policy 1 guards `antivirus`");
         assert_eq!(stage.asked(action, unit), expected);
     }
+    disables_nothing_along(stage);
     assert!(before != 0 && stage.booted.pid("clamav-daemon.service") == before);
     assert_eq!(stage.asked(Action::Start, "scanner.service"), "exit 0");
+}
+
+/// What a unit's file names in `Also=` is disabled with it, and what is named there.
+fn disables_nothing_along(stage: &Scene) {
+    assert_eq!(stage.asked(Action::Enable, "printer.service"), "exit 0");
+    let expected =
+        "disable of printer.service would take away clamav-daemon.service: policy 1 guards `antivirus`";
+    assert_eq!(stage.asked(Action::Disable, "printer.service"), expected);
+    for unit in ["printer.service", "spooler.service"] {
+        assert_eq!(stage.booted.systemctl(&["is-enabled", unit]), "enabled", "{unit}");
+    }
 }
 
 fn stops_waiting(stage: &Scene) {
@@ -223,8 +243,10 @@ fn goes_without_a_bus(stage: &Scene) {
     assert_eq!(stage.booted.systemctl(&["is-enabled", "till.service"]), "enabled");
     let said = stage.asked(Action::Start, "broken.service");
     assert!(said.starts_with("start of broken.service: Job for broken.service failed"), "{said}");
-    let said = stage.asked(Action::Stop, "scanner.service");
-    assert!(said.contains("would take away clamav-daemon.service"), "{said}");
+    for (action, unit) in [(Action::Stop, "scanner.service"), (Action::Disable, "printer.service")] {
+        let said = stage.asked(action, unit);
+        assert!(said.contains("would take away clamav-daemon.service"), "{said}");
+    }
     assert_eq!(
         stage.asked(Action::Status, "nowhere.service"),
         "nowhere.service: this machine has no such unit (not-found)"

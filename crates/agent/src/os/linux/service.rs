@@ -1,5 +1,6 @@
 //! Services: systemd over the system bus, systemd by `systemctl` where there is no bus, or init scripts.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use countersign_trust::statement::service::{Action, Unit};
@@ -83,6 +84,20 @@ impl Services {
             Self::Systemctl(program) => systemctl::state(program, unit).await,
             Self::Script(script) => initd::state(script, unit).await,
         }
+    }
+
+    /// The names of the units that would not be started at boot any more if this one were disabled, some of them perhaps aliases.
+    ///
+    /// # Errors
+    /// The service manager does not say.
+    pub async fn disabled_with(&self, unit: &str) -> Result<BTreeSet<String>, ServiceError> {
+        let links = match self {
+            Self::Bus(bus) => bus.links(unit).await.map_err(|error| bus::ask(unit, &error))?,
+            Self::Systemctl(program) => systemctl::links(program, unit).await?,
+            Self::Script(_) => Vec::new(),
+        };
+        let name = |link: &String| link.rsplit('/').next().map(str::to_owned);
+        Ok(links.iter().filter_map(name).collect())
     }
 
     /// Does it and waits until it is done. To stop waiting, drop it: what the service manager has begun goes on.

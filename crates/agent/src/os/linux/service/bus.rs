@@ -109,6 +109,12 @@ impl Bus {
         self.manager("Reload", &()).await.map(drop)
     }
 
+    /// The links that disabling `unit` would remove, with those of whatever its file names in `Also=`: systemd's own dry run.
+    pub(super) async fn links(&self, unit: &str) -> zbus::Result<Vec<String>> {
+        let runtime = false;
+        self.manager("GetUnitFileLinks", &(unit, runtime)).await?.body().deserialize()
+    }
+
     async fn manager(
         &self,
         method: &str,

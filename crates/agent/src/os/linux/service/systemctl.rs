@@ -32,6 +32,19 @@ pub(super) async fn state(program: &Path, unit: &str) -> Result<ServiceState, Se
     Ok(show::state(&properties))
 }
 
+/// The links that disabling `unit` would remove, with those of whatever its file names in `Also=`: each on a line of its own, indented.
+pub(super) async fn links(program: &Path, unit: &str) -> Result<Vec<String>, ServiceError> {
+    let said = run(program, &["is-enabled", "--full", "--", unit]).await?;
+    let text = String::from_utf8_lossy(&said.stdout);
+    let links: Vec<String> =
+        text.lines().filter_map(|line| line.strip_prefix("  ")).map(str::to_owned).collect();
+    if links.is_empty() && text.lines().next() == Some("enabled") {
+        let said = "it is enabled, and this version does not show what disabling it takes along".to_owned();
+        return Err(ServiceError::Ask { manager: "systemctl", unit: unit.to_owned(), said });
+    }
+    Ok(links)
+}
+
 pub(super) async fn act(program: &Path, action: Action, unit: &Unit) -> Result<(), ServiceError> {
     if action == Action::Status {
         return Ok(());
