@@ -13,6 +13,7 @@
 //! | [`keys`] | keys that are no plain Ed25519 ones |
 //! | [`organization`] | people and their keys, from fixed seeds |
 //! | [`thief`] | a good job bent in a hundred ways by the thief of a server, against real agents |
+//! | [`unrehearsed`] | what could not be done on this machine, said where people look |
 //! | [`rehearsal`] | the same without sockets and without waiting: a virtual clock, and a hand on every wire |
 #![allow(
     clippy::unwrap_used,
@@ -48,4 +49,5 @@ pub mod organization;
 pub mod part;
 pub mod rehearsal;
 pub mod thief;
+pub mod unrehearsed;
 pub mod world;

@@ -9,6 +9,7 @@ mod mutants;
 mod shell;
 mod test;
 mod tidy;
+mod unrehearsed;
 
 use anyhow::Context as _;
 use clap::Parser;

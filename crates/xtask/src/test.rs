@@ -1,6 +1,7 @@
 //! `cargo xtask test`: everything that has to hold before a change is accepted.
 
 use crate::shell::{cargo, line_by_line, run as shell_run, step, succeeds};
+use crate::unrehearsed::Unrehearsed;
 use crate::{install, tidy};
 use anyhow::bail;
 use std::path::Path;
@@ -16,7 +17,7 @@ pub struct Args {
 
 /// Runs every step, also after one has failed, so that one run shows all there is to mend.
 ///
-/// The tests come last: the runner's own count is then the last line of a good run.
+/// The tests come last: the runner's own count is then the last of a good run, but for a line for each test that could do nothing here.
 pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     step("install", || install::run(root))?;
     let mut failed = Vec::new();
@@ -40,7 +41,9 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
     let programs = ["build", "--workspace", "--bins", "--locked", "--quiet"];
     note("programs", step("programs", || shell_run(cargo(root).args(programs))));
     note("auditor", step("auditor", || auditor(root)));
-    note("tests", tests(root, args.long));
+    let unrehearsed = Unrehearsed::new(root)?;
+    note("tests", tests(root, args.long, &unrehearsed));
+    unrehearsed.lines()?.iter().for_each(|line| println!("{line}"));
     if !failed.is_empty() {
         bail!("failed: {}", failed.join(", "));
     }
@@ -64,28 +67,28 @@ fn auditor(root: &Path) -> anyhow::Result<()> {
 }
 
 /// The tests themselves: by `cargo nextest` (settings in `.config/nextest.toml`) where it is installed.
-fn tests(root: &Path, long: bool) -> anyhow::Result<()> {
+fn tests(root: &Path, long: bool, unrehearsed: &Unrehearsed) -> anyhow::Result<()> {
     println!("== tests{}", if long { ", the long ones too" } else { "" });
     if !succeeds(cargo(root).args(["nextest", "--version"])) {
-        return tests_without_nextest(root, long);
+        return tests_without_nextest(root, long, unrehearsed);
     }
     let mut command = cargo(root);
     command.args(["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]);
     if long {
         command.args(["--profile", "long"]);
     }
-    shell_run(&mut command)
+    shell_run(unrehearsed.watch(&mut command))
 }
 
 /// `cargo test` ends with one count for each test binary, the last of which may be empty: add them up.
-fn tests_without_nextest(root: &Path, long: bool) -> anyhow::Result<()> {
+fn tests_without_nextest(root: &Path, long: bool, unrehearsed: &Unrehearsed) -> anyhow::Result<()> {
     let mut command = cargo(root);
     command.args(["test", "--workspace", "--locked", "--all-targets", "--no-fail-fast"]);
     if !long {
         command.args(["--", "--skip", "long::"]);
     }
     let mut count = Count::default();
-    let result = line_by_line(&mut command, |line| {
+    let result = line_by_line(unrehearsed.watch(&mut command), |line| {
         println!("{line}");
         count.add(line);
     });

@@ -21,6 +21,7 @@ use hyper::Method;
 use crate::client::{Answer, ask, get};
 use crate::program::{Process, SmallDisk};
 use crate::stops::{halt, halt_job, resume};
+use crate::unrehearsed::not_rehearsed;
 use crate::{Known, ROOT, Test, config_in};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_countersign-beacon");
@@ -94,8 +95,7 @@ async fn on_a_full_disk_nothing_is_acknowledged_or_cleared_and_it_goes_on_when_t
     let data = folder.path().join("data");
     std::fs::create_dir(&data).unwrap();
     let Some(disk) = SmallDisk::mount(&data) else {
-        println!("not tried: this user may not mount a file system");
-        return;
+        return not_rehearsed("this user may not mount a file system");
     };
     let config = config_in(folder.path(), Organizations::Any);
     let mut test = Test { folder, config, clock: Arc::default(), running: None };

@@ -21,6 +21,8 @@ mod organization;
 mod program;
 mod recovery;
 mod stops;
+#[path = "../../../drills/src/unrehearsed.rs"]
+mod unrehearsed;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use countersign_drills::organization::sign;
 use countersign_drills::part::Stage;
+use countersign_drills::unrehearsed::not_rehearsed;
 use countersign_drills::world::{World, me};
 use countersign_trust::receipt::Verdict;
 
@@ -34,8 +35,7 @@ impl Drop for Disk {
 #[test]
 fn a_full_disk_refuses_with_a_sentence_loses_nothing_and_goes_on() {
     if me() != "root" {
-        println!("only root can make a disk to fill: not rehearsed");
-        return;
+        return not_rehearsed("only root can make a disk to fill");
     }
     let mut disk = None;
     let mut world = World::set_up(Stage::Threads, |server| disk = Some(Disk::new(&server.folder)));

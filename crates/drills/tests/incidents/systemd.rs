@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use countersign_drills::organization::{everything, sign, word};
 use countersign_drills::part::{Stage, now, until};
+use countersign_drills::unrehearsed::not_rehearsed;
 use countersign_drills::world::World;
 use countersign_trust::ids::{Sha256, StatementId};
 use countersign_trust::receipt::Verdict;
@@ -111,8 +112,7 @@ impl Scene {
 #[test]
 fn a_signed_job_moves_services_under_a_real_systemd() {
     if let Some(why) = lacks() {
-        println!("{why}: not rehearsed");
-        return;
+        return not_rehearsed(why);
     }
     let stage = set_up();
     starts_and_stops(&stage);

@@ -14,6 +14,8 @@ mod organization;
 mod policies;
 mod program;
 mod recovery;
+#[path = "../../../drills/src/unrehearsed.rs"]
+mod unrehearsed;
 
 use std::net::SocketAddr;
 use std::path::Path;
