@@ -107,7 +107,13 @@ pub fn second() -> Vec<Attack> {
             name: "database-wiped",
             says: "The thief wipes the server's memory, log and all.",
             promise: Promise::Once,
-            how: vec![How::Virtual(wiped)],
+            how: vec![
+                How::Virtual(wiped),
+                How::Real(&[(
+                    "countersign-drills",
+                    "wiped_database::a_wiped_database_stops_new_work_and_nothing_runs_that_should_not_or_runs_twice",
+                )]),
+            ],
         },
     ]
 }

@@ -17,3 +17,4 @@ mod silent_beacon;
 mod stolen_database;
 mod stolen_server;
 mod systemd;
+mod wiped_database;
