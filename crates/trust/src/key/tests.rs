@@ -8,6 +8,10 @@ use crate::sshwire::WireError;
 const POINT: &str =
     "BGsX0fLhLEJH+Lzm5WOkQPJ3A32BLeszoPShOUXYmMKWT+NC4v4af5uO5+tKfA+eFivOM1drMV7Oy7ZAaDe/UfU=";
 
+/// The point with x = 0, its x written as the prime itself. Source: the prime is of FIPS 186-4, D.1.2.3; y is a root of b.
+const X_IS_THE_PRIME: &str =
+    "BP////8AAAABAAAAAAAAAAAAAAAA////////////////ZkhceA4vg9ckM71dhKBrtlQcKvMdrocXKL+FahdPk/Q=";
+
 fn blob(parts: &[&[u8]]) -> Vec<u8> {
     let mut writer = Writer::new();
     for part in parts {
@@ -98,6 +102,7 @@ fn each_malformed_blob_is_refused_for_its_reason() {
     off_curve[64] ^= 1;
     let mut hybrid = point();
     hybrid[0] = 7;
+    let x_is_the_prime = STANDARD.decode(X_IS_THE_PRIME).unwrap();
     let mut even = modulus(3072);
     *even.last_mut().unwrap() = 0xfe;
     let long_application = vec![b'a'; 256];
@@ -156,6 +161,12 @@ fn each_malformed_blob_is_refused_for_its_reason() {
             "a point off the curve",
             Algorithm::EcdsaP256,
             blob(&[b"ecdsa-sha2-nistp256", b"nistp256", &off_curve]),
+            KeyError::NotOnCurve,
+        ),
+        (
+            "a point with an x that is not below the prime",
+            Algorithm::EcdsaP256,
+            blob(&[b"ecdsa-sha2-nistp256", b"nistp256", &x_is_the_prime]),
             KeyError::NotOnCurve,
         ),
         ("a short modulus", Algorithm::Rsa, rsa(e, &modulus(3071)), KeyError::RsaBits { found: 3071 }),
@@ -260,6 +271,13 @@ fn one_key_under_two_algorithms_or_applications_has_the_same_numbers() {
         assert_eq!(key.numbers(), point());
     }
     assert_eq!(PublicKey::ed25519(&[9; 32]).unwrap().numbers(), [9; 32]);
+}
+
+#[test]
+fn a_key_is_shown_as_a_policy_lists_it() {
+    let key = PublicKey::ed25519(&[9; 32]).unwrap();
+    assert_eq!(format!("{key:?}"), key.to_string());
+    assert!(key.to_string().starts_with("ssh-ed25519 AAAA"), "{key}");
 }
 
 #[test]

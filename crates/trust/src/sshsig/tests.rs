@@ -187,3 +187,9 @@ fn refusals_print_no_control_characters_of_the_sender() {
     let refusal = SshSig::from_blob(&fields.blob()).unwrap_err().to_string();
     assert!(!refusal.contains(['\x1b', '\n']), "{refusal:?}");
 }
+
+#[test]
+fn a_signer_shows_its_public_half_alone() {
+    let signer = signer();
+    assert_eq!(format!("{signer:?}"), format!("SshSigner({})", signer.public_key().fingerprint()));
+}

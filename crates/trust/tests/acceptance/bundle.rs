@@ -172,9 +172,13 @@ fn take_anew(ledger: &mut Ledger, enroll: Logged) -> Result<(), EnrollError> {
         return Err(EnrollError::Retired(by));
     }
     let (chain, held) = (ledger.chain().unwrap(), ledger.enrolled().unwrap());
-    if retired(chain, held, &enroll).is_ok() {
-        remember(ledger, Record::Retired(enroll));
-        return Ok(());
+    match retired(chain, held, &enroll) {
+        Ok(_) => {
+            remember(ledger, Record::Retired(enroll));
+            return Ok(());
+        }
+        Err(EnrollError::NotThat(_)) => {}
+        Err(error) => return Err(error),
     }
     enrolled_anew(chain, held, &enroll)?;
     remember(ledger, Record::Enrolled { enroll, join: None });

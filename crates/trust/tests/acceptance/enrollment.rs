@@ -5,10 +5,10 @@ use countersign_trust::checkpoint::LogError;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::join::{
-    EnrollError, Enrolled, Join, check_enroll, enrolled_by_join, enrolled_directly, join_leaf,
+    EnrollError, Enrolled, Join, check_enroll, enrolled_by_join, enrolled_directly, join_leaf, retired,
 };
 use countersign_trust::note::{KeyKind, NoteSigner};
-use countersign_trust::statement::enroll::{Batch, Device, Enroll, What};
+use countersign_trust::statement::enroll::{Batch, Device, Enroll, Retire, What};
 use countersign_trust::time::Time;
 
 use crate::organization::{
@@ -203,4 +203,23 @@ fn an_enrollment_is_seen_by_the_witnesses_in_force_or_later_ones() {
     let few = LogError::Witnesses { found: 0, known: 4, need: 3.try_into().unwrap() };
     let retired = Err(EnrollError::Chain(ChainError::Log(few)));
     assert_eq!(shown(&late, late.proof.index, &WITNESSES), retired, "by those who had retired");
+}
+
+#[test]
+fn the_end_of_another_device_is_not_this_ones() {
+    let mut org = Organization::found();
+    let shown = org.enroll(TILLS[0]);
+    let held = check(&org, &shown).unwrap();
+    let mut gone = |till: &str| {
+        let what = What::Retire(Retire { device: device_id(till) });
+        let enroll = Enroll { org: org.org, id: org.id(), what };
+        org.log(sign(&enroll, &["anna", "bo"]))
+    };
+    let (mine, others) = (gone(TILLS[0]), gone(TILLS[1]));
+    assert_eq!(retired(&org.chain, &held, &mine), Ok(mine.signed.hash()));
+    let other = EnrollError::OtherDevice { mine: device_id(TILLS[0]), found: device_id(TILLS[1]) };
+    assert_eq!(retired(&org.chain, &held, &others), Err(other));
+    let batch = batch(&mut org, &["anna", "bo"], |_| ());
+    let not_that = EnrollError::NotThat("a device that leaves");
+    assert_eq!(retired(&org.chain, &held, &batch), Err(not_that));
 }

@@ -52,6 +52,16 @@ impl Outcomes {
         files
     }
 
+    /// How many of a hundred that compile were noticed, rounded down; a test that runs for ever has noticed too.
+    pub fn noticed_percent(&self) -> Option<usize> {
+        self.percent(None)
+    }
+
+    fn percent(&self, file: Option<&str>) -> Option<usize> {
+        let noticed = self.count(file, Verdict::Caught) + self.count(file, Verdict::Endless);
+        (noticed * 100).checked_div(noticed + self.count(file, Verdict::Missed))
+    }
+
     fn count(&self, file: Option<&str>, verdict: Verdict) -> usize {
         let of_file = |mutant: &Mutant| file.is_none_or(|file| file == mutant.file);
         let counts = self.0.iter().filter(|((mutant, found), _)| *found == verdict && of_file(mutant));
@@ -79,16 +89,23 @@ fn verdict(summary: &str) -> anyhow::Result<Verdict> {
 
 impl fmt::Display for Outcomes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:24} {:>7} {:>7} {:>7} {:>9}", "file", "caught", "endless", "missed", "unviable")?;
-        let mut row = |name: &str, file| {
+        let head = ["caught", "endless", "missed", "unviable", "noticed"];
+        row(f, "file", head.map(str::to_owned))?;
+        let files = self.files().into_iter().map(|file| (file, Some(file)));
+        for (name, file) in files.chain([("all", None)]) {
+            let verdicts = [Verdict::Caught, Verdict::Endless, Verdict::Missed, Verdict::Unviable];
             let [caught, endless, missed, unviable] =
-                [Verdict::Caught, Verdict::Endless, Verdict::Missed, Verdict::Unviable]
-                    .map(|verdict| self.count(file, verdict));
-            writeln!(f, "{name:24} {caught:>7} {endless:>7} {missed:>7} {unviable:>9}")
-        };
-        self.files().into_iter().try_for_each(|file| row(file, Some(file)))?;
-        row("all", None)
+                verdicts.map(|verdict| self.count(file, verdict).to_string());
+            let noticed = self.percent(file).map_or_else(|| "-".to_owned(), |percent| format!("{percent} %"));
+            row(f, name, [caught, endless, missed, unviable, noticed])?;
+        }
+        Ok(())
     }
+}
+
+fn row(f: &mut fmt::Formatter<'_>, name: &str, columns: [String; 5]) -> fmt::Result {
+    let [caught, endless, missed, unviable, noticed] = columns;
+    writeln!(f, "{name:24} {caught:>7} {endless:>7} {missed:>7} {unviable:>9} {noticed:>8}")
 }
 
 #[cfg(test)]
@@ -110,7 +127,9 @@ mod tests {
         let expected = [((mutant.clone(), Verdict::Caught), 2), ((mutant, Verdict::Missed), 1)];
         assert_eq!(outcomes, Outcomes(expected.into()));
         let last = outcomes.to_string().lines().last().unwrap().to_owned();
-        assert_eq!(last.split_whitespace().collect::<Vec<_>>(), ["all", "2", "0", "1", "0"]);
+        assert_eq!(last.split_whitespace().collect::<Vec<_>>(), ["all", "2", "0", "1", "0", "66", "%"]);
+        assert_eq!(outcomes.noticed_percent(), Some(66));
+        assert_eq!(Outcomes::default().noticed_percent(), None);
         assert!(Outcomes::read(&text.replace("Missed", "Strange")).is_err());
     }
 }

@@ -86,6 +86,28 @@ fn labelled() -> Vec<Case> {
             expected: |_| accepted(),
         },
         Case {
+            name: "wave-first-of-a-job-by-label",
+            says: "the job's targets are labels, and waves after the first wait for people: the first does not",
+            bend: |scene| {
+                let as_of = scene.org.log.tree.size();
+                let till = labels(&[("class", "till")]);
+                scene.job.targets = Targets::Labels(TargetLabels { labels: till, as_of, joins: false });
+                scene.job.waves = by_label(&[("region", "south")], 3_600);
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "wave-of-as-many-as-time-sets-free",
+            says: "the second wave is due, and there are exactly as many targets as need no people",
+            bend: |scene| {
+                scene.found(|policy| policy.limits.auto_waves_max = 3);
+                in_wave(scene, 1, [0, 60]);
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
             name: "wave-first-by-another-label",
             says: "the first wave is of another region: the device's turn comes with the rest",
             bend: |scene| {

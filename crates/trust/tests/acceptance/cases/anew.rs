@@ -159,6 +159,21 @@ fn good() -> Vec<Case> {
             },
             expected: |_| accepted(),
         },
+        Case {
+            name: "anew-relabelled-past-a-rule",
+            says: "a rule reads the label that changes, and fits neither where it stood nor where it stands: its approvers have no say",
+            bend: |scene| {
+                scene.found(|policy| {
+                    let mut west = policy.rules[0].clone();
+                    west.labels = labels(&[("region", "west")]);
+                    policy.roles.insert(word("chief"), names(&["cia"]));
+                    west.approvers = names(&["chief"]);
+                    policy.rules.push(west);
+                });
+                anew(scene, &["anna", "bo"], |_| ())
+            },
+            expected: |_| accepted(),
+        },
     ]
 }
 
@@ -269,6 +284,22 @@ fn bent() -> Vec<Case> {
             expected: |_| {
                 let other = |name| -> DeviceId { device_id(name) };
                 let error = EnrollError::OtherDevice { mine: other(TILLS[0]), found: other(TILLS[1]) };
+                accepted().enrolling(0, error)
+            },
+        },
+        Case {
+            name: "anew-the-end-of-another-device",
+            says: "another till has left: this one stays",
+            bend: |scene| {
+                let gone = What::Retire(Retire { device: device_id(TILLS[1]) });
+                let text = logged(scene, gone, &["anna", "bo"]);
+                let mut bundle = scene.bundle();
+                bundle.anew.push(text);
+                bundle
+            },
+            expected: |_| {
+                let error =
+                    EnrollError::OtherDevice { mine: device_id(TILLS[0]), found: device_id(TILLS[1]) };
                 accepted().enrolling(0, error)
             },
         },

@@ -7,7 +7,7 @@ use countersign_trust::checkpoint::LogError;
 use countersign_trust::envelope::{Logged, Signed};
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::KeyKind;
-use countersign_trust::statement::policy::{PolicyError, Property};
+use countersign_trust::statement::policy::{Hours, PolicyError, Property};
 use countersign_trust::verify::Refusal;
 
 use crate::bundle::Bundle;
@@ -331,6 +331,21 @@ fn bad_policies() -> Vec<Case> {
             },
         },
         Case {
+            name: "policy-rule-for-the-servers-own-pages-alone",
+            says: "nobody need approve, and the one who may ask has only a key that the server's own pages can ask for",
+            bend: |scene| {
+                policy(scene, &ANNA_AND_BO, |policy| {
+                    policy.people.get_mut(&word("cia")).unwrap().keys[0].same_origin = true;
+                    policy.roles.insert(word("clerk"), names(&["cia"]));
+                    policy.rules[0].requesters = names(&["clerk"]);
+                    policy.rules[0].approvals = 0;
+                })
+            },
+            expected: |_| {
+                unusable(PolicyError::TooFew { place: "rule 1, requesters".into(), need: 1, there: 0 })
+            },
+        },
+        Case {
             name: "policy-witness-that-cannot-cosign",
             says: "the fourth witness's key is one that signs notes",
             bend: |scene| {
@@ -379,6 +394,16 @@ fn bad_policies() -> Vec<Case> {
                 let place = "beacons.lifetime";
                 unusable(PolicyError::Range { place, value: 86_400, least: 60, most: 3_600 })
             },
+        },
+        Case {
+            name: "policy-hours-without-a-minute",
+            says: "hours that end where they begin",
+            bend: |scene| {
+                policy(scene, &ANNA_AND_BO, |policy| {
+                    policy.rules[0].hours = vec![Hours { from: 60, until: 60 }]
+                })
+            },
+            expected: |_| unusable(PolicyError::Range { place: "hours.from", value: 60, least: 0, most: 59 }),
         },
         Case {
             name: "policy-not-canonical",

@@ -19,6 +19,8 @@ use crate::scene::{Case, Scene, accepted, nothing, refused};
 const SAFE: [&str; 3] = ["safe 1", "safe 2", "safe 3"];
 /// Beacons that no policy but the safe's names.
 const OTHERS: [&str; 4] = ["beacon-5", "beacon-6", "beacon-7", "beacon-8"];
+/// Two of the new people.
+const NEW: [&str; 2] = ["anna new", "bo new"];
 
 fn with_recovery(policy: &mut Policy) {
     let keys: BTreeSet<_> = SAFE.iter().map(|name| ssh_key(name).public_key().clone()).collect();
@@ -34,7 +36,7 @@ fn new_keys_with(org: &mut Organization, by: &[&str], edit: impl FnOnce(&mut Pol
     let mut next = org.next_policy();
     next.people = ["anna", "bo", "cia"].map(|name| (word(name), person(&[&format!("{name} new")]))).into();
     edit(&mut next);
-    org.log(sign(&next, &[&["anna new", "bo new"], by].concat()))
+    org.log(sign(&next, &[&NEW, by].concat()))
 }
 
 /// What these beacons sign once the policy has waited its time, in one note.
@@ -55,6 +57,11 @@ fn waited_after(org: &Organization, policy: Sha256, after: Sha256, by: &[&str]) 
 /// The organization goes on under the safe's policy, which three of the old beacons have let wait; the new people ask.
 fn recovered(scene: &mut Scene, edit: impl FnOnce(&mut Policy)) {
     scene.found(with_recovery);
+    recover(scene, edit);
+}
+
+/// The same, where the organization has decided something before.
+fn recover(scene: &mut Scene, edit: impl FnOnce(&mut Policy)) {
     let policy = new_keys_with(&mut scene.org, &SAFE[..2], edit);
     let hash = policy.signed.hash();
     let words: Vec<News> = BEACONS[..3].iter().map(|beacon| waited(&scene.org, hash, &[*beacon])).collect();
@@ -63,7 +70,14 @@ fn recovered(scene: &mut Scene, edit: impl FnOnce(&mut Policy)) {
         scene.org.take(word);
     });
     scene.job.policy = hash;
-    scene.keys = vec!["anna new", "bo new"];
+    scene.keys = NEW.to_vec();
+}
+
+/// A resume by these that follows another one than is held.
+fn begins_anew(scene: &mut Scene, previous: &str, by: &[&str]) -> Logged {
+    let mut resume = scene.org.next_resume(Lifts::Halts(BTreeSet::new()), nothing());
+    resume.previous = [Sha256::of(previous.as_bytes())].into();
+    scene.org.log(sign(&resume, by))
 }
 
 /// The organization goes on as it was, and the device is brought these besides.
@@ -131,7 +145,7 @@ fn in_force() -> Vec<Case> {
                 recovered(scene, |_| ());
                 let mut next = scene.org.next_policy();
                 next.limits.life = 3 * 86_400;
-                let next = News::Policy(scene.org.log(sign(&next, &["anna new", "bo new"])));
+                let next = News::Policy(scene.org.log(sign(&next, &NEW)));
                 scene.org.take(next);
                 scene.bundle()
             },
@@ -144,7 +158,7 @@ fn in_force() -> Vec<Case> {
                 recovered(scene, |_| ());
                 let halt = scene.org.halt(everything(), "bo new").hash();
                 let resume = scene.org.next_resume(Lifts::Halts([halt].into()), nothing());
-                let resume = News::Resume(scene.org.log(sign(&resume, &["anna new", "bo new"])));
+                let resume = News::Resume(scene.org.log(sign(&resume, &NEW)));
                 scene.org.take(resume);
                 scene.job.resume = scene.org.chain.resume();
                 scene.bundle()
@@ -156,12 +170,52 @@ fn in_force() -> Vec<Case> {
             says: "others took a resume of the old people while the policy waited; the first of the new people names it, and holds for both",
             bend: |scene| {
                 recovered(scene, |_| ());
-                let mut resume = scene.org.next_resume(Lifts::Halts(BTreeSet::new()), nothing());
-                resume.previous = [Sha256::of(b"a resume that only others hold")].into();
-                let resume = News::Resume(scene.org.log(sign(&resume, &["anna new", "bo new"])));
+                let resume = News::Resume(begins_anew(scene, "a resume that only others hold", &NEW));
                 scene.org.take(resume);
                 scene.job.resume = scene.org.chain.resume();
                 scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "recovery-then-two-resumes-after-ones-never-seen",
+            says: "only the first of the new people may name what nobody here holds: the next one follows it",
+            bend: |scene| {
+                recovered(scene, |_| ());
+                let first = begins_anew(scene, "a resume that only others hold", &NEW);
+                scene.org.take(News::Resume(first));
+                scene.job.resume = scene.org.chain.resume();
+                let second = begins_anew(scene, "another one that only others hold", &NEW);
+                brought(scene, &[News::Resume(second)])
+            },
+            expected: |scene| {
+                let expected = scene.org.chain.resume().map(|hash| hash.to_string()).unwrap();
+                let found = vec![Sha256::of(b"another one that only others hold")];
+                accepted().without(6, ChainError::NotNext { expected, found })
+            },
+        },
+        Case {
+            name: "recovery-after-a-resume-then-one-after-another-never-seen",
+            says: "a resume of the old people is held from before the policy waited, others took a later one: the first of the new people names that",
+            bend: |scene| {
+                scene.found(with_recovery);
+                scene.org.resume(Lifts::Halts(BTreeSet::new()), nothing(), |_| ());
+                recover(scene, |_| ());
+                let first = begins_anew(scene, "a resume that only others hold", &NEW);
+                scene.org.take(News::Resume(first));
+                scene.job.resume = scene.org.chain.resume();
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "recovery-and-one-word-more",
+            says: "the fourth beacon gives its word when three have put the policy in force",
+            bend: |scene| {
+                recovered(scene, |_| ());
+                let (policy, genesis) = (scene.org.chain.policy().hash, scene.org.genesis.signed.hash());
+                let late = waited_after(&scene.org, policy, genesis, &BEACONS[3..]);
+                brought(scene, &[late])
             },
             expected: |_| accepted(),
         },
@@ -175,7 +229,7 @@ fn in_force() -> Vec<Case> {
                 scene.org.take(News::Policy(waiting));
                 scene.org.take(News::Policy(decided));
                 scene.job.policy = scene.org.chain.policy().hash;
-                scene.keys = vec!["anna new", "bo new"];
+                scene.keys = NEW.to_vec();
                 scene.bundle()
             },
             expected: |_| accepted(),
@@ -199,7 +253,7 @@ fn waiting() -> Vec<Case> {
             says: "no beacon has given its word yet",
             bend: |scene| {
                 let news = safes(scene, &[]);
-                scene.keys = vec!["anna new", "bo new"];
+                scene.keys = NEW.to_vec();
                 brought(scene, &news)
             },
             expected: |_| refused(Refusal::UnknownSigners),
@@ -278,6 +332,20 @@ fn refusals() -> Vec<Case> {
                 brought(scene, &[News::Policy(policy)])
             },
             expected: |_| accepted().without(1, ChainError::UnknownSigners),
+        },
+        Case {
+            name: "recovery-then-a-resume-of-the-old-people",
+            says: "it was logged before, and follows one that nobody here holds: only the new people begin anew",
+            bend: |scene| {
+                scene.found(with_recovery);
+                let late = begins_anew(scene, "a resume that only others hold", &["anna", "bo"]);
+                recover(scene, |_| ());
+                brought(scene, &[News::Resume(late)])
+            },
+            expected: |_| {
+                let found = vec![Sha256::of(b"a resume that only others hold")];
+                accepted().without(5, ChainError::NotNext { expected: "none".to_owned(), found })
+            },
         },
         Case {
             name: "recovery-after-another-policy",
