@@ -1,6 +1,6 @@
 //! What a chain keeps of a policy of the recovery set, and what a beacon owes it. What a device makes of one: `cases/recovery.rs`.
 
-use countersign_trust::chain::Recovered;
+use countersign_trust::chain::{RECOVERY_WAIT_S, Recovered};
 use countersign_trust::delivery::News;
 use countersign_trust::ids::Sha256;
 use countersign_trust::statement::policy::Recovery;
@@ -29,6 +29,11 @@ fn give_words(org: &mut Organization, policy: Sha256, beacons: &[&str]) {
         let word = note_key(beacon).note(text.clone()).unwrap();
         org.take(News::Recovered(word));
     }
+}
+
+#[test]
+fn it_waits_as_long_as_the_specification_says() {
+    assert_eq!(RECOVERY_WAIT_S, 259_200);
 }
 
 #[test]

@@ -39,6 +39,8 @@ fn command(root: &Path, files: &[String], shard: Option<&str>) -> anyhow::Result
     mutants.env("PATH", path(root)?);
     // Nobody reads a backtrace here, and linking without debug information is half of the time.
     mutants.env("CARGO_PROFILE_DEV_DEBUG", "0").env("CARGO_PROFILE_TEST_DEBUG", "0");
+    // What `trust` needs is the same each time: the copy of the tree is built where the one before it was.
+    mutants.env("CARGO_TARGET_DIR", root.join("target/mutants-build"));
     mutants.args(["mutants", "--package=countersign-trust", "--jobs=1", "--output=target", "--timeout=120"]);
     mutants.args(["--caught", "--colors=never"]);
     // The tests are slower so, and the build that comes before them each time is quicker by more.
