@@ -871,6 +871,8 @@ class Envelope:
         if any(before >= after for before, after in zip(order, order[1:])):
             raise Refused("Unreadable", "signatures that do not ascend by the hash of their key")
         kind = namespaces.pop().removesuffix(".v1@countersign")
+        weight = sum(len(each.blob) for each in signatures)
+        refuse_if(kind == "halt" and weight > MOST_SIGNATURE_BYTES, "Unreadable", f"{weight} bytes of signatures under a halt")
         refuse_if(not rest and kind != "halt", "Unreadable", f"a {kind} without proof that it stands in the log")
         return Envelope(kind, text, tuple(signatures), Proof.read(rest) if rest else None)
 
@@ -1049,9 +1051,10 @@ class Halt:
     value: dict
     hash: str
     key: str  # hash of the blob of the key by which it counts
-    judged_under: int  # number of the policy by which it was judged
+    made_under: int  # number of the policy it counts as made under
     is_vendors: bool
-    stops: bool  # whether it was taken before its key had sixteen others
+    envelope: Envelope
+    stops: bool = True  # whether it was taken before its key had sixteen others
 
     @property
     def of_all(self) -> bool:
@@ -1071,9 +1074,9 @@ class Chain:
     org: str
     policies: list[Held] = field(default_factory=list)
     waiting: list[Held] = field(default_factory=list)  # signed by the recovery set; perhaps the next
-    resumed_under: int = 0  # the number of the newest policy when the last resume was taken
     words: dict[str, set[bytes]] = field(default_factory=dict)  # of those that wait, or came so: whose beacons' words are held
     resumes: list[tuple[str, dict]] = field(default_factory=list)
+    shown: list[Envelope] = field(default_factory=list)  # of those resumes
     halts: list[Halt] = field(default_factory=list)
 
     @property
@@ -1117,10 +1120,12 @@ class Chain:
         return logged_at(envelope.proof, envelope.entry(self.org), self.newest.log, self.newest)
 
     def take(self, envelope: Envelope) -> str:
-        """Take a policy, resume or halt: `taken`, `waits`, `lifted` or `known`. What is refused changes nothing."""
+        """Take a policy, resume or halt: `taken`, `waits`, `moved`, `lifted` or `known`. What is refused changes nothing."""
         takes = {"policy": self.take_policy, "resume": self.take_resume, "halt": self.take_halt}
         refuse_if(envelope.kind not in takes, "Statement", f"a {envelope.kind} is no news")
-        held = [each.hash for each in self.policies + self.halts] + [hash_ for hash_, _ in self.resumes]
+        if envelope.hash in [each.hash for each in self.policies + self.waiting]:
+            return self.move(envelope)
+        held = [each.hash for each in self.halts] + [hash_ for hash_, _ in self.resumes]
         return "known" if envelope.hash in held else takes[envelope.kind](envelope)
 
     def read(self, envelope: Envelope, judges: list[Held]) -> dict:
@@ -1132,41 +1137,73 @@ class Chain:
 
     def take_policy(self, envelope: Envelope) -> str:
         if not self.policies:
-            refuse_if("org-" + envelope.hash != self.org, "Organization", f"the genesis policy is {envelope.hash}, this is {self.org}")
-            value = read_text("policy", envelope.text)
-            later = value["org"] or value["number"] != 1 or value["previous"]
-            refuse_if(later, "Policy", "a genesis policy with organization, predecessor or another number than 1")
-            return self._add_policy(envelope, value, None)
-        if envelope.hash in [each.hash for each in self.waiting] and not self._is_decided(envelope):
-            return "known"
-        value, before = self.read(envelope, [self.newest]), self.newest
-        follows = before.hash in value["previous"]
-        refuse_if(not follows, "NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
-        refuse_if(value["number"] != before.number + 1, "Number", f"number {value['number']} after {before.number}")
-        return self._add_policy(envelope, value, before)
-
-    def _add_policy(self, envelope: Envelope, value: dict, before: Held | None) -> str:
-        """Usable; signed by the quorums of both, or by the recovery set for the old one's, and then it waits; in the log that
-        the new one names, cosigned by the old one's witnesses."""
-        check_usable(value)
-        moved = before and NoteKey.read(value["log"]["key"]).name != before.log.name
-        log = before.place[0] + bool(moved) if before else 0
-        new = Held(value, envelope.hash, self.org, (log, envelope.proof.index))
-        waits = bool(before) and not self._is_decided(envelope) and 0 < before.value["recovery"]["need"] <= recovering(envelope, before)
-        for judge in (new,) if waits or not before else (before, new):
-            check_quorum(envelope, judge, "policy")
-        logged_at(envelope.proof, envelope.entry(self.org), new.log, before or new)
-        if not waits:
+            return self.put_in_force(self.follow(envelope, None)[0])
+        new, decided = self.follow(envelope, self.newest)
+        keys = [each.log for each in self.policies if each.log.name == new.log.name]
+        refuse_if(keys and new.log != self.newest.log, "UsedLog", f"an earlier policy names the log {new.log.name!r}")
+        if decided:
             self.words.pop(new.hash, None)
             return self.put_in_force(new)
         refuse_if(len(self.waiting) >= MOST_WAITING, "TooManyWait", f"{len(self.waiting)} policies wait already")
         self.waiting, self.words[new.hash] = [*self.waiting, new], set()
         return "waits"
 
-    def _is_decided(self, envelope: Envelope) -> bool:
+    def follow(self, envelope: Envelope, before: Held | None) -> tuple[Held, bool]:
+        """A policy that follows `before`, and whether its quorum signed it; otherwise its recovery set did."""
+        if not before:
+            refuse_if("org-" + envelope.hash != self.org, "Organization", f"the genesis policy is {envelope.hash}, this is {self.org}")
+            value = read_text("policy", envelope.text)
+            later = value["org"] or value["number"] != 1 or value["previous"]
+            refuse_if(later, "Policy", "a genesis policy with organization, predecessor or another number than 1")
+            return self._judge_policy(envelope, value, None)
+        value = self.read(envelope, [before])
+        follows = before.hash in value["previous"]
+        refuse_if(not follows, "NotNext", f"it follows {value['previous']}, the newest held is {before.hash}")
+        refuse_if(value["number"] != before.number + 1, "Number", f"number {value['number']} after {before.number}")
+        return self._judge_policy(envelope, value, before)
+
+    def _judge_policy(self, envelope: Envelope, value: dict, before: Held | None) -> tuple[Held, bool]:
+        """Usable; signed by the quorums of both, or by the recovery set for the old one's; in the log that the new one names,
+        cosigned by the old one's witnesses."""
+        check_usable(value)
+        moved = before and NoteKey.read(value["log"]["key"]).name != before.log.name
+        log = before.place[0] + bool(moved) if before else 0
+        new = Held(value, envelope.hash, self.org, (log, envelope.proof.index))
+        decided = not before or self._is_decided(envelope, before)
+        waits = not decided and 0 < before.value["recovery"]["need"] <= recovering(envelope, before)
+        for judge in (new,) if waits or not before else (before, new):
+            check_quorum(envelope, judge, "policy")
+        logged_at(envelope.proof, envelope.entry(self.org), new.log, before or new)
+        return new, decided
+
+    @staticmethod
+    def _is_decided(envelope: Envelope, policy: Held) -> bool:
         with suppress(Refused):
-            return bool(check_quorum(envelope, self.newest, "policy"))
+            return bool(check_quorum(envelope, policy, "policy"))
         return False
+
+    def move(self, envelope: Envelope) -> str:
+        """A policy that is held, perhaps at a leaf that counts before the one kept ([3], "In force")."""
+        kept = next(each for each in self.policies + self.waiting if each.hash == envelope.hash)
+        waits, recovered = kept in self.waiting, kept.hash in self.words
+        before = self.policies[kept.number - 2] if kept.number > 1 else None
+        try:
+            new, decided = self.follow(envelope, before)
+        except Refused:
+            return "known"
+        if waits and decided:
+            return self.take_policy(envelope)
+        instead = recovered and decided
+        if not (decided or recovered) or not (instead or new.place < kept.place):
+            return "known"
+        if waits:
+            self.waiting = [new if each is kept else each for each in self.waiting]
+            return "moved"
+        if instead:
+            del self.words[new.hash]
+        self.policies[kept.number - 1] = new
+        self.judge_again()
+        return "moved"
 
     def take_word(self, note: Note) -> str:
         """A recovered note: beacons' word that a policy of the recovery set has waited its time ([3], "A recovered note")."""
@@ -1191,47 +1228,62 @@ class Chain:
         """The next one; whatever else waited to be it is forgotten."""
         self.policies.append(policy)
         self.waiting, self.words = [], {hash_: by for hash_, by in self.words.items() if self.policy(hash_)}
+        self.judge_again()
         return "taken"
+
+    def judge_again(self) -> None:
+        """Whatever is held, by the policies held, in the order in which it was taken ([3], "Judged again")."""
+        shown, self.resumes, self.shown = self.shown, [], []
+        for envelope in shown:
+            with suppress(Refused):
+                self.take_resume(envelope)
+        halts, self.halts = self.halts, []
+        for halt in halts:
+            with suppress(Refused):
+                self.halts.append(replace(self.judge_halt(halt.envelope), stops=halt.stops))
 
     def take_resume(self, envelope: Envelope) -> str:
         policy = self.in_force_at(self.place_of(envelope.proof))
         self.check_logged(envelope.proof, envelope.entry(self.org), policy)
         value = self.read(envelope, [policy])
-        recovered = max((each.number for each in self.policies if each.hash in self.words), default=0)
-        begins_anew = self.resumed_under < recovered <= policy.number
-        if self.newest_resume not in (value["previous"] or [""]) and not begins_anew:
+        if self.newest_resume not in (value["previous"] or [""]):
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {self.newest_resume or 'none'}")
         if self.policy(value["policy"]) is None:
             raise Refused("UnknownPolicy", f"made under {value['policy']}, which is not held")
         check_quorum(envelope, policy, "resume")
         self.resumes.append((envelope.hash, value))
-        self.resumed_under = self.newest.number
+        self.shown.append(envelope)
         return "taken"
 
     def take_halt(self, envelope: Envelope) -> str:
-        """On sight: without proof, without Clear. The first signature by a key that may halt makes it."""
-        if not any(self._halter(envelope, policy) for policy in self.policies):
-            raise Refused("NotAHalter", "signed by nobody who may halt under a policy held")
-        value = read_text("halt", envelope.text)
-        policy = self.policy(value["policy"]) or self.newest
-        halter = self._halter(envelope, policy)
-        if halter is None:
-            raise Refused("NotAHalter", f"signed by nobody who may halt under policy {policy.number}")
-        key, is_vendors = halter
-        if is_vendors and (value["org"] or value["policy"] or "component" not in value["scope"]):
-            raise Refused("VendorScope", f"a vendor's halt of {value['scope']}, of {value['org'] or 'no organization'}")
-        if not is_vendors and value["org"] != self.org:
-            raise Refused("Organization", f"a halt of {value['org'] or 'none'}, this is {self.org}")
-        key_hash = hex256(key.blob)
-        others = sum(1 for each in self.active_halts(set()) if each.key == key_hash)
-        stops = others < MOST_ACTIVE or "organization" in value["scope"]
-        halt = Halt(value, envelope.hash, key_hash, policy.number, is_vendors, stops)
+        """On sight: without proof, without Clear."""
+        halt = self.judge_halt(envelope)
+        others = sum(1 for each in self.active_halts(set()) if each.key == halt.key)
+        halt = replace(halt, stops=others < MOST_ACTIVE or halt.of_all)
         if self.is_lifted(halt):
             return "lifted"
         alike = [each for each in self.halts if each.key == halt.key and each.of_all == halt.of_all and not self.is_lifted(each)]
         refuse_if(len(alike) >= MOST_HALTS, "TooManyHalts", f"{len(alike)} halts by one key are held")
         self.halts.append(halt)
         return "taken"
+
+    def judge_halt(self, envelope: Envelope) -> Halt:
+        """By the policy that it names, where its key may halt, else by the oldest where it may; a vendor's by the newest. The first
+        signature by a key that may halt makes it."""
+        if not any(self._halter(envelope, policy) for policy in self.policies):
+            raise Refused("NotAHalter", "signed by nobody who may halt under a policy held")
+        value = read_text("halt", envelope.text)
+        named = [policy for policy in self.policies if policy.hash == value["policy"]]
+        judges = named + self.policies if value["org"] or value["policy"] else [self.newest]
+        policy = next((each for each in judges if self._halter(envelope, each)), None)
+        if policy is None:
+            raise Refused("NotAHalter", "a vendor's halt, signed by nobody who may halt under the newest policy")
+        key, is_vendors = self._halter(envelope, policy)
+        if is_vendors and (value["org"] or value["policy"] or "component" not in value["scope"]):
+            raise Refused("VendorScope", f"a vendor's halt of {value['scope']}, of {value['org'] or 'no organization'}")
+        if not is_vendors and value["org"] != self.org:
+            raise Refused("Organization", f"a halt of {value['org'] or 'none'}, this is {self.org}")
+        return Halt(value, envelope.hash, hex256(key.blob), policy.number, is_vendors, envelope)
 
     def _halter(self, envelope: Envelope, policy: Held) -> tuple[SshKey, bool] | None:
         """The key that halts, and whether it is a vendor's: the first in the envelope's order."""
@@ -1253,9 +1305,7 @@ class Chain:
             if halt.hash in resume["lifts"].get("halts", []):
                 return True
             keys = {hex256(SshKey.read(each).blob) for each in resume["lifts"].get("keys", [])}
-            named = self.policy(halt.value["policy"])
-            made_under = named.number if named else halt.judged_under
-            if not halt.is_vendors and halt.key in keys and made_under <= self.policy(resume["policy"]).number:
+            if not halt.is_vendors and halt.key in keys and halt.made_under <= self.policy(resume["policy"]).number:
                 return True
         return False
 

@@ -92,6 +92,12 @@ pub enum EnrollError {
         /// Where it should be.
         wanted: OrgId,
     },
+    /// What enrolled it does not hold any more.
+    #[error(
+        "what enrolled this machine in {0} does not hold by the policies it was shown since: begin with an empty data folder, so that \
+         nothing it has run runs again"
+    )]
+    NoLonger(OrgId),
     /// A key.
     #[error(transparent)]
     Key(#[from] VerifierKeyError),
@@ -159,7 +165,8 @@ pub fn enrolled_already(data: &Path, wanted: OrgId) -> Result<Option<Enrolled>, 
     };
     match ledger.chain().map(|chain| chain.org()) {
         Some(held) if held != wanted => Err(EnrollError::Elsewhere { held, wanted }),
-        _ => Ok(ledger.enrolled().cloned()),
+        Some(held) => ledger.enrolled().cloned().map(Some).ok_or(EnrollError::NoLonger(held)),
+        None => Ok(None),
     }
 }
 

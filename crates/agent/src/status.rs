@@ -24,7 +24,7 @@ impl Status {
     /// Reads it.
     pub fn read(data: &Path) -> anyhow::Result<Self> {
         let ledger = read_ledger(data)?;
-        let lacks = "the ledger begins without an enrollment; enroll this machine anew, in an empty folder";
+        let lacks = "no enrollment in the ledger holds by the policies held; enroll this machine anew, in an empty folder";
         let chain = ledger.chain().cloned().context(lacks)?;
         let enrolled = ledger.enrolled().cloned().context(lacks)?;
         Ok(Self { chain, enrolled, ledger })

@@ -397,9 +397,9 @@ fn take(kept: &mut Kept, text: &str) -> String {
     match kept.organization.take(&news) {
         Ok(Taken::Known) => format!("known {hash}\n"),
         Ok(Taken::Lifted) => format!("lifted {hash}\n"),
-        Ok(taken @ (Taken::New | Taken::Waits)) => {
+        Ok(taken @ (Taken::New | Taken::Waits | Taken::Moved)) => {
             kept.unwritten.push_back(news.to_string());
-            format!("{} {hash}\n", if taken == Taken::New { "taken" } else { "waits" })
+            format!("{} {hash}\n", if taken == Taken::Waits { "waits" } else { "taken" })
         }
         Err(error) => refused(Some(hash), &error),
     }

@@ -1,7 +1,8 @@
 //! What an organization has decided so far: its policies, resumes and halts, as one party holds them.
 //!
-//! Agents, beacons, witnesses, the command line and the server all keep the same chain by the same rules. It only
-//! grows: a policy once applied is never left, and a halt ends only by a resume.
+//! Agents, beacons, witnesses, the command line and the server all keep the same chain by the same rules, and hold the same
+//! in whatever order they heard of it: a policy once applied is never left, and what stands after it in the log is judged by
+//! it, also what was taken before it came.
 //!
 //! Source: docs/spec/3-statements.md, "The chain".
 
@@ -42,8 +43,6 @@ pub struct Held<T> {
     pub proof: Option<Proof>,
     /// Where it stands in the organization's logs.
     pub place: Place,
-    /// The number of the newest policy that was held when it was taken; its own, for a policy.
-    pub under: u64,
 }
 
 /// What became of a statement that was offered.
@@ -53,6 +52,8 @@ pub enum Taken {
     New,
     /// It was there before.
     Known,
+    /// A policy that was there before, and is shown at a leaf that counts before the one kept: this one is kept in its place.
+    Moved,
     /// A policy of the recovery set: it waits beside the chain for the word of enough beacons.
     Waits,
     /// A halt that a resume has lifted already: it is not kept.
@@ -100,10 +101,10 @@ pub(crate) fn need(policy: &Policy, quorum: &Quorum, count: &Signers) -> Result<
     Err(ChainError::Quorum { got, need, role, policy: policy.number })
 }
 
-fn held<T>(signed: &Signed, body: T, inclusion: Inclusion<'_>, place: Place, under: u64) -> Held<T> {
+fn held<T>(signed: &Signed, body: T, inclusion: Inclusion<'_>, place: Place) -> Held<T> {
     let proof = match inclusion {
         Inclusion::Proved(proof) => Some(proof.clone()),
         Inclusion::WaivedForWitness => None,
     };
-    Held { hash: signed.hash(), body, signed: signed.clone(), proof, place, under }
+    Held { hash: signed.hash(), body, signed: signed.clone(), proof, place }
 }

@@ -159,22 +159,16 @@ impl News {
     /// Everything in `chain` that one who holds its policies up to `after` has not got: policies with the words that put them in
     /// force, resumes, halts, and what waits. Parts without a proof, which only a witness has, are left out.
     ///
-    /// What was taken first comes first: a resume that was made while a policy of the recovery set waited can be judged only by
-    /// who does not hold that policy yet.
+    /// Taken in this order all of it is taken: what is held is judged by the policies held, whichever came first.
     pub fn since(chain: &Chain, after: u64) -> Vec<Self> {
         let policy = |held: &Held<Policy>| {
             let policy = logged(held).map(Self::Policy);
             let words = chain.words(&held.hash).cloned().map(Self::Recovered);
             policy.into_iter().chain(words).collect::<Vec<_>>()
         };
-        let mut news = Vec::new();
-        for held in chain.policies() {
-            if held.body.number > after {
-                news.extend(policy(held));
-            }
-            let resumes = chain.resumes().iter().filter(|resume| resume.under == held.body.number);
-            news.extend(resumes.filter_map(logged).map(Self::Resume));
-        }
+        let later = chain.policies().iter().filter(|held| held.body.number > after);
+        let mut news: Vec<Self> = later.flat_map(policy).collect();
+        news.extend(chain.resumes().iter().filter_map(logged).map(Self::Resume));
         news.extend(chain.halts().map(|halt| Self::Halt(halt.signed.clone())));
         news.extend(chain.waiting().iter().flat_map(policy));
         news

@@ -16,6 +16,8 @@ use crate::statement::Kind;
 
 /// How many signatures a statement may carry.
 pub const MAX_SIGNATURES: usize = 32;
+/// How many bytes the signatures of a halt may have together. One is enough, anybody may bring it to everybody, and all keep it.
+pub const MAX_HALT_SIGNATURE_BYTES: usize = 8_192;
 
 /// A statement and the signatures people put under it. Nothing in it has been checked but its form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +58,9 @@ pub enum EnvelopeError {
     /// Too many signatures, or none.
     #[error("{0} signatures, 1 to {MAX_SIGNATURES} are allowed")]
     Signatures(usize),
+    /// More signatures than a halt needs.
+    #[error("the signatures of a halt have {0} bytes together, {MAX_HALT_SIGNATURE_BYTES} is the most")]
+    HaltSignatures(usize),
     /// A proof that cannot be read.
     #[error("proof: {0}")]
     Proof(#[from] ReadError),
@@ -89,6 +94,10 @@ impl Signed {
                 return Err(EnvelopeError::Namespace(kind.namespace()));
             }
         }
+        let bytes = signed.signatures.iter().map(|signature| signature.blob().len()).sum();
+        if kind == Kind::Halt && bytes > MAX_HALT_SIGNATURE_BYTES {
+            return Err(EnvelopeError::HaltSignatures(bytes));
+        }
         Ok(signed)
     }
 
@@ -116,6 +125,13 @@ impl Signed {
         let namespace = self.signatures.get(number).map(SshSig::namespace).unwrap_or_default();
         let kind = namespace.strip_suffix(".v1@countersign").and_then(|word| word.parse().ok());
         kind.ok_or_else(|| EnvelopeError::Namespace(namespace.to_string()))
+    }
+
+    /// The statement with the signature of this key alone.
+    pub(crate) fn by_key_alone(&self, key_blob: &[u8]) -> Self {
+        let by_key = |signature: &&SshSig| signature.key_blob() == key_blob;
+        let signatures = self.signatures.iter().filter(by_key).cloned().collect();
+        Self { statement: self.statement.clone(), signatures }
     }
 
     /// The signatures of both; the statements must be the same.
@@ -149,8 +165,9 @@ impl Signed {
             let end = tail.find(END).map_or(tail.len(), |at| at + END.len());
             let (armor, rest) = tail.split_at_checked(end).unwrap_or((tail, ""));
             let number = signatures.len() + 1;
-            let signature =
-                SshSig::from_armor(armor).map_err(|error| EnvelopeError::Signature { number, error })?;
+            let well_formed = |signature: SshSig| signature.check_form().map(|()| signature);
+            let signature = SshSig::from_armor(armor).and_then(well_formed);
+            let signature = signature.map_err(|error| EnvelopeError::Signature { number, error })?;
             if signatures.last().is_some_and(|last| key_hash(last) >= key_hash(&signature)) {
                 return Err(EnvelopeError::Order(number));
             }

@@ -155,19 +155,20 @@ impl Ledger {
             }
             Record::News(news) => {
                 let taken = news.offer(self.chain.as_mut().ok_or(LedgerError::NoBeginning)?)?;
-                if matches!(taken, Taken::New | Taken::Waits) {
+                if matches!(taken, Taken::New | Taken::Waits | Taken::Moved) {
                     self.decisions.push(record.clone());
+                }
+                if matches!(news, News::Policy(_) | News::Recovered(_)) {
+                    self.judge_enrollments_again();
+                }
+                if taken == Taken::Moved {
+                    self.keep_what_holds();
                 }
             }
             Record::Enrolled { enroll, join } => {
                 let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
                 self.retired.map_or(Ok(()), |by| Err(EnrollError::Retired(by)))?;
-                self.enrolled = Some(match (join, &self.enrolled) {
-                    (Some((note, proof)), _) => enrolled_by_join(chain, enroll, note, proof)?,
-                    (None, None) => enrolled_directly(chain, enroll)?,
-                    (None, Some(held)) => enrolled_anew(chain, held, enroll)?,
-                });
-                self.decisions.retain(|earlier| !matches!(earlier, Record::Enrolled { .. }));
+                self.enrolled = Some(enrolled(chain, self.enrolled.as_ref(), enroll, join.as_ref())?);
                 self.decisions.push(record.clone());
             }
             Record::Retired(enroll) => {
@@ -196,6 +197,45 @@ impl Ledger {
             Record::Head { number, hash } => self.head = Some((*number, *hash)),
         }
         Ok(())
+    }
+
+    /// What made the device's enrollment, judged by the policies held: one may have come, or have come to stand at an earlier leaf, by
+    /// which some of it does not hold. Then the enrollment before it counts again.
+    fn judge_enrollments_again(&mut self) {
+        let Some(chain) = &self.chain else { return };
+        let (mut held, mut end) = (None, None);
+        self.decisions.retain(|record| match record {
+            Record::Enrolled { enroll, join } => {
+                let next = enrolled(chain, held.as_ref(), enroll, join.as_ref()).ok();
+                let holds = next.is_some();
+                held = next.or(held.take());
+                holds
+            }
+            Record::Retired(enroll) => {
+                end = held.as_ref().and_then(|held| retired(chain, held, enroll).ok());
+                end.is_some()
+            }
+            _ => true,
+        });
+        (self.enrolled, self.retired) = (held, end);
+    }
+
+    /// The fewest decisions that give what is held. Whoever may log a policy again and again, each time at another leaf, fills nobody's
+    /// disk.
+    fn keep_what_holds(&mut self) {
+        let Some(chain) = &self.chain else { return };
+        let mut news = News::since(chain, 0).into_iter();
+        let Some(News::Policy(genesis)) = news.next() else { return };
+        let mut decisions = alloc::vec![Record::Began { org: chain.org(), genesis }];
+        // Of one key's halts those that came first stop something: they stay in their order.
+        decisions.extend(news.filter(|news| !matches!(news, News::Halt(_))).map(Record::News));
+        let stays = |record: &Record| match record {
+            Record::News(News::Halt(halt)) => chain.halt(&halt.hash()).is_some(),
+            Record::Enrolled { .. } | Record::Retired(_) => true,
+            _ => false,
+        };
+        decisions.extend(core::mem::take(&mut self.decisions).into_iter().filter(stays));
+        self.decisions = decisions;
     }
 
     /// Of a job that repeats the last occurrence says enough: none before it runs any more.
@@ -401,6 +441,20 @@ impl Record {
         };
         from.finish()?;
         Ok(record)
+    }
+}
+
+/// Who a device is by an enrollment, after the one that is held.
+fn enrolled(
+    chain: &Chain,
+    held: Option<&Enrolled>,
+    enroll: &Logged,
+    join: Option<&(Note, Proof)>,
+) -> Result<Enrolled, EnrollError> {
+    match (join, held) {
+        (Some((note, proof)), _) => enrolled_by_join(chain, enroll, note, proof),
+        (None, None) => enrolled_directly(chain, enroll),
+        (None, Some(held)) => enrolled_anew(chain, held, enroll),
     }
 }
 

@@ -78,6 +78,26 @@ impl SshSig {
         })
     }
 
+    /// Checks that the key is one, and that the signature field has the form of its algorithm and no byte more, whether or not it
+    /// verifies. What departs from this makes an envelope unreadable: two readers must not see different signatures in it.
+    pub fn check_form(&self) -> Result<(), SigError> {
+        let mut reader = Reader::new(&self.signature);
+        let found = reader.text()?;
+        let algorithm = Algorithm::ALL.into_iter().find(|algorithm| algorithm.signature_name() == found);
+        let algorithm =
+            algorithm.ok_or_else(|| SigError::NoAlgorithm { found: excerpt(found.as_bytes()) })?;
+        let key = PublicKey::from_blob(algorithm, &self.key_blob)?;
+        reader.string()?;
+        if key.application().is_some() {
+            reader.byte()?;
+            reader.u32()?;
+        }
+        if algorithm == Algorithm::WebauthnSkEcdsaP256 {
+            (0..3).try_for_each(|_| reader.string().map(drop))?;
+        }
+        Ok(reader.finish()?)
+    }
+
     /// Reads the armored form, exactly as [`SshSig::to_armor`] and `ssh-keygen -Y sign` print it.
     pub fn from_armor(text: &str) -> Result<Self, SigError> {
         if text.len() > 2 * MAX_BLOB_BYTES {

@@ -234,7 +234,7 @@ impl Witness {
         let word = |taken| match taken {
             Taken::New => "taken",
             Taken::Waits => "waits",
-            Taken::Known | Taken::Lifted => "known",
+            Taken::Known | Taken::Lifted | Taken::Moved => "known",
         };
         Ok(extended.taken.iter().map(|(hash, taken)| format!("{} {hash}\n", word(*taken))).collect())
     }

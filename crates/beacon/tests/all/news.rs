@@ -46,8 +46,8 @@ async fn what_one_beacon_serves_another_takes() {
     let since = test.get(org, "news?after=1").await;
     assert_eq!(
         hashes(&since.body)[..2],
-        [news[3].hash(), news[4].hash()],
-        "in the order in which it took them"
+        [news[4].hash(), news[3].hash()],
+        "policies, and then what they judge"
     );
     assert_eq!(hashes(&since.body).len(), 4, "policy 2, the resume and both halts");
     assert_eq!(test.get(org, "news").await.body, all.body);

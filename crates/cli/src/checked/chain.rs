@@ -103,7 +103,7 @@ fn take(org: OrgId, chain: &mut Option<Chain>, item: &str) -> anyhow::Result<Opt
             // Each beacon gives its own word, which a server need not have asked for yet.
             Taken::New if matches!(news, News::Recovered(_)) => Ok(None),
             Taken::New | Taken::Waits => Ok(Some(what)),
-            Taken::Known | Taken::Lifted => Ok(None),
+            Taken::Known | Taken::Lifted | Taken::Moved => Ok(None),
         },
         (None, News::Policy(genesis)) => {
             *chain = Some(

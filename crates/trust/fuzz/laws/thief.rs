@@ -142,7 +142,7 @@ pub fn envelope(data: &[u8]) {
     let Ok(news) = News::from_text(&bent) else { return };
     let mut chain = chain.clone();
     match news.offer(&mut chain) {
-        Ok(Taken::New | Taken::Waits | Taken::Lifted) => {
+        Ok(Taken::New | Taken::Waits | Taken::Lifted | Taken::Moved) => {
             assert!(good.news.iter().any(|decided| decided.hash() == news.hash()), "{bent}")
         }
         Ok(Taken::Known) => assert_eq!(news.hash(), good.policy.signed.hash()),

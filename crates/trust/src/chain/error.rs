@@ -106,6 +106,9 @@ pub enum ChainError {
         /// How many leaves of that log count.
         size: u64,
     },
+    /// It names a log that another key's was.
+    #[error("an earlier policy named another log `{0}`: a log that replaces it needs a name of its own")]
+    UsedLog(String),
     /// It stands in a log that no held policy names.
     #[error("it stands in the log `{0}`, which no held policy names")]
     UnknownLog(String),

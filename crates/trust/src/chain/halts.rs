@@ -33,8 +33,8 @@ pub struct HeldHalt {
     pub by: Halter,
     /// The key that called it.
     key: PublicKey,
-    /// The number of the policy under which it was judged.
-    judged_under: u64,
+    /// The number of the policy it counts as made under.
+    made_under: u64,
     /// False for what came after a key's sixteenth.
     taken: bool,
 }
@@ -102,10 +102,28 @@ impl Chain {
             return Err(ChainError::NotAHalter);
         }
         let halt: Halt = read(signed)?;
-        let named = halt.policy.and_then(|named| self.policy_by_hash(&named));
-        let governing = named.unwrap_or(self.policy());
-        let (by, key) = halter(&governing.body, signed).ok_or(ChainError::NotAHalter)?;
-        match by {
+        let (by, key, made_under) = self.judge_halt(&halt, signed)?;
+        let of_this_key = self.active_halts().filter(|other| other.key == key).count();
+        let taken = is_of_all(&halt) || of_this_key < MAX_HALTS_OF_A_KEY;
+        // Who halts is settled, unless a policy comes that it names: others' signatures are only weight then.
+        let settled = halt.policy.is_none_or(|named| self.policy_by_hash(&named).is_some());
+        let signed = if settled { signed.by_key_alone(key.blob()) } else { signed.clone() };
+        self.keep_halt(HeldHalt { hash, body: halt, signed, by, key, made_under, taken })
+    }
+
+    /// Who halts, and the number of the policy that this counts as made under: the one it names, if its key may halt there, else the
+    /// oldest held in which it may. The key could have named that one, so nobody gains by naming another, and whoever holds more
+    /// policies finds the same. A vendor's halt names none: it counts as long as the newest policy knows the key.
+    fn judge_halt(&self, halt: &Halt, signed: &Signed) -> Result<(Halter, PublicKey, u64), ChainError> {
+        let under =
+            |held: &Held<Policy>| halter(&held.body, signed).map(|(by, key)| (by, key, held.body.number));
+        let named = halt.policy.and_then(|named| self.policy_by_hash(&named)).and_then(under);
+        let found = match (halt.org, halt.policy) {
+            (None, None) => under(self.policy()),
+            _ => named.or_else(|| self.policies.iter().find_map(under)),
+        };
+        let found = found.ok_or(ChainError::NotAHalter)?;
+        match found.0 {
             Halter::Vendor => {
                 let of_component = matches!(halt.scope, Scope::Component(_));
                 if !of_component || halt.org.is_some() || halt.policy.is_some() {
@@ -114,11 +132,21 @@ impl Chain {
             }
             Halter::Person(_) | Halter::Machine(_) => self.same_org(halt.org)?,
         }
-        let judged_under = governing.body.number;
-        let of_this_key = self.active_halts().filter(|other| other.key == key).count();
-        let taken = is_of_all(&halt) || of_this_key < MAX_HALTS_OF_A_KEY;
-        let signed = signed.clone();
-        self.keep_halt(HeldHalt { hash, body: halt, signed, by, key, judged_under, taken })
+        Ok(found)
+    }
+
+    /// What the newest policy changes about the halts that are held: those that name it count as made under it, where it lets their
+    /// key halt, and a vendor's is over with the policy that no longer knows the key.
+    pub(super) fn judge_halts_again(&mut self) {
+        let newest = self.policy().hash;
+        for (hash, mut halt) in core::mem::take(&mut self.halts) {
+            let changed = halt.by == Halter::Vendor || halt.body.policy == Some(newest);
+            if changed {
+                let Ok(found) = self.judge_halt(&halt.body, &halt.signed) else { continue };
+                (halt.by, halt.key, halt.made_under) = found;
+            }
+            self.halts.insert(hash, halt);
+        }
     }
 
     /// A key that calls halts without end, or again what was lifted, fills nobody's disk.
@@ -142,16 +170,10 @@ impl Chain {
             Lifts::Halts(halts) => halts.contains(&halt.hash),
             Lifts::Keys(keys) => {
                 let under = self.policy_by_hash(&resume.body.policy).map(|policy| policy.body.number);
-                halt.by != Halter::Vendor && keys.contains(&halt.key) && Some(self.made_under(halt)) <= under
+                let of_key = halt.by != Halter::Vendor && keys.contains(&halt.key);
+                of_key && Some(halt.made_under) <= under
             }
         })
-    }
-
-    /// The number of the policy that a halt was made under. One that names a policy nobody has counts as made under the
-    /// one it was judged by: else the thief of a key could make halts that no resume by key lifts.
-    fn made_under(&self, halt: &HeldHalt) -> u64 {
-        let named = halt.body.policy.and_then(|named| self.policy_by_hash(&named));
-        named.map_or(halt.judged_under, |policy| policy.body.number)
     }
 }
 

@@ -61,7 +61,7 @@ impl Chain {
     }
 
     /// Of a log that was replaced, only the leaves count that stood in it when it was: its key may be a thief's.
-    fn still_counts(&self, Place { log, index }: Place) -> Result<(), ChainError> {
+    pub(super) fn still_counts(&self, Place { log, index }: Place) -> Result<(), ChainError> {
         match self.policies.iter().find(|policy| policy.place.log > log).map(|next| next.body.log.old_size) {
             Some(size) if index >= size => Err(ChainError::ReplacedLog { index, size }),
             _ => Ok(()),

@@ -17,6 +17,12 @@ use crate::statement::policy::{Policy, Recovery};
 impl Chain {
     /// Starts with the genesis policy of `org`.
     pub fn begin(org: OrgId, genesis: &Signed, inclusion: Inclusion<'_>) -> Result<Self, ChainError> {
+        let first = Self::first(org, genesis, inclusion)?;
+        let (policies, waiting, words) = (alloc::vec![first], Vec::new(), Words::new());
+        Ok(Self { org, policies, waiting, words, resumes: Vec::new(), halts: BTreeMap::new() })
+    }
+
+    fn first(org: OrgId, genesis: &Signed, inclusion: Inclusion<'_>) -> Result<Held<Policy>, ChainError> {
         let hash = genesis.hash();
         if hash.0 != org.0 {
             let found = alloc::format!("{}", OrgId(hash.0));
@@ -27,9 +33,7 @@ impl Chain {
         let count = signers(&policy, Kind::Policy, genesis);
         need(&policy, &policy.quorums.policy, &count)?;
         let index = check_inclusion(org, genesis, inclusion, &policy, &policy.witnesses)?;
-        let first = held(genesis, policy, inclusion, Place { log: 0, index }, 1);
-        let (policies, waiting, words) = (alloc::vec![first], Vec::new(), Words::new());
-        Ok(Self { org, policies, waiting, words, resumes: Vec::new(), halts: BTreeMap::new() })
+        Ok(held(genesis, policy, inclusion, Place { log: 0, index }))
     }
 
     /// The newest policy.
@@ -53,18 +57,28 @@ impl Chain {
     /// and comes again with the quorum's signatures waits no longer.
     pub fn take_policy(&mut self, signed: &Signed, inclusion: Inclusion<'_>) -> Result<Taken, ChainError> {
         let hash = signed.hash();
-        if self.policy_by_hash(&hash).is_some() {
-            return Ok(Taken::Known);
+        if let Some(at) = self.policies.iter().position(|policy| policy.hash == hash) {
+            return Ok(if self.moves(at, signed, inclusion) { Taken::Moved } else { Taken::Known });
         }
-        let current = self.policy();
-        let by_current = signers(&current.body, Kind::Policy, signed);
-        let decided = need(&current.body, &current.body.quorums.policy, &by_current);
+        let decided = is_decided(self.policy(), signed);
         if self.waits(&hash) && decided.is_err() {
-            return Ok(Taken::Known);
+            return Ok(if self.waits_from(signed, inclusion) { Taken::Moved } else { Taken::Known });
         }
+        let next = self.follow(self.policy(), signed, inclusion)?;
+        self.is_in_a_log_of_its_own(&next.body)?;
+        if decided.is_ok() { Ok(self.decide(next)) } else { self.let_wait(next) }
+    }
+
+    /// A policy that follows `current`, signed by the quorum or by the recovery set.
+    fn follow(
+        &self,
+        current: &Held<Policy>,
+        signed: &Signed,
+        inclusion: Inclusion<'_>,
+    ) -> Result<Held<Policy>, ChainError> {
         let Recovery { need: recoverers, keys } = &current.body.recovery;
         let recovering = keys_signed(&current.body, keys, Kind::Policy, signed);
-        if by_current.is_empty() && recovering == 0 {
+        if signers(&current.body, Kind::Policy, signed).is_empty() && recovering == 0 {
             return Err(ChainError::UnknownSigners);
         }
         let next: Policy = read(signed)?;
@@ -80,13 +94,61 @@ impl Chain {
         next.check()?;
         let recovers = *recoverers > 0 && recovering >= usize::from(*recoverers);
         if !recovers {
-            decided.clone()?;
+            is_decided(current, signed)?;
         }
         need(&next, &next.quorums.policy, &signers(&next, Kind::Policy, signed))?;
         let index = check_inclusion(self.org, signed, inclusion, &next, &current.body.witnesses)?;
         let replaced = usize::from(next.log.key.name() != current.body.log.key.name());
         let place = Place { log: current.place.log + replaced, index };
-        let policy = held(signed, next, inclusion, place, expected);
-        if decided.is_ok() { Ok(self.decide(policy)) } else { self.let_wait(policy) }
+        Ok(held(signed, next, inclusion, place))
     }
+
+    /// A log's name is one key's for ever: else leaves of a log that was left would count again, as those of the newer.
+    fn is_in_a_log_of_its_own(&self, next: &Policy) -> Result<(), ChainError> {
+        let (key, current) = (&next.log.key, &self.policy().body.log.key);
+        let named = self.policies.iter().any(|policy| policy.body.log.key.name() == key.name());
+        if named && key != current { Err(ChainError::UsedLog(key.name().into())) } else { Ok(()) }
+    }
+
+    /// Whether a policy in force stands at a leaf that counts before the one that is held. Of all at which it is shown the earliest
+    /// does: else who may log it again could say when it began. A leaf with the quorum's signatures comes before one without.
+    fn moves(&mut self, at: usize, signed: &Signed, inclusion: Inclusion<'_>) -> bool {
+        let (Some(held), Inclusion::Proved(proof)) = (self.policies.get(at), inclusion) else { return false };
+        let (was, recovered) = (held.place, self.was_recovered(&held.hash));
+        let before = at.checked_sub(1).and_then(|before| self.policies.get(before));
+        let decided = !recovered || before.is_some_and(|before| is_decided(before, signed).is_ok());
+        let instead = recovered && decided;
+        if !instead && proof.index >= was.index {
+            return false;
+        }
+        let shown = match before {
+            Some(before) if decided => {
+                is_decided(before, signed).and_then(|()| self.follow(before, signed, inclusion))
+            }
+            Some(before) => self.follow(before, signed, inclusion),
+            None => Self::first(self.org, signed, inclusion),
+        };
+        let Ok(shown) = shown else { return false };
+        if instead {
+            self.words.remove(&shown.hash);
+        }
+        let since = was.min(shown.place);
+        if let Some(held) = self.policies.get_mut(at) {
+            *held = shown;
+        }
+        self.judge_resumes_again(since);
+        true
+    }
+
+    /// The same of one that waits.
+    fn waits_from(&mut self, signed: &Signed, inclusion: Inclusion<'_>) -> bool {
+        let Ok(shown) = self.follow(self.policy(), signed, inclusion) else { return false };
+        let held = self.waiting.iter_mut().find(|held| held.hash == shown.hash);
+        let later = held.filter(|held| shown.place < held.place);
+        later.map(|held| *held = shown).is_some()
+    }
+}
+
+fn is_decided(current: &Held<Policy>, signed: &Signed) -> Result<(), ChainError> {
+    need(&current.body, &current.body.quorums.policy, &signers(&current.body, Kind::Policy, signed))
 }

@@ -104,9 +104,7 @@ impl Chain {
         }
         let at = self.waiting.iter().position(|held| held.hash == *hash);
         let policy = self.waiting.swap_remove(at.ok_or(ChainError::NotWaiting(*hash))?);
-        self.waiting.clear();
-        self.policies.push(policy);
-        self.forget_words();
+        self.put_in_force(policy);
         Ok(Taken::New)
     }
 
@@ -118,17 +116,6 @@ impl Chain {
     /// Whether a policy that is in force came by the recovery set, without the quorum of the one before it.
     pub fn was_recovered(&self, policy: &Sha256) -> bool {
         self.words.contains_key(policy) && !self.waits(policy)
-    }
-
-    /// Whether a resume of the people of policy `number` may follow whatever it names: none was taken since a policy of the recovery
-    /// set came into force. Those who took that early never saw a resume that others had taken by then, and no resume could name
-    /// the newest of both.
-    pub(super) fn may_begin_anew(&self, number: u64) -> bool {
-        let recovered = self.policies.iter().rev().find(|policy| self.was_recovered(&policy.hash));
-        recovered.is_some_and(|policy| {
-            let begun = policy.body.number;
-            number >= begun && self.resumes.iter().all(|resume| resume.under < begun)
-        })
     }
 
     /// What the beacon `me` has to give its word for and has not: policies of the recovery set that are in force here, and that
@@ -157,13 +144,21 @@ impl Chain {
         Ok(Taken::Waits)
     }
 
-    /// A policy that the quorum signed: what waited to be the next is forgotten.
+    /// A policy that the quorum signed.
     pub(super) fn decide(&mut self, policy: Held<Policy>) -> Taken {
-        self.waiting.clear();
         self.words.remove(&policy.hash);
+        self.put_in_force(policy);
+        Taken::New
+    }
+
+    /// The next policy: what else waited to be the next is forgotten, and what stands after it in the log is judged by it.
+    fn put_in_force(&mut self, policy: Held<Policy>) {
+        let place = policy.place;
+        self.waiting.clear();
         self.policies.push(policy);
         self.forget_words();
-        Taken::New
+        self.judge_resumes_again(place);
+        self.judge_halts_again();
     }
 
     /// Nothing is kept about what no longer waits and never came into force.

@@ -2,7 +2,7 @@
 //!
 //! Source: docs/spec/3-statements.md, "The chain", on resumes and cuts.
 
-use super::{Chain, ChainError, Held, Inclusion, Taken, held, need, read};
+use super::{Chain, ChainError, Held, Inclusion, Place, Taken, held, need, read};
 use crate::checkpoint::Proof;
 use crate::envelope::Signed;
 use crate::ids::Sha256;
@@ -27,6 +27,12 @@ impl Chain {
         if self.resumes.iter().any(|resume| resume.hash == hash) {
             return Ok(Taken::Known);
         }
+        let (resume, place) = self.judge_resume(signed, proof)?;
+        self.resumes.push(held(signed, resume, Inclusion::Proved(proof), place));
+        Ok(Taken::New)
+    }
+
+    fn judge_resume(&self, signed: &Signed, proof: &Proof) -> Result<(Resume, Place), ChainError> {
         let (governing, place, _) = self.governing(&signed.leaf(&self.org)?, proof)?;
         let count = signers(&governing.body, Kind::Resume, signed);
         if count.is_empty() {
@@ -34,11 +40,7 @@ impl Chain {
         }
         let resume: Resume = read(signed)?;
         self.same_org(Some(resume.org))?;
-        let follows = match self.resume() {
-            Some(newest) => resume.previous.contains(&newest),
-            None => resume.previous.is_empty(),
-        };
-        if !follows && !self.may_begin_anew(governing.body.number) {
+        if !self.is_next(&resume) {
             let expected = crate::lines::or_none(&self.resume());
             return Err(ChainError::NotNext { expected, found: resume.previous.into_iter().collect() });
         }
@@ -46,9 +48,30 @@ impl Chain {
             return Err(ChainError::UnknownPolicy(resume.policy));
         }
         need(&governing.body, &governing.body.quorums.resume, &count)?;
-        let under = self.policy().body.number;
-        self.resumes.push(held(signed, resume, Inclusion::Proved(proof), place, under));
-        Ok(Taken::New)
+        Ok((resume, place))
+    }
+
+    /// A first resume names none before it: who was not shown those would not know what they cut.
+    fn is_next(&self, resume: &Resume) -> bool {
+        match self.resume() {
+            Some(newest) => resume.previous.contains(&newest),
+            None => resume.previous.is_empty(),
+        }
+    }
+
+    /// Drops the resumes that do not hold by the policies held, now that `since` is where a policy stands, and those that followed them.
+    pub(super) fn judge_resumes_again(&mut self, since: Place) {
+        for resume in core::mem::take(&mut self.resumes) {
+            let as_before = resume.place <= since && self.still_counts(resume.place).is_ok();
+            let holds = match &resume.proof {
+                _ if as_before => self.is_next(&resume.body),
+                Some(proof) => self.judge_resume(&resume.signed, proof).is_ok(),
+                None => false,
+            };
+            if holds {
+                self.resumes.push(resume);
+            }
+        }
     }
 
     /// Which resume cuts a job off: one newer than the job knew, that does not keep it.

@@ -25,7 +25,9 @@ impl Device {
                     self.persist(self.enrollment(&chain, enroll).into_iter().collect(), out)?;
                 }
                 news => match news.offer(&mut chain) {
-                    Ok(Taken::New | Taken::Waits) => records.push(Record::News(news.clone())),
+                    Ok(Taken::New | Taken::Waits | Taken::Moved) => {
+                        records.push(Record::News(kept(&chain, news)))
+                    }
                     Ok(Taken::Known | Taken::Lifted) | Err(_) => {}
                 },
             }
@@ -42,4 +44,10 @@ impl Device {
         let next = taken_anew(chain, held, enroll).is_ok();
         next.then(|| Record::Enrolled { enroll: enroll.clone(), join: None })
     }
+}
+
+/// What a chain keeps of news that it has taken.
+fn kept(chain: &Chain, news: &News) -> News {
+    let halt = chain.halt(&news.hash()).map(|halt| News::Halt(halt.signed.clone()));
+    halt.unwrap_or_else(|| news.clone())
 }

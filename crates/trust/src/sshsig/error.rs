@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use super::{HASH, VERSION};
-use crate::key::Algorithm;
+use crate::key::{Algorithm, KeyError};
 use crate::sshwire::WireError;
 
 /// Why bytes are no signature, or not one of this key over this message.
@@ -31,6 +31,15 @@ pub enum SigError {
     Version {
         /// The version it states.
         found: u32,
+    },
+    /// By nothing that is a key.
+    #[error("signed by no key: {0}")]
+    NoKey(#[from] KeyError),
+    /// Of no algorithm that counts.
+    #[error("a signature of the unknown algorithm `{found}`")]
+    NoAlgorithm {
+        /// What it states.
+        found: String,
     },
     /// The reserved field holds something.
     #[error("expected nothing in the reserved field, found {found} bytes")]

@@ -114,7 +114,7 @@ impl Bundle {
         for text in &self.chain[1..] {
             let news = News::from_text(text).unwrap();
             let outcome = news.offer(&mut chain);
-            if matches!(outcome, Ok(Taken::New | Taken::Waits)) {
+            if matches!(outcome, Ok(Taken::New | Taken::Waits | Taken::Moved)) {
                 remember(ledger, Record::News(news));
             }
             outcomes.push(outcome);

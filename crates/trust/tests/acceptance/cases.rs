@@ -2,6 +2,7 @@
 
 mod accepted;
 mod advances;
+mod again;
 mod anew;
 mod clears;
 mod halts;
@@ -31,6 +32,7 @@ pub fn all() -> Vec<Case> {
         recovery::cases(),
         anew::cases(),
         halts::cases(),
+        again::cases(),
         policies::cases(),
         resumes::cases(),
         logs::cases(),

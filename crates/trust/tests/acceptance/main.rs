@@ -8,6 +8,7 @@
     reason = "a test that meets the unexpected should stop there"
 )]
 
+mod again;
 #[path = "../sshsig/authenticator.rs"]
 mod authenticator;
 mod bundle;

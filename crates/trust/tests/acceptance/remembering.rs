@@ -61,8 +61,8 @@ fn a_halt_that_names_a_policy_before_it_is_held_does_not_brick_the_device() {
 }
 
 #[test]
-fn an_enrollment_made_before_a_policy_was_shown_does_not_brick_the_device() {
-    // The server kept a policy back that stands in the log before the enrollment.
+fn an_enrollment_is_over_when_a_policy_is_shown_by_which_it_does_not_hold() {
+    // The server kept a policy back that stands in the log before the enrollment: who reads the log does not count the device.
     let mut org = Organization::found();
     let policy = org.decide(drop_cia);
     org.news.clear();
@@ -82,11 +82,15 @@ fn an_enrollment_made_before_a_policy_was_shown_does_not_brick_the_device() {
     let enroll = org.log(sign(&enroll, &["anna", "cia"]));
     let enrolled = org.join(enroll, TILLS[0]);
     let mut life = Life::of(org, enrolled);
+    assert!(life.device.ledger().enrolled().is_some());
     life.tell(policy);
     replays(&life);
     life.rewrite();
     life.restart();
-    assert!(life.device.ledger().enrolled().is_some());
+    assert_eq!(life.device.ledger().enrolled(), None);
+    let job = life.org.job();
+    life.bring(&job);
+    assert_eq!(life.ran, [], "and signs no receipt either: it is nobody's");
 }
 
 #[test]

@@ -310,32 +310,36 @@ fn a_recovery_policy_waits_on_disk_for_the_word_of_enough_beacons() {
 }
 
 #[test]
-fn what_one_party_shows_another_takes_whatever_was_decided_while_a_policy_waited() {
+fn what_the_old_people_decided_after_the_safes_policy_is_over_once_that_is_in_force() {
     let (mut life, policy) = with_a_safe();
     life.tell(policy.clone());
-    // Logged after the safe's policy, and signed by those whom it replaces.
+    // Logged after the safe's policy, and signed by those whom it replaces: they may, as long as it waits.
     let halt = life.org.halt(everything(), "cia");
     let lifts = Lifts::Halts([halt.hash()].into());
     let resume = life.org.resume(lifts, Cuts::None(Nothing), |_| ());
-    for news in [halt, resume] {
+    let end = enroll(&mut life, What::Retire(Retire { device: device_id(TILLS[0]) }));
+    for news in [halt, resume, end.clone()] {
         life.tell(news);
     }
+    let decided = |life: &Life| {
+        let chain = life.device.ledger().chain().unwrap();
+        (chain.policies().len(), chain.resumes().len(), chain.active_halts().count())
+    };
+    assert_eq!((decided(&life), life.device.ledger().retired()), ((1, 1, 0), Some(end.hash())));
     for beacon in &BEACONS[..3] {
         life.tell(waited(&life, &policy, beacon));
     }
+    assert_eq!((decided(&life), life.device.ledger().retired()), ((2, 0, 1), None));
+    life.rewrite();
+    life.restart();
+    assert_eq!((decided(&life), life.device.ledger().retired()), ((2, 0, 1), None));
     let chain = life.device.ledger().chain().unwrap();
-    assert_eq!((chain.policies().len(), chain.resumes().len(), chain.active_halts().count()), (2, 1, 0));
     let genesis = &life.org.genesis;
     let mut late = Chain::begin(life.org.org, &genesis.signed, Inclusion::Proved(&genesis.proof)).unwrap();
     for news in News::since(chain, 1) {
         news.offer(&mut late).unwrap();
     }
-    assert_eq!((late.policy().hash, late.resume()), (chain.policy().hash, chain.resume()));
-    // But for the halt, which is over.
-    let shown = |chain: &Chain| {
-        let news = News::since(chain, 1).into_iter().filter(|news| !matches!(news, News::Halt(_)));
-        news.map(|news| news.hash()).collect::<Vec<_>>()
-    };
+    let shown = |chain: &Chain| News::since(chain, 1).iter().map(News::hash).collect::<Vec<_>>();
     assert_eq!(shown(&late), shown(chain));
 }
 

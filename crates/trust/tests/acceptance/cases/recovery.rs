@@ -166,47 +166,43 @@ fn in_force() -> Vec<Case> {
             expected: |_| accepted(),
         },
         Case {
-            name: "recovery-then-a-resume-after-one-never-seen",
-            says: "others took a resume of the old people while the policy waited; the first of the new people names it, and holds for both",
+            name: "recovery-then-what-the-old-people-resumed-is-over",
+            says: "while it waited the old people lifted a halt, in the log after it: once it is in force that counts for nothing, and the halt again",
             bend: |scene| {
-                recovered(scene, |_| ());
-                let resume = News::Resume(begins_anew(scene, "a resume that only others hold", &NEW));
-                scene.org.take(resume);
-                scene.job.resume = scene.org.chain.resume();
+                let news = safes(scene, &[&BEACONS[..3]]);
+                let halt = scene.halt(everything(), "cia");
+                scene.lift([halt], nothing());
+                let (waits, word) = (news[0].clone(), news[1].clone());
+                let decided = std::mem::take(&mut scene.org.news);
+                scene.org.news = std::iter::once(waits).chain(decided).chain([word.clone()]).collect();
+                for news in [&news[0], &word] {
+                    news.offer(&mut scene.org.chain).unwrap();
+                }
+                scene.job.policy = scene.org.chain.policy().hash;
+                scene.keys = vec!["anna new", "bo new"];
                 scene.bundle()
-            },
-            expected: |_| accepted(),
-        },
-        Case {
-            name: "recovery-then-two-resumes-after-ones-never-seen",
-            says: "only the first of the new people may name what nobody here holds: the next one follows it",
-            bend: |scene| {
-                recovered(scene, |_| ());
-                let first = begins_anew(scene, "a resume that only others hold", &NEW);
-                scene.org.take(News::Resume(first));
-                scene.job.resume = scene.org.chain.resume();
-                let second = begins_anew(scene, "another one that only others hold", &NEW);
-                brought(scene, &[News::Resume(second)])
             },
             expected: |scene| {
-                let expected = scene.org.chain.resume().map(|hash| hash.to_string()).unwrap();
-                let found = vec![Sha256::of(b"another one that only others hold")];
-                accepted().without(6, ChainError::NotNext { expected, found })
+                let halt = scene.org.news[1].hash();
+                let (scope, by) = ("the whole organization".to_owned(), "cia".to_owned());
+                refused(Refusal::Halted { halt, scope, by, reason: "Something is wrong.".to_owned() })
             },
         },
         Case {
-            name: "recovery-after-a-resume-then-one-after-another-never-seen",
-            says: "a resume of the old people is held from before the policy waited, others took a later one: the first of the new people names that",
+            name: "recovery-then-a-resume-that-names-one-never-seen",
+            says: "the first resume of the new people names another before it: who was not shown that one does not know what it cut",
             bend: |scene| {
-                scene.found(with_recovery);
-                scene.org.resume(Lifts::Halts(BTreeSet::new()), nothing(), |_| ());
-                recover(scene, |_| ());
-                let first = begins_anew(scene, "a resume that only others hold", &NEW);
-                scene.org.take(News::Resume(first));
-                scene.job.resume = scene.org.chain.resume();
-                scene.bundle()
+                recovered(scene, |_| ());
+                let mut resume = scene.org.next_resume(Lifts::Halts(BTreeSet::new()), nothing());
+                resume.previous = [Sha256::of(b"a resume that only others hold")].into();
+                let resume = News::Resume(scene.org.log(sign(&resume, &["anna new", "bo new"])));
+                brought(scene, &[resume])
             },
-            expected: |_| accepted(),
+            expected: |scene| {
+                let _ = scene;
+                let found = vec![Sha256::of(b"a resume that only others hold")];
+                accepted().without(5, ChainError::NotNext { expected: "none".to_owned(), found })
+            },
         },
         Case {
             name: "recovery-and-one-word-more",

@@ -1,12 +1,15 @@
 //! Who signed, and what under.
 
 use countersign_trust::envelope::{EnvelopeError, Signed};
+use countersign_trust::sshsig::{SigError, SshSig};
+use countersign_trust::sshwire::WireError;
 use countersign_trust::statement::policy::Property;
 use countersign_trust::verify::Refusal;
 
+use crate::bundle::Bundle;
 use crate::keys;
 use crate::organization::{labels, names, person, sign, ssh_key, word};
-use crate::scene::{Case, Scene, accepted, refused, unreadable};
+use crate::scene::{Case, Expected, Scene, accepted, refused, unreadable};
 
 fn approvals(got: usize, need: usize) -> Refusal {
     Refusal::Approvals { got, need, roles: vec![word("operator")] }
@@ -25,8 +28,38 @@ fn with_tokens(scene: &mut Scene, property: Property, same_origin: bool) {
     });
 }
 
+/// The good job, and one more signature that holds this.
+fn beside(scene: &mut Scene, key: &[u8], inside: &[u8]) -> Bundle {
+    let string = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes()[..], bytes].concat();
+    let parts: [&[u8]; 5] = [key, b"job.v1@countersign", b"", b"sha512", inside];
+    let rest: Vec<u8> = parts.iter().flat_map(|part| string(part)).collect();
+    let blob = [&b"SSHSIG\0\0\0\x01"[..], &rest].concat();
+    let bundle = scene.bundle();
+    let signed = keys::sign_also(&scene.job, &["anna", "bo"], [SshSig::from_blob(&blob).unwrap()]);
+    scene.with_job(bundle, signed)
+}
+
+fn malformed(number: usize, error: SigError) -> Expected {
+    unreadable(EnvelopeError::Signature { number, error })
+}
+
 pub fn cases() -> Vec<Case> {
     vec![
+        Case {
+            name: "signatures-and-one-by-no-key",
+            says: "anybody can add a signature by a key of no algorithm that counts: then there is nothing to read",
+            bend: |scene| beside(scene, b"\0\0\0\x07ssh-dss", b"\0\0\0\x07ssh-dss\0\0\0\x01x"),
+            expected: |_| malformed(1, SigError::NoAlgorithm { found: "ssh-dss".to_owned() }),
+        },
+        Case {
+            name: "signatures-and-one-with-something-after-it",
+            says: "the same by a known key, whose signature has four bytes after it",
+            bend: |scene| {
+                let inside = [&b"\0\0\0\x0bssh-ed25519\0\0\0\x40"[..], &[7; 64], b"more"].concat();
+                beside(scene, ssh_key("cia").public_key().blob(), &inside)
+            },
+            expected: |_| malformed(1, SigError::Wire(WireError::Trailing { count: 4 })),
+        },
         Case {
             name: "signatures-of-strangers",
             says: "two good signatures, by keys of no policy",
