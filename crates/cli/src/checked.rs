@@ -18,7 +18,7 @@ use countersign_wire::http::paths;
 
 use crate::client::{Client, filled};
 use crate::home::Profile;
-use crate::output::Ui;
+use crate::output::{Stop, Ui};
 
 pub use devices::{BatchUse, Device, Devices};
 pub use log::SeenLog;
@@ -34,6 +34,8 @@ pub struct Checked {
     pub devices: Devices,
     /// What a person should know: who was silent, who hides something.
     pub warnings: Vec<String>,
+    /// Why the server's log is not all of the log, if it is not: it was set back, or a thief has the log's key.
+    pub set_back: Option<Stop>,
 }
 
 impl Checked {
@@ -49,12 +51,14 @@ impl Checked {
         let (chain, mut warnings) = renewed?;
         let seen_by = early.unwrap_or_else(|| witnesses::ask(&chain));
         chain::keep(profile, &chain)?;
-        let log = read_log(profile, server, &chain, &seen_by)?;
+        let (log, set_back) = read_log(profile, server, &chain, &seen_by)?;
         warnings.extend(seen_by.silence());
         let devices = devices::fetch(profile, server, &chain, &log)?;
-        log.keep(profile)?;
+        if set_back.is_none() {
+            log.keep(profile)?;
+        }
         warnings.extend(devices.warnings.iter().cloned());
-        Ok(Self { chain, log, devices, warnings })
+        Ok(Self { chain, log, devices, warnings, set_back })
     }
 
     /// Says what a person should know.
@@ -68,23 +72,30 @@ impl Checked {
 const ATTEMPTS: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Reads the log on; it must show all that witnesses have seen.
+/// Reads the log on; it must show all that witnesses have seen, and continue what was seen here. If it does not, what it shows is read
+/// all the same, and nothing of it is kept: whoever is to sign the policy that replaces the log needs it.
 fn read_log(
     profile: &Profile,
     server: &Client,
     chain: &Chain,
     seen_by: &Witnessed,
-) -> anyhow::Result<SeenLog> {
+) -> anyhow::Result<(SeenLog, Option<Stop>)> {
     let mut log = SeenLog::kept(profile)?;
     let path = filled(paths::LOG, &[("org", &profile.org.to_string())]);
     for _ in 1..ATTEMPTS {
-        log = log.advance(chain, server, &path)?;
+        log = match log.advance(chain, server, &path) {
+            Ok(log) => log,
+            Err(error) => {
+                let alarm = error.downcast::<Stop>()?;
+                return Ok((SeenLog::default().advance(chain, server, &path)?, Some(alarm)));
+            }
+        };
         if seen_by.compare(&log).is_ok() {
-            return Ok(log);
+            return Ok((log, None));
         }
         thread::sleep(PAUSE);
     }
     log = log.advance(chain, server, &path)?;
-    seen_by.compare(&log)?;
-    Ok(log)
+    let set_back = seen_by.compare(&log).err();
+    Ok((log, set_back))
 }

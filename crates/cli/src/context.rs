@@ -52,10 +52,24 @@ impl Context {
 
     /// Opens the organization and checks everything anew; says what a person should know.
     pub fn open(&self) -> anyhow::Result<Session> {
+        let mut session = self.open_to_mend()?;
+        match session.checked.set_back.take() {
+            Some(alarm) => Err(alarm.into()),
+            None => Ok(session),
+        }
+    }
+
+    /// The same, also where the server does not show all of the log: for whoever is to sign the policy by which the organization goes on
+    /// in another. It is an alarm all the same.
+    pub fn open_to_mend(&self) -> anyhow::Result<Session> {
         let profile = self.profile()?;
         let server = profile.client()?;
         let checked = Checked::fetch(&profile, &server)?;
         checked.warn(&self.ui);
+        checked
+            .set_back
+            .iter()
+            .for_each(|alarm| self.ui.alarm(alarm.to_string().trim_start_matches("ALARM: ")));
         for halt in checked.chain.active_halts() {
             let said = prose(halt.body.reason.as_str(), "all of it: countersign status --json");
             self.ui.note(&format!(

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, IsTerminal as _, Write as _};
 use serde_json::Value;
 
 /// Why the program ends without having done what was asked; each has its exit code.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum Stop {
     /// 1: it was tried and did not go well.
     #[error("{0}")]

@@ -97,7 +97,7 @@ fn held_by(row: &DeviceRow, key: VerifierKey) -> Option<Enrolled> {
         key,
         labels: labels.collect::<Option<_>>()?,
         enroll: row.enroll.parse().ok()?,
-        place: Place { log: 0, index: counted(row.leaf) },
+        place: Place { log: usize::try_from(row.nth_log).unwrap_or_default(), index: counted(row.leaf) },
         seq: counted(row.seq),
     };
     (!row.retired).then_some(held)

@@ -82,6 +82,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(receipts::list))
         .routes(routes!(tokens::make))
         .routes(routes!(log::read))
+        .routes(routes!(log::read_named))
+        .routes(routes!(log::draw))
 }
 
 /// The description as it stands in `openapi/server.json`.
@@ -92,8 +94,10 @@ pub fn description() -> String {
 
 /// In the words of OpenAPI, where a parameter that takes the rest of a path has no star; and every answer may be a problem.
 fn described(mut description: openapi::OpenApi) -> openapi::OpenApi {
-    if let Some(log) = description.paths.paths.remove(paths::LOG) {
-        description.paths.paths.insert(paths::LOG.replace("{*", "{"), log);
+    for path in [paths::LOG, paths::LOG_NAMED] {
+        if let Some(log) = description.paths.paths.remove(path) {
+            description.paths.paths.insert(path.replace("{*", "{"), log);
+        }
     }
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
     let problem =
@@ -174,6 +178,8 @@ mod tests {
             paths::RECEIPTS,
             paths::TOKENS,
             paths::LOG,
+            paths::LOG_NAMED,
+            paths::NEW_LOG,
         ];
         let served = routes().into_openapi().paths.paths;
         assert!(known.iter().all(|path| served.contains_key(*path)));

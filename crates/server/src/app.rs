@@ -1,9 +1,10 @@
 //! What the server holds while it runs: one value, handed to whoever serves a request or a connection.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use countersign_trust::chain::Chain;
+use countersign_trust::checkpoint::Proof;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::sshsig::SshSigner;
 use countersign_trust::time::Time;
@@ -13,8 +14,9 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::gate::Gate;
 use crate::log::OrgLog;
+use crate::logs::Logs;
 use crate::peers::Peers;
-use crate::store::Db;
+use crate::store::{Db, stored};
 use crate::turnstile::Turnstile;
 
 /// The server.
@@ -64,8 +66,8 @@ pub struct Org {
     pub id: OrgId,
     /// What people call it.
     pub name: String,
-    /// Its log.
-    pub log: OrgLog,
+    /// Held to read by whoever writes down where something stands in the log, and to write while another log takes its place.
+    pub replacing: tokio::sync::RwLock<()>,
     /// The server's own halt key for it.
     pub halt_signer: SshSigner,
     /// Held while a statement's signatures are put together with those that are stored.
@@ -73,13 +75,43 @@ pub struct Org {
     /// Held while the chain is offered something: what is in memory is what the records have, in the same order.
     pub offering: tokio::sync::Mutex<()>,
     chain: RwLock<Chain>,
+    logs: RwLock<Logs>,
 }
 
 impl Org {
     /// An organization with what it has decided so far.
-    pub fn new(name: String, chain: Chain, log: OrgLog, halt_signer: SshSigner) -> Self {
+    pub fn new(name: String, chain: Chain, logs: Logs, halt_signer: SshSigner) -> Self {
         let (intake, offering) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
-        Self { id: chain.org(), name, log, halt_signer, intake, offering, chain: RwLock::new(chain) }
+        let replacing = tokio::sync::RwLock::default();
+        let (id, chain, logs) = (chain.org(), RwLock::new(chain), RwLock::new(logs));
+        Self { id, name, replacing, halt_signer, intake, offering, chain, logs }
+    }
+
+    /// Its log.
+    pub fn log(&self) -> Arc<OrgLog> {
+        self.logs().current.clone()
+    }
+
+    /// Its logs.
+    pub fn logs(&self) -> RwLockReadGuard<'_, Logs> {
+        self.logs.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Its logs, to begin or to replace one.
+    pub fn logs_mut(&self) -> RwLockWriteGuard<'_, Logs> {
+        self.logs.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether what a proof shows counts in the log it is of: below the size at which another took its place.
+    pub fn still_counts(&self, proof: &Proof) -> bool {
+        let log = self.logs().of(proof);
+        log.is_some_and(|log| log.end().is_none_or(|end| proof.index < end))
+    }
+
+    /// Where a proof shows its leaf to stand, as the records have it: in which of the logs that policies have named, and its index.
+    pub fn place_of(&self, proof: &Proof) -> (i64, i64) {
+        let nth = self.logs().of(proof).map_or(0, |log| log.which().nth);
+        (i64::try_from(nth).unwrap_or(i64::MAX), stored(proof.index))
     }
 
     /// What it has decided so far. Never to be held over an await.

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_trust::chain::{Chain, ChainError, Inclusion};
+use countersign_trust::chain::{Chain, ChainError, Inclusion, Place};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Name, Sha256};
 use countersign_trust::join::{EnrollError, Labels};
@@ -30,7 +30,7 @@ pub struct Device {
     /// Its labels, the site among them under `site`.
     pub labels: Labels,
     /// The leaf by which it is enrolled.
-    pub leaf: u64,
+    pub place: Place,
     /// The statement by which it is enrolled.
     pub enroll: Sha256,
     /// Which enrollment of it that is; 0 if it joined.
@@ -102,8 +102,36 @@ pub enum Unfit {
     #[error("the device ids beside it must ascend, each once")]
     TargetsOrder,
     /// A policy for another log.
-    #[error("it names another log; this version of the server keeps one log for an organization")]
+    #[error(
+        "it names a log whose key this server does not hold; ask it for one: countersign policy propose --new-log"
+    )]
     OtherLog,
+    /// A policy by which more of the old log counts than there is.
+    #[error("it lets {size} leaves of the old log count, of which {most} are here and cosigned")]
+    OldSize {
+        /// As the policy has it.
+        size: u64,
+        /// What was cosigned here.
+        most: u64,
+    },
+    /// A policy that does not name the old log's root.
+    #[error("of its first {size} leaves the old log has the root {found}, which the policy must name")]
+    OldRoot {
+        /// As the policy has it.
+        size: u64,
+        /// The root here.
+        found: Sha256,
+    },
+    /// A policy that would take back a resume.
+    #[error(
+        "a resume that was taken stands at leaf {index}, and only {size} leaves of the old log are to count: let more of it count"
+    )]
+    Resumed {
+        /// The resume's leaf.
+        index: u64,
+        /// As the policy has it.
+        size: u64,
+    },
     /// An enrollment under a name that is not the key's.
     #[error("the device's key is named `{found}`, it must be named {expected}")]
     KeyName {
@@ -167,10 +195,6 @@ fn read<S: Statement>(signed: &Signed) -> Result<S, Unfit> {
 }
 
 fn next_policy(chain: &Chain, signed: &Signed) -> Result<Decision, Unfit> {
-    let next: Policy = read(signed)?;
-    if next.log.key != chain.policy().body.log.key {
-        return Err(Unfit::OtherLog);
-    }
     match chain.clone().take_policy(signed, Inclusion::WaivedForWitness) {
         Ok(_) => Ok(Decision::Enough),
         Err(error @ ChainError::Quorum { .. }) => Ok(Decision::Waiting(error.to_string())),
@@ -280,7 +304,7 @@ fn job(known: Known<'_>, signed: &Signed, targets: &[DeviceId]) -> Result<Decisi
         Ok(Some(resume)) => return Err(Unfit::Cut(resume)),
         Err(unknown) => return Err(Refusal::UnknownResume(unknown).into()),
     }
-    for labels in labels_of(&job, devices, targets)? {
+    for labels in labels_of(chain, &job, devices, targets)? {
         let rules = [(&named.body, &under_named), (&chain.policy().body, &under_current)];
         for (policy, signed_by) in rules {
             if let Some(missing) = missing(policy, &labels, &job, signed_by)? {
@@ -308,14 +332,19 @@ fn missing(
 }
 
 /// The different labels of the devices a job is for. Where it is for none yet, those it asks for itself.
-fn labels_of(job: &Job, devices: &[Device], targets: &[DeviceId]) -> Result<BTreeSet<Labels>, Unfit> {
+fn labels_of(
+    chain: &Chain,
+    job: &Job,
+    devices: &[Device],
+    targets: &[DeviceId],
+) -> Result<BTreeSet<Labels>, Unfit> {
     check_targets(job, targets)?;
     let wanted = match &job.targets {
         Targets::List(_) => Labels::new(),
         Targets::Labels(wanted) => wanted.labels.clone(),
     };
     let mut labels: BTreeSet<Labels> =
-        devices_of(job, devices, targets).map(|device| device.labels.clone()).collect();
+        devices_of(chain, job, devices, targets).map(|device| device.labels.clone()).collect();
     if labels.is_empty() {
         labels.insert(wanted);
     }
@@ -324,20 +353,23 @@ fn labels_of(job: &Job, devices: &[Device], targets: &[DeviceId]) -> Result<BTre
 
 /// The devices that a job is for, of those that are enrolled.
 pub fn devices_of<'a>(
+    chain: &Chain,
     job: &'a Job,
     devices: &'a [Device],
     targets: &'a [DeviceId],
-) -> impl Iterator<Item = &'a Device> {
+) -> impl Iterator<Item = &'a Device> + use<'a> {
+    let log = chain.policy_by_hash(&job.policy).map(|policy| policy.place.log).unwrap_or_default();
     devices.iter().filter(move |device| match &job.targets {
         // Sorted: `check_targets` has seen to it.
         Targets::List(_) => targets.binary_search(&device.id).is_ok(),
-        Targets::Labels(wanted) => is_wanted(wanted, &device.labels, device.leaf),
+        Targets::Labels(wanted) => is_wanted(wanted, log, &device.labels, device.place),
     })
 }
 
-fn is_wanted(wanted: &TargetLabels, labels: &BTreeMap<Name, Name>, leaf: u64) -> bool {
+/// As the device itself judges: `as_of` is a size of the `log` of the policy that the job names.
+fn is_wanted(wanted: &TargetLabels, log: usize, labels: &BTreeMap<Name, Name>, place: Place) -> bool {
     let fits = wanted.labels.iter().all(|(key, value)| labels.get(key) == Some(value));
-    fits && (wanted.joins || leaf < wanted.as_of)
+    fits && (wanted.joins || place < Place { log, index: wanted.as_of })
 }
 
 /// The list beside a job is the one that was signed for.

@@ -100,10 +100,10 @@ async fn add_standing(app: &App, org: &Org, devices: &[DeviceRow]) -> Result<(),
     if devices.is_empty() {
         return Ok(());
     }
-    let (id, now) = (org.id.to_string(), (app.now_ms)() / 1_000);
+    let (id, now, chain) = (org.id.to_string(), (app.now_ms)() / 1_000, org.chain_now());
     let mut tx = None;
     for row in store::statement::standing(&app.db, &id, "job").await? {
-        let Some(standing) = plan::Standing::of(&row, now) else { continue };
+        let Some(standing) = plan::Standing::of(&row, &chain, now) else { continue };
         let fitting = devices.iter().filter(|device| standing.is_for(device));
         let fitting: Vec<String> = fitting.map(|device| device.id.clone()).collect();
         if fitting.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use countersign_trust::chain::Place;
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Signed};
 use countersign_trust::ids::{DeviceId, Sha256};
@@ -15,7 +16,7 @@ use crate::app::{App, Org};
 use crate::decide::{self, Decision, Known, Unfit};
 use crate::store::statement::StatementRow;
 use crate::store::{Db, StoreError, counted, device, statement, stored};
-use crate::{anew, dispatch, held, settle};
+use crate::{anew, dispatch, held, logs, settle};
 
 /// Why a statement is not taken.
 #[derive(Debug, thiserror::Error)]
@@ -99,6 +100,7 @@ async fn take_alone(
             Decision::Waiting(missing) => missing,
         },
         leaf: None,
+        nth_log: 0,
         proof: None,
         received_ms: known.map_or(stored((app.now_ms)()), |row| row.received_ms),
     };
@@ -123,6 +125,9 @@ async fn judge(
     if kind == Kind::Halt {
         org.chain_now().take_halt(signed).map_err(Unfit::from)?;
         return Ok(Decision::Enough);
+    }
+    if kind == Kind::Policy {
+        logs::fits(app, org, signed).await?;
     }
     if kind == Kind::Enroll {
         anew::not_retired(app, org, signed).await?;
@@ -168,7 +173,7 @@ pub async fn devices(db: &Db, org: &Org) -> Result<Vec<decide::Device>, StoreErr
         Some(decide::Device {
             id: row.id.parse().ok()?,
             labels: labels.collect::<Option<_>>()?,
-            leaf: counted(row.leaf),
+            place: Place { log: usize::try_from(row.nth_log).unwrap_or_default(), index: counted(row.leaf) },
             enroll: row.enroll.parse().ok()?,
             seq: counted(row.seq),
         })

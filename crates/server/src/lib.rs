@@ -5,7 +5,7 @@
 //! | [`serve`], [`tls`], [`guests`] | one port: agents and HTTP are told apart; nobody may fill it |
 //! | [`api`], [`auth`], [`turnstile`], [`problem`] | every route, who may use it and how much at once, every error |
 //! | [`intake`], [`decide`], [`settle`], [`held`] | a signed statement comes in, is enough, is logged, is told; the chain |
-//! | [`log`] | entries, tiles, checkpoints, witnesses |
+//! | [`log`], [`logs`] | entries, tiles, checkpoints, witnesses; another log takes the place of the one before |
 //! | [`peers`], [`learn`] | what is asked of witnesses and beacons, and what is learned from them |
 //! | [`gate`], [`dispatch`], [`receipts`], [`events`] | agents: connections, jobs, receipts, who watches |
 //! | [`facts`] | what devices do that no agent does; a clone is stopped |
@@ -31,6 +31,7 @@ mod inbox;
 pub mod intake;
 pub mod learn;
 pub mod log;
+pub mod logs;
 pub mod orgs;
 pub mod peers;
 pub mod problem;

@@ -14,6 +14,7 @@ mod write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use countersign_trust::checkpoint::Proof;
+use countersign_trust::envelope::Signed;
 use countersign_trust::ids::Sha256;
 use countersign_trust::merkle::MerkleError;
 use countersign_trust::note::{Note, NoteError, NoteSigner, VerifierKey};
@@ -37,6 +38,9 @@ pub enum AppendError {
     /// The log's key refuses.
     #[error("the log's checkpoint: {0}")]
     Sign(#[from] NoteError),
+    /// Another log has taken its place, and this entry does not count in it.
+    #[error("the log was replaced")]
+    Replaced,
     /// The server is stopping.
     #[error("the server is stopping")]
     Stopping,
@@ -74,9 +78,23 @@ struct Queue {
     doubtful: bool,
 }
 
-/// The log of one organization.
+/// Which log of its organization it is.
+#[derive(Clone, Debug)]
+pub struct Which {
+    /// The number under which the records have it.
+    pub number: i64,
+    /// Which of those that policies have named; 0 for the first.
+    pub nth: usize,
+    /// The policy that names it and is not in the chain yet. Witnesses are shown it, or they would not know the log.
+    pub begun_by: Option<Signed>,
+}
+
+/// A log of an organization.
 pub struct OrgLog {
+    which: Which,
     signer: NoteSigner,
+    /// The size at which another took its place.
+    end: watch::Sender<Option<u64>>,
     tiles: RwLock<Tiles>,
     queue: Mutex<Queue>,
     cosigned: watch::Sender<Option<Cosigned>>,
@@ -91,15 +109,53 @@ impl std::fmt::Debug for OrgLog {
 
 impl OrgLog {
     /// A log as the database holds it.
-    pub fn new(signer: NoteSigner, tiles: Tiles, newest: Option<Cosigned>) -> Self {
+    pub fn new(which: Which, signer: NoteSigner, tiles: Tiles, newest: Option<Cosigned>) -> Self {
         let behind = newest.as_ref().map_or(0, |newest| newest.size) < tiles.size();
         Self {
+            which,
             signer,
+            end: watch::Sender::new(None),
             tiles: RwLock::new(tiles),
             queue: Mutex::new(Queue { behind, ..Queue::default() }),
             cosigned: watch::Sender::new(newest),
             round: tokio::sync::Mutex::default(),
         }
+    }
+
+    /// Which of its organization's it is.
+    pub fn which(&self) -> &Which {
+        &self.which
+    }
+
+    /// The proof that the leaf at `place` stands in the newest cosigned checkpoint, if it does.
+    pub fn proof(&self, place: u64) -> Option<Proof> {
+        let Cosigned { size, note } = self.newest().filter(|newest| newest.size > place)?;
+        let inclusion = self.read_tiles().inclusion(place, size).ok()?;
+        Some(Proof { extra: None, index: place, inclusion, checkpoint: note })
+    }
+
+    /// The root when it had `size` leaves.
+    ///
+    /// # Errors
+    /// It never had so many.
+    pub fn root(&self, size: u64) -> Result<Sha256, MerkleError> {
+        self.read_tiles().root(size)
+    }
+
+    /// The size at which another took its place, if one did.
+    pub fn end(&self) -> Option<u64> {
+        *self.end.borrow()
+    }
+
+    /// Another has taken its place: nothing is logged here any more, and what stands at or above `size` counts for nothing.
+    pub fn end_at(&self, size: u64) {
+        self.end.send_replace(Some(size));
+    }
+
+    /// Waits until another has taken its place.
+    async fn ended(&self) {
+        // An error means that the sender is gone, which is in this very value.
+        let _ = self.end.subscribe().wait_for(Option::is_some).await;
     }
 
     /// The log's key; its name is the origin.
@@ -140,20 +196,60 @@ impl OrgLog {
     }
 }
 
-/// Puts entries at the end of the organization's log and waits until enough witnesses have seen them, however long.
+/// Puts entries at the end of the organization's log and waits until enough witnesses have seen them, however long. Where another
+/// log takes its place meanwhile, they go there.
 ///
 /// An entry that stands there already keeps its place: whoever does not know whether it was written appends it again.
 ///
 /// # Errors
 /// The disk; then nothing was written.
 pub async fn append(app: &Arc<App>, org: &Arc<Org>, entries: Vec<String>) -> Result<Vec<Proof>, AppendError> {
+    loop {
+        let log = org.log();
+        match append_to(app, org, &log, entries.clone()).await {
+            Err(AppendError::Replaced) => {}
+            Ok(proofs) if !proofs.iter().all(|proof| org.still_counts(proof)) => {}
+            done => return done,
+        }
+    }
+}
+
+/// The same; as long as the answer's second part is held, no other log takes this one's place. Whoever writes down where something
+/// stands holds it until it is written: what is written later, nobody would find to log it again.
+///
+/// # Errors
+/// The disk; then nothing was written.
+pub async fn append_held<'a>(
+    app: &Arc<App>,
+    org: &'a Arc<Org>,
+    entries: Vec<String>,
+) -> Result<(Vec<Proof>, tokio::sync::RwLockReadGuard<'a, ()>), AppendError> {
+    loop {
+        let proofs = append(app, org, entries.clone()).await?;
+        let held = org.replacing.read().await;
+        if proofs.iter().all(|proof| org.still_counts(proof)) {
+            return Ok((proofs, held));
+        }
+    }
+}
+
+/// Puts entries at the end of one log, and waits until enough witnesses have seen them.
+///
+/// # Errors
+/// The disk; then nothing was written. Or another log has taken this one's place.
+pub async fn append_to(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    log: &Arc<OrgLog>,
+    entries: Vec<String>,
+) -> Result<Vec<Proof>, AppendError> {
     let (places, written) = oneshot::channel();
-    org.log.queue().waiting.push(Waiting { entries, places });
-    kick(app, org);
+    log.queue().waiting.push(Waiting { entries, places });
+    kick(app, org, log);
     let places = written.await.map_err(|_| AppendError::Stopping)??;
     let mut proofs = Vec::with_capacity(places.len());
     for place in places {
-        proofs.push(prove(org, place).await?);
+        proofs.push(prove(log, place).await?);
     }
     Ok(proofs)
 }
@@ -161,34 +257,44 @@ pub async fn append(app: &Arc<App>, org: &Arc<Org>, entries: Vec<String>) -> Res
 /// The proof that the leaf at `place` stands in the newest cosigned log; waits until there is one.
 ///
 /// # Errors
-/// The log has no such leaf.
-pub async fn prove(org: &Org, place: u64) -> Result<Proof, AppendError> {
-    let mut cosigned = org.log.cosigned.subscribe();
+/// The log has no such leaf, or is replaced before.
+async fn prove(log: &OrgLog, place: u64) -> Result<Proof, AppendError> {
+    let mut cosigned = log.cosigned.subscribe();
     let covers = |newest: &Option<Cosigned>| newest.as_ref().is_some_and(|newest| newest.size > place);
-    let newest = cosigned.wait_for(covers).await.map_err(|_| AppendError::Stopping)?.clone();
+    let newest = tokio::select! {
+        biased;
+        newest = cosigned.wait_for(covers) => newest.map_err(|_| AppendError::Stopping)?.clone(),
+        () = log.ended() => return Err(AppendError::Replaced),
+    };
     let Cosigned { size, note } = newest.ok_or(AppendError::Stopping)?;
-    let inclusion = org.log.read_tiles().inclusion(place, size)?;
+    let inclusion = log.read_tiles().inclusion(place, size)?;
     Ok(Proof { extra: None, index: place, inclusion, checkpoint: note })
 }
 
-/// Starts the organization's task if there is work for it and it is not at it: what waits, or leaves that a start found
-/// without a cosigned checkpoint.
-pub fn kick(app: &Arc<App>, org: &Arc<Org>) {
-    let mut queue = org.log.queue();
+/// Starts a log's task if there is work for it and it is not at it: what waits, or leaves that a start found without a cosigned
+/// checkpoint.
+pub fn kick(app: &Arc<App>, org: &Arc<Org>, log: &Arc<OrgLog>) {
+    let mut queue = log.queue();
     if !queue.busy && (queue.behind || !queue.waiting.is_empty()) {
         queue.busy = true;
-        tokio::spawn(work_off(app.clone(), org.clone()));
+        tokio::spawn(work_off(app.clone(), org.clone(), log.clone()));
     }
 }
 
 /// Writes what waits and shows it to the witnesses, until nothing waits or the server stops.
-async fn work_off(app: Arc<App>, org: Arc<Org>) {
-    while let Some(batch) = next_batch(&org.log) {
-        write::write(&app, &org, batch).await;
+async fn work_off(app: Arc<App>, org: Arc<Org>, log: Arc<OrgLog>) {
+    while let Some(batch) = next_batch(&log) {
+        if log.end().is_some() {
+            // Who no longer waits need not be told.
+            batch.into_iter().for_each(|waiting| drop(waiting.places.send(Err(AppendError::Replaced))));
+            continue;
+        }
+        write::write(&app, &org, &log, batch).await;
         tokio::select! {
-            cosigned = round::cosign(&app, &org) => if let Err(error) = cosigned {
+            cosigned = round::cosign(&app, &org, &log) => if let Err(error) = cosigned {
                 tracing::error!(org.id = %org.id, %error, "log not cosigned");
             },
+            () = log.ended() => log.round.lock().await.dismiss(),
             () = app.stopping() => return,
         }
     }

@@ -12,10 +12,11 @@ use countersign_trust::statement::Kind;
 
 use crate::app::{App, Org};
 use crate::held;
-use crate::log::{self, Cosigned, OrgLog};
+use crate::log::{self, OrgLog, Which};
+use crate::logs::{self, Logs};
 use crate::store::org::{DraftRow, OrgRow};
 use crate::store::statement::StatementRow;
-use crate::store::{Db, StoreError, api_token, checkpoint, counted, org, statement, stored};
+use crate::store::{Db, StoreError, api_token, org, statement, stored};
 
 /// Why an organization does not begin.
 #[derive(Debug, thiserror::Error)]
@@ -118,8 +119,9 @@ pub async fn begin(app: &App, draft: &str, genesis: &str) -> Result<Arc<Org>, Be
         return Err(BeginError::LogKey { expected: log.verifier().clone(), found: found.clone() });
     }
     store_begin(app, &id, &draft, &signed).await?;
-    let log = OrgLog::new(log, log::tiles::Tiles::default(), None);
-    let org = Arc::new(Org::new(draft.name, chain, log, halt));
+    let which = Which { number: logs::FIRST, nth: 0, begun_by: None };
+    let log = OrgLog::new(which, log, log::tiles::Tiles::default(), None);
+    let org = Arc::new(Org::new(draft.name, chain, Logs::first(log), halt));
     app.orgs.insert(org.clone());
     Ok(org)
 }
@@ -137,6 +139,7 @@ async fn store_begin(app: &App, id: &OrgId, draft: &DraftRow, genesis: &Signed) 
         // Decided: nobody's signature is missing.
         missing: String::new(),
         leaf: None,
+        nth_log: 0,
         proof: None,
         received_ms: now_ms,
     };
@@ -161,18 +164,7 @@ async fn load(db: &Db, row: OrgRow) -> Result<Org, LoadError> {
     let id: OrgId = row.id.parse().map_err(|error| damaged(format!("{error}")))?;
     let (signer, halt) = keys(&row.log_origin, &row.log_seed, &row.halt_seed)
         .map_err(|error| LoadError::Keys { org: row.id.clone(), error })?;
-    let newest = match checkpoint::newest(db, &row.id).await? {
-        None => None,
-        Some((size, note)) => {
-            let note = note.parse().map_err(|error| damaged(format!("its checkpoint: {error}")))?;
-            Some(Cosigned { size: counted(size), note })
-        }
-    };
-    let tiles = log::load(db, &row.id).await?;
-    let covered = newest.as_ref().map_or(0, |newest: &Cosigned| newest.size);
-    if covered > tiles.size() {
-        return Err(damaged(format!("its checkpoint covers {covered} leaves, there are {}", tiles.size())));
-    }
     let chain = held::load(db, id).await?;
-    Ok(Org::new(row.name, chain, OrgLog::new(signer, tiles, newest), halt))
+    let logs = logs::load(db, &chain, signer).await?;
+    Ok(Org::new(row.name, chain, logs, halt))
 }

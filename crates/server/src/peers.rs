@@ -276,15 +276,22 @@ impl Peers {
         });
     }
 
-    /// Shows a witness the policies that say which log is the organization's.
+    /// Shows a witness the policies that say which log is the organization's; also one that is to follow them, whose log nothing has
+    /// been cosigned in yet.
     ///
     /// # Errors
     /// It does not take them.
-    pub async fn tell_witness(&self, chain: &Chain, url: &str) -> Result<(), PeerError> {
+    pub async fn tell_witness(
+        &self,
+        chain: &Chain,
+        also: Option<&Signed>,
+        url: &str,
+    ) -> Result<(), PeerError> {
         let policies = chain.policies().iter().chain(chain.waiting()).flat_map(|held| {
             let words = chain.words(&held.hash).map(ToString::to_string);
             std::iter::once(held.signed.to_string()).chain(words)
         });
+        let policies = policies.chain(also.map(ToString::to_string));
         let url = format!("{url}/v1/orgs/{}/policies", chain.org());
         self.post_well(url, write_sequence(&policies.collect::<Vec<_>>())).await.map(|_| ())
     }
@@ -292,7 +299,7 @@ impl Peers {
     /// Shows the policies to every witness of the newest one, and waits for all answers.
     pub async fn tell_witnesses(&self, chain: &Chain) {
         for (key, url) in witnesses(&chain.policy().body) {
-            if let Err(error) = self.tell_witness(chain, &url).await {
+            if let Err(error) = self.tell_witness(chain, None, &url).await {
                 tracing::warn!(witness.name = key.name(), why = %error, "witness not told");
             }
         }

@@ -11,6 +11,7 @@ use countersign_wire::http::Problem;
 
 use crate::dispatch::EvidenceError;
 use crate::intake::IntakeError;
+use crate::logs::DrawError;
 use crate::orgs::BeginError;
 use crate::store::StoreError;
 
@@ -55,6 +56,9 @@ pub enum ApiError {
     /// An organization that cannot begin.
     #[error(transparent)]
     Begin(Box<BeginError>),
+    /// No key for a new log.
+    #[error(transparent)]
+    NewLog(Box<DrawError>),
     /// The records cannot be read or written.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,6 +85,7 @@ impl ApiError {
             Self::Tokens(_) => (StatusCode::CONFLICT, "too_many_tokens", "Too many tokens"),
             Self::Intake(error) => intake(error),
             Self::Begin(error) => begin(error),
+            Self::NewLog(error) => new_log(error),
             Self::Store(error) => store(error),
             Self::Evidence(_) => (
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -109,6 +114,12 @@ impl From<IntakeError> for ApiError {
     }
 }
 
+impl From<DrawError> for ApiError {
+    fn from(error: DrawError) -> Self {
+        Self::NewLog(Box::new(error))
+    }
+}
+
 impl From<BeginError> for ApiError {
     fn from(error: BeginError) -> Self {
         Self::Begin(Box::new(error))
@@ -123,6 +134,16 @@ fn intake(error: &IntakeError) -> (StatusCode, &'static str, &'static str) {
         }
         IntakeError::Unfit(_) => (StatusCode::UNPROCESSABLE_ENTITY, "unfit", "The statement cannot be taken"),
         IntakeError::Store(error) => store(error),
+    }
+}
+
+fn new_log(error: &DrawError) -> (StatusCode, &'static str, &'static str) {
+    match error {
+        DrawError::TooMany(_) => (StatusCode::CONFLICT, "too_many_logs", "Too many new logs"),
+        DrawError::NoCheckpoint => (StatusCode::CONFLICT, "no_checkpoint", "Nothing to replace yet"),
+        DrawError::Store(error) => store(error),
+        DrawError::Random(_) => (StatusCode::SERVICE_UNAVAILABLE, "no_random_numbers", "Try again later"),
+        DrawError::Keys(_) => (StatusCode::INTERNAL_SERVER_ERROR, "keys", "The stored keys cannot be used"),
     }
 }
 

@@ -6,7 +6,7 @@
 //!
 //! Source: docs/spec/7-receipts.md.
 
-mod batch;
+pub mod batch;
 mod chain;
 mod keep;
 mod pending;

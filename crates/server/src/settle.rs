@@ -21,6 +21,7 @@ use tokio::task::JoinHandle;
 use crate::app::{App, Org};
 use crate::gate::join;
 use crate::log::{self, AppendError};
+use crate::logs::{self, again};
 use crate::orgs::LoadError;
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
@@ -84,13 +85,18 @@ pub fn spawn(app: &Arc<App>, org: &Arc<Org>, hash: &str) -> JoinHandle<()> {
 /// # Errors
 /// The records cannot be read.
 pub async fn go_on(app: &Arc<App>, org: &Arc<Org>) -> Result<(), StoreError> {
-    log::kick(app, org);
+    log::kick(app, org, &org.log());
+    // What another log's end took is not logged until it stands in the one that took its place.
+    again::give_up(app, org).await?;
     for row in statement::open(&app.db, &org.id.to_string()).await? {
         if row.missing.is_empty() {
             spawn(app, org, &row.hash);
         }
     }
     join::go_on(app, org).await?;
+    if org.chain().policy().place.log > 0 {
+        again::spawn(app, org);
+    }
     let (app, org) = (app.clone(), org.clone());
     tokio::spawn(async move {
         tokio::select! {
@@ -133,20 +139,37 @@ pub fn spread_halt(app: &Arc<App>, org: &Arc<Org>, signed: &Signed) {
 /// followed up by that.
 async fn settle(app: &Arc<App>, org: &Arc<Org>, hash: &str, stored: &mut bool) -> Result<(), SettleError> {
     let row = statement::get(&app.db, &org.id.to_string(), hash).await?.ok_or(SettleError::Gone)?;
-    let logged = match row.logged() {
-        Some(_) if !*stored => return Ok(()),
-        Some(text) => Logged::from_text(&text)?,
-        None => {
-            let signed = Signed::from_text(&row.envelope)?;
-            let proof = first(log::append(app, org, vec![signed.leaf(&org.id)?]).await?)?;
-            Logged { signed, proof }
+    if let Some(text) = row.logged() {
+        if !*stored {
+            return Ok(());
         }
-    };
-    let kind = logged.signed.kind()?;
-    if !*stored {
+        let logged = Logged::from_text(&text)?;
+        return follow(app, org, logged.signed.kind()?, &row, logged).await;
+    }
+    let signed = Signed::from_text(&row.envelope)?;
+    let (kind, entries) = (signed.kind()?, vec![signed.leaf(&org.id)?]);
+    if kind == Kind::Policy {
+        let proofs = match logs::begun_by(app, org, &signed).await? {
+            Some(begun) => log::append_to(app, org, &begun, entries).await?,
+            None => log::append(app, org, entries).await?,
+        };
+        let logged = Logged { signed, proof: first(proofs)? };
         store(app, org, kind, &row, &logged).await?;
         *stored = true;
+        return take_policy(app, org, logged).await;
     }
+    let (proofs, unreplaced) = log::append_held(app, org, entries).await?;
+    let logged = Logged { signed, proof: first(proofs)? };
+    store(app, org, kind, &row, &logged).await?;
+    *stored = true;
+    if kind == Kind::Resume {
+        let news = News::Resume(logged);
+        held::offer(&app.db, org, &news, None).await??;
+        drop(unreplaced);
+        spread(app, org, news).await;
+        return Ok(());
+    }
+    drop(unreplaced);
     follow(app, org, kind, &row, logged).await
 }
 
@@ -172,7 +195,8 @@ async fn store(
         _ => Enrollment::Nothing,
     };
     let mut tx = app.db.begin().await?;
-    statement::logged(&mut tx, &id, &row.hash, stored(logged.proof.index), &logged.proof.to_string()).await?;
+    statement::logged(&mut tx, &id, &row.hash, org.place_of(&logged.proof), &logged.proof.to_string())
+        .await?;
     job_device::insert_waiting(&mut tx, &id, &row.hash, &waiting, stored(receipts)).await?;
     store_enrollment(&mut tx, &id, &row.hash, &enrolled).await?;
     tx.commit().await?;
@@ -188,7 +212,10 @@ async fn targets(
 ) -> Result<(Vec<String>, u64), SettleError> {
     let job: Job = statements::read(signed.statement())?;
     let (devices, targets) = (intake::devices(&app.db, org).await?, row.devices());
-    let waiting = decide::devices_of(&job, &devices, &targets).map(|device| device.id.to_string()).collect();
+    let waiting = {
+        let chain = org.chain();
+        decide::devices_of(&chain, &job, &devices, &targets).map(|device| device.id.to_string()).collect()
+    };
     Ok((waiting, receipts::most_about(&job)))
 }
 
@@ -280,12 +307,25 @@ async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: Logged) -> Result<(
         // It was held without its proof until now.
         held::again(&app.db, org).await?;
     } else {
+        let replacing = org.replacing.write().await;
         held::offer(&app.db, org, &news, None).await??;
+        follow_log(app, org)?;
+        drop(replacing);
     }
     // Before anything is logged under the new policy its witnesses should know it; a new one is told again if it does not.
     app.peers.tell_witnesses(&org.chain_now()).await;
     spread(app, org, news).await;
     judge_again(app, org).await?;
+    Ok(())
+}
+
+/// Goes on in the log that the newest policy names, and logs there again what counts no more in the one before. To be called with
+/// [`Org::replacing`] held to write.
+fn follow_log(app: &Arc<App>, org: &Arc<Org>) -> Result<(), LoadError> {
+    if logs::follow(org)? {
+        log::kick(app, org, &org.log());
+        again::spawn(app, org);
+    }
     Ok(())
 }
 
@@ -296,10 +336,15 @@ async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: Logged) -> Result<(
 /// It cannot be kept, or what waited for signatures cannot be looked at again.
 pub async fn recovered(app: &Arc<App>, org: &Arc<Org>, word: &Note) -> Result<(), StoreError> {
     let before = org.chain_now();
+    let replacing = org.replacing.write().await;
     let taken = held::offer(&app.db, org, &News::Recovered(word.clone()), None).await?;
     if taken != Ok(Taken::New) || org.chain().policies().len() == before.policies().len() {
         return Ok(());
     }
+    if let Err(error) = follow_log(app, org) {
+        tracing::error!(org.id = %org.id, %error, "the log of the policy in force is not followed; a start follows it");
+    }
+    drop(replacing);
     let chain = org.chain_now();
     tracing::warn!(org.id = %org.id, statement.hash = %chain.policy().hash, "a policy of the recovery set is in force");
     app.gate.push_news(&org.id, &News::since(&chain, before.policy().body.number));

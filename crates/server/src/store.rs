@@ -12,6 +12,7 @@ pub mod fact;
 pub mod job_device;
 pub mod leaf;
 mod migrations;
+pub mod new_log;
 pub mod offered;
 pub mod org;
 pub mod output;

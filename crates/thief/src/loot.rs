@@ -82,7 +82,7 @@ impl Loot {
         const WIDTH: usize = 256;
         let (org, tile) = (self.chain.org().to_string(), i64::try_from(place / WIDTH)?);
         let mut transaction = self.db.begin().await?;
-        sqlx::query("INSERT INTO leaf (org, place, hash, entry) VALUES ($1, $2, $3, $4)")
+        sqlx::query("INSERT INTO leaf (org, log, place, hash, entry) VALUES ($1, 1, $2, $3, $4)")
             .bind(&org)
             .bind(i64::try_from(place)?)
             .bind(hash.to_string())
@@ -97,8 +97,8 @@ impl Loot {
                 .await?;
         let hashes = [held.map(|(hashes,)| hashes).unwrap_or_default(), hash.0.to_vec()].concat();
         sqlx::query(
-            "INSERT INTO tile (org, level, place, hashes) VALUES ($1, 0, $2, $3)
-             ON CONFLICT (org, level, place) DO UPDATE SET hashes = excluded.hashes",
+            "INSERT INTO tile (org, log, level, place, hashes) VALUES ($1, 1, 0, $2, $3)
+             ON CONFLICT (org, log, level, place) DO UPDATE SET hashes = excluded.hashes",
         )
         .bind(&org)
         .bind(tile)

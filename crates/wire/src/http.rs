@@ -41,6 +41,10 @@ pub mod paths {
     pub const TOKENS: &str = "/v1/orgs/{org}/tokens";
     /// GET: the log, as c2sp.org/tlog-tiles: `checkpoint`, `tile/…`, `tile/entries/…`.
     pub const LOG: &str = "/v1/orgs/{org}/log/{*path}";
+    /// GET: a log that a policy names or once named, the same way; by the SHA-256 of its origin.
+    pub const LOG_NAMED: &str = "/v1/orgs/{org}/logs/{origin}/{*path}";
+    /// POST: the key of a log that is to take the place of the one in force ([`super::NewLog`]).
+    pub const NEW_LOG: &str = "/v1/orgs/{org}/new-log";
 }
 
 /// An error, as RFC 9457 describes it.
@@ -96,6 +100,27 @@ pub struct BeginOrg {
     pub draft: String,
     /// The genesis policy's envelope, signed by its quorum.
     pub genesis: String,
+}
+
+/// The wish for the key of another log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewLog {
+    /// Another key than the one that was drawn before and that no policy in force names.
+    #[serde(default)]
+    pub anew: bool,
+}
+
+/// What a policy that names another log must say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct NewLogView {
+    /// The new log's key (a vkey); its name is the log's origin.
+    pub key: String,
+    /// The key of the log that it is to replace.
+    pub old_key: String,
+    /// How many leaves of that log are cosigned here: so many can count.
+    pub old_size: u64,
+    /// Its root at that size.
+    pub old_root: String,
 }
 
 /// An organization as the server sees it.
@@ -314,6 +339,10 @@ pub struct DeliveryEvidence {
     pub clears: Vec<ClearEvidence>,
     /// When it was sent, seconds since 1970.
     pub sent: u64,
+    /// The job's `tlog-proof` in the log that was in force when it was sent, if that is another than the one with which its statement is
+    /// shown.
+    #[serde(default)]
+    pub proof: Option<String>,
 }
 
 /// A Clear and the challenge's place in what it answers.

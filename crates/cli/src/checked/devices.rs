@@ -17,7 +17,7 @@ use countersign_trust::time::Time;
 use countersign_trust::words::Line;
 use countersign_wire::http::{EnrollmentEvidence, JoinEvidence, StatementView, paths};
 
-use super::log::{Leaf, SeenLog};
+use super::log::{Leaf, SeenLog, named};
 use super::unexplained::Unexplained;
 use crate::client::{Client, filled};
 use crate::home::Profile;
@@ -119,7 +119,7 @@ struct Direct {
 
 /// Evidence that holds, before it is put in order.
 struct Gathered<'a> {
-    /// What was read of the newest log.
+    /// What was read of the logs.
     log: &'a SeenLog,
     /// Which of the organization's logs that is.
     newest: usize,
@@ -130,10 +130,10 @@ struct Gathered<'a> {
     batches: BTreeMap<Sha256, Batch>,
     retired: Vec<(Sha256, Place, DeviceId)>,
     host_keys: BTreeMap<DeviceId, Line>,
-    /// The index of each leaf that evidence explains.
-    explained: BTreeSet<u64>,
+    /// The place of each leaf that evidence explains.
+    explained: BTreeSet<Place>,
     /// What is explained and counts for nothing, by leaf, and why.
-    idle: BTreeMap<u64, String>,
+    idle: BTreeMap<Place, String>,
     faults: Vec<String>,
 }
 
@@ -156,7 +156,7 @@ impl<'a> Gathered<'a> {
 
     /// The leaves of a kind that no evidence explains yet. One that stands there again needs none: it counts for nothing.
     fn unexplained(&self, kind: &str) -> Vec<&'a Leaf> {
-        let open = |leaf: &&Leaf| leaf.kind == kind && !self.explained.contains(&leaf.index);
+        let open = |leaf: &&Leaf| leaf.kind == kind && !self.explained.contains(&leaf.place());
         self.firsts.values().copied().filter(open).collect()
     }
 
@@ -211,10 +211,10 @@ impl<'a> Gathered<'a> {
         let (wish, entry): (Join, String) = (note.text().parse()?, join_leaf(&chain.org(), note));
         let (_, place, witnessed) = chain.governing(&entry, proof)?;
         let seen = witnessed.time();
-        if place.log == self.newest && self.log.stood_before(place.index, until) {
+        if self.log.stood_before(place, until) {
             bail!(
-                "the join of leaf {} is shown as witnessed at {seen}, after its token ended at {until}; it was seen here before that",
-                place.index
+                "the join of {} is shown as witnessed at {seen}, after its token ended at {until}; it was seen here before that",
+                named(place)
             );
         }
         self.explain(chain, &entry, place)?;
@@ -222,7 +222,7 @@ impl<'a> Gathered<'a> {
         let (ended, seen) = (time(until.0), time(seen.0));
         let why =
             format!("{} joined too late: its token ended {ended}, it was witnessed {seen}", short(&device));
-        self.idle.insert(place.index, why);
+        self.idle.insert(place, why);
         Ok(())
     }
 
@@ -232,7 +232,7 @@ impl<'a> Gathered<'a> {
         let (_, place, _) = chain.governing(&entry, &enroll.proof)?;
         self.explain(chain, &entry, place)?;
         self.idle.insert(
-            place.index,
+            place,
             format!("the enrollment {}: {}", short(&enroll.signed.hash()), plain(&why.to_string())),
         );
         Ok(())
@@ -240,31 +240,27 @@ impl<'a> Gathered<'a> {
 
     /// What a person should know of what counts for nothing.
     fn idle(&self) -> Option<String> {
-        let (index, why) = self.idle.iter().next()?;
+        let (place, why) = self.idle.iter().next()?;
         let number = count(self.idle.len(), "enrollment or join counts", "enrollments or joins count");
-        Some(format!("{number} for nothing; the first, at leaf {index}: {why}"))
+        Some(format!("{number} for nothing; the first, at {}: {why}", named(*place)))
     }
 
     /// Takes `entry` as shown at `place`, which must be the first at which it stands: whoever holds the log's key can log it
     /// again, and what came later would count as the newer word.
     fn explain(&mut self, chain: &Chain, entry: &str, place: Place) -> anyhow::Result<()> {
-        if place.log != self.newest {
-            // Only the newest log is read.
-            return Ok(());
-        }
         let shown =
-            Leaf::read(&chain.org(), place.index, entry.as_bytes()).context("the evidence is of no leaf")?;
+            Leaf::read(&chain.org(), place, entry.as_bytes()).context("the evidence is of no leaf")?;
         match self.firsts.get(&(shown.kind.as_str(), shown.statement.as_str())) {
             Some(first) if **first == shown => {
-                self.explained.insert(shown.index);
+                self.explained.insert(shown.place());
                 Ok(())
             }
             Some(first) => {
-                bail!("the {} of leaf {} is shown at leaf {}", first.kind, first.index, shown.index)
+                bail!("the {} of {} is shown at {}", first.kind, first.named(), shown.named())
             }
             // It came after the checkpoint that was read.
-            None if shown.index >= self.log.size => Ok(()),
-            None => bail!("a {} is shown at leaf {}, where the log has none", shown.kind, shown.index),
+            None if shown.nth == self.newest && shown.index >= self.log.size => Ok(()),
+            None => bail!("a {} is shown at {}, where the log has none", shown.kind, shown.named()),
         }
     }
 
@@ -326,16 +322,16 @@ impl<'a> Gathered<'a> {
     fn logged_again(&self) -> Option<String> {
         let first = |leaf: &Leaf| self.firsts.get(&(leaf.kind.as_str(), leaf.statement.as_str())).copied();
         let mut again =
-            self.log.leaves.iter().filter(|leaf| matches!(leaf.kind.as_str(), "enroll" | "join")).filter_map(
-                |leaf| first(leaf).filter(|first| first.index < leaf.index).map(|first| (leaf, first)),
+            self.log.all_leaves().filter(|leaf| matches!(leaf.kind.as_str(), "enroll" | "join")).filter_map(
+                |leaf| first(leaf).filter(|first| first.place() < leaf.place()).map(|first| (leaf, first)),
             );
         let (leaf, first) = again.next()?;
         Some(format!(
-            "{} in the log again and counts for nothing; the first is the {} of leaf {} at leaf {}",
+            "{} in the log again and counts for nothing; the first is the {} of {} at {}",
             count(again.count() + 1, "enrollment or join stands", "enrollments or joins stand"),
             first.kind,
-            first.index,
-            leaf.index
+            first.named(),
+            leaf.named()
         ))
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, anyhow};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use countersign_trust::chain::{Chain, log_keys};
+use countersign_trust::chain::{Chain, Place, log_keys};
 use countersign_trust::checkpoint::{Checkpoint, verify_checkpoint};
 use countersign_trust::envelope::leaf;
 use countersign_trust::ids::{OrgId, Sha256};
@@ -29,6 +29,12 @@ const BUNDLE: u64 = 256;
 pub struct SeenLog {
     /// The log's name; empty before the first look.
     pub origin: String,
+    /// Which of the organization's logs it is; 0 for the first.
+    #[serde(default)]
+    pub nth: usize,
+    /// The logs that it and others replaced, the first one first, each read to the size at which it ended.
+    #[serde(default)]
+    pub before: Vec<SeenLog>,
     /// How many leaves were read.
     pub size: u64,
     /// The roots of the complete subtrees, the largest first, in base64.
@@ -60,6 +66,9 @@ struct Mark {
 /// What a leaf says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Leaf {
+    /// In which of the organization's logs it stands; 0 for the first.
+    #[serde(default)]
+    pub nth: usize,
     /// Its place, counted from 0.
     pub index: u64,
     /// The kind of statement, or `join` or `receipts`.
@@ -71,20 +80,60 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// Reads a leaf of `org`.
-    pub fn read(org: &OrgId, index: u64, entry: &[u8]) -> Option<Self> {
+    /// Reads a leaf of `org` at this place.
+    pub fn read(org: &OrgId, Place { log: nth, index }: Place, entry: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(entry).ok()?;
         let mut lines = text.lines().skip(2);
         let (kind, statement, signatures) = (lines.next()?, lines.next()?, lines.next()?);
         let printed = leaf(org, kind, &statement.parse().ok()?, &signatures.parse().ok()?);
         let (kind, statement, signatures) = (kind.to_owned(), statement.to_owned(), signatures.to_owned());
-        (printed == text).then_some(Self { index, kind, statement, signatures })
+        (printed == text).then_some(Self { nth, index, kind, statement, signatures })
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> Place {
+        Place { log: self.nth, index: self.index }
+    }
+
+    /// The same in words: of a later log than the first, which.
+    pub fn named(&self) -> String {
+        named(self.place())
     }
 
     /// The bytes that stand in the log.
     pub fn print(&self, org: &OrgId) -> Option<String> {
         Some(leaf(org, &self.kind, &self.statement.parse().ok()?, &self.signatures.parse().ok()?))
     }
+}
+
+/// A leaf in words.
+pub fn named(Place { log, index }: Place) -> String {
+    match log.checked_add(1) {
+        Some(number) if log > 0 => format!("leaf {index} of log {number}"),
+        _ => format!("leaf {index}"),
+    }
+}
+
+/// A log that another replaced.
+struct Ended<'a> {
+    nth: usize,
+    origin: &'a str,
+    size: u64,
+    root: Option<Sha256>,
+    /// The number of the policy that says so.
+    policy: u64,
+}
+
+/// The logs of `chain` that were replaced, the first one first.
+fn ended(chain: &Chain) -> impl Iterator<Item = Ended<'_>> {
+    let pairs = chain.policies().iter().skip(1).zip(chain.policies());
+    pairs.filter(|(held, before)| held.place.log > before.place.log).map(|(held, before)| Ended {
+        nth: before.place.log,
+        origin: before.body.log.key.name(),
+        size: held.body.log.old_size,
+        root: held.body.log.old_root,
+        policy: held.body.number,
+    })
 }
 
 /// The right edge of a tree: all that is needed to add leaves and to know the root.
@@ -128,10 +177,25 @@ impl SeenLog {
     /// The first leaf of each statement, by kind and hash: its place. A leaf that comes again changes nothing.
     pub fn firsts(&self) -> BTreeMap<(&str, &str), &Leaf> {
         let mut firsts = BTreeMap::new();
-        for leaf in &self.leaves {
+        for leaf in self.all_leaves() {
             firsts.entry((leaf.kind.as_str(), leaf.statement.as_str())).or_insert(leaf);
         }
         firsts
+    }
+
+    /// Those before it, and this one.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        self.before.iter().chain([self])
+    }
+
+    /// The leaves of all logs that are not of receipts.
+    pub fn all_leaves(&self) -> impl Iterator<Item = &Leaf> {
+        self.all().flat_map(|log| &log.leaves)
+    }
+
+    /// The leaves of receipts, of all logs that were read from their beginning this time.
+    pub fn all_batches(&self) -> Vec<Leaf> {
+        self.all().flat_map(|log| &log.batches).cloned().collect()
     }
 
     /// The root of the tree as far as it was read.
@@ -139,9 +203,10 @@ impl SeenLog {
         self.edge().ok().map(|edge| edge.root())
     }
 
-    /// Whether the leaf at `index` was seen here while it was still before `until`: whoever shows it as later lies.
-    pub fn stood_before(&self, index: u64, until: Time) -> bool {
-        self.marks.iter().any(|mark| mark.size > index && mark.time < until.0)
+    /// Whether the leaf at this place was seen here while it was still before `until`: whoever shows it as later lies.
+    pub fn stood_before(&self, Place { log, index }: Place, until: Time) -> bool {
+        let mut marks = self.all().filter(|seen| seen.nth == log).flat_map(|seen| &seen.marks);
+        marks.any(|mark| mark.size > index && mark.time < until.0)
     }
 
     /// Whether this is `earlier` read on, as far as their leaves tell.
@@ -150,60 +215,131 @@ impl SeenLog {
             && self.size >= earlier.size
             && (self.size > earlier.size || self.peaks == earlier.peaks)
             && self.leaves.starts_with(&earlier.leaves)
+            && self.before.iter().map(|log| &log.peaks).eq(earlier.before.iter().map(|log| &log.peaks))
     }
 
-    /// Reads on to the newest checkpoint, which must be witnessed and must continue what was seen.
-    /// `path` is that of the log on the server, with `{*path}` in it.
+    /// Reads on to the newest checkpoint, which must be witnessed and must continue what was seen; and of each log that was replaced
+    /// what still counts, which must be what the policy that replaced it says. `path` is that of the log on the server, with
+    /// `{*path}` in it.
     pub fn advance(&self, chain: &Chain, server: &Client, path: &str) -> anyhow::Result<Self> {
-        let at = |inner: &str| path.replace("{*path}", inner);
-        let note: Note = server.get_text(&at("checkpoint"))?.parse().context("the server's checkpoint")?;
+        let mut before = Vec::new();
+        for ended in ended(chain) {
+            let named = path.replace("/log/", &format!("/logs/{}/", Sha256::of(ended.origin.as_bytes())));
+            before.push(self.of(ended.origin).ended(&ended, &chain.org(), server, &named)?);
+        }
+        let note: Note = server
+            .get_text(&path.replace("{*path}", "checkpoint"))?
+            .parse()
+            .context("the server's checkpoint")?;
         let (Checkpoint { origin, size, root }, time) = witnessed(chain, &note)?;
-        let mut seen = if self.origin == origin { self.clone() } else { Self { origin, ..Self::default() } };
-        if size < seen.size {
+        let mut seen = self.of(&origin);
+        seen.nth = chain.policy().place.log;
+        let earlier = seen.size;
+        if size < earlier {
             let what =
-                format!("the log had {} leaves before, the server shows a checkpoint of {size}", seen.size);
+                format!("the log had {earlier} leaves before, the server shows a checkpoint of {size}");
             return Err(Stop::Alarm(what).into());
         }
-        let mut edge = seen.edge()?;
-        while edge.size < size {
-            let bundle = edge.size / BUNDLE;
-            let end = size.min((bundle + 1) * BUNDLE);
-            let width = u16::try_from(end - bundle * BUNDLE)?;
-            let bytes = server.get_bytes(&at(&entries_path(bundle, width)))?;
-            let entries =
-                split_bundle(&bytes).ok_or_else(|| anyhow!("bundle {bundle} of the log is malformed"))?;
-            let fresh = entries.iter().skip(usize::try_from(edge.size - bundle * BUNDLE)?);
-            let before = edge.size;
-            for entry in fresh.take(usize::try_from(end - before)?) {
-                seen.add(&chain.org(), edge.size, entry);
-                edge.push(leaf_hash(entry));
-            }
-            if edge.size != end {
-                let what = format!(
-                    "bundle {bundle} of the log ends at leaf {}, the checkpoint says {size}",
-                    edge.size
-                );
-                return Err(Stop::Alarm(what).into());
-            }
-        }
-        if edge.root() != root {
+        let found = seen.read_to(size, &chain.org(), server, path)?;
+        if found != root {
             let what = format!(
-                "the log's {size} leaves, continued from the {} seen before, have root {}; the witnessed checkpoint says {root}: the server shows two histories",
-                self.size,
-                edge.root()
+                "the log's {size} leaves, continued from the {earlier} seen before, have root {found}; the witnessed checkpoint says {root}: the server shows two histories"
             );
             return Err(Stop::Alarm(what).into());
         }
         if seen.marks.last().is_none_or(|mark| mark.size < size) {
             seen.marks.push(Mark { size, time: time.0 });
         }
-        seen.size = edge.size;
-        seen.peaks = edge.peaks.iter().map(|peak| STANDARD.encode(peak.0)).collect();
-        Ok(seen)
+        Ok(Self { before, ..seen })
+    }
+
+    /// What was seen of the log with this origin, without those before it.
+    fn of(&self, origin: &str) -> Self {
+        let seen = self.all().find(|log| log.origin == origin);
+        match seen {
+            Some(seen) => Self { before: Vec::new(), ..seen.clone() },
+            None => Self { origin: origin.to_owned(), ..Self::default() },
+        }
+    }
+
+    /// The log as far as it counts since another replaced it: the people who signed that say what its root is. What was seen of it
+    /// above that is forgotten: it counts for nothing.
+    fn ended(self, ended: &Ended<'_>, org: &OrgId, server: &Client, path: &str) -> anyhow::Result<Self> {
+        let mut seen = if self.size > ended.size {
+            let marks = self.marks.into_iter().filter(|mark| mark.size <= ended.size).collect();
+            Self { origin: self.origin, marks, ..Self::default() }
+        } else {
+            self
+        };
+        seen.nth = ended.nth;
+        let found = seen.read_to(ended.size, org, server, path)?;
+        match ended.root {
+            Some(root) if root != found => {
+                let (size, policy) = (ended.size, ended.policy);
+                let what = format!(
+                    "the first {size} leaves of the log that policy {policy} replaced have root {found}, the policy says {root}: the server shows two histories"
+                );
+                Err(Stop::Alarm(what).into())
+            }
+            _ => Ok(seen),
+        }
+    }
+
+    /// Reads on until it has `size` leaves, and answers their root.
+    fn read_to(&mut self, size: u64, org: &OrgId, server: &Client, path: &str) -> anyhow::Result<Sha256> {
+        let mut edge = self.edge()?;
+        while edge.size < size {
+            let bundle = edge.size / BUNDLE;
+            let end = size.min((bundle + 1) * BUNDLE);
+            let width = u16::try_from(end - bundle * BUNDLE)?;
+            let bytes = server.get_bytes(&path.replace("{*path}", &entries_path(bundle, width)))?;
+            let entries =
+                split_bundle(&bytes).ok_or_else(|| anyhow!("bundle {bundle} of the log is malformed"))?;
+            let fresh = entries.iter().skip(usize::try_from(edge.size - bundle * BUNDLE)?);
+            let before = edge.size;
+            for entry in fresh.take(usize::try_from(end - before)?) {
+                self.add(org, edge.size, entry);
+                edge.push(leaf_hash(entry));
+            }
+            if edge.size != end {
+                let what =
+                    format!("bundle {bundle} of the log ends at leaf {}, {size} were to be read", edge.size);
+                return Err(Stop::Alarm(what).into());
+            }
+        }
+        let root = edge.root();
+        self.size = edge.size;
+        self.peaks = edge.peaks.iter().map(|peak| STANDARD.encode(peak.0)).collect();
+        Ok(root)
+    }
+
+    /// Reads the log once more from its beginning until it has `size` leaves: it and its root there. It must be the log that was seen
+    /// before, as far as that was.
+    pub fn read_again(
+        &self,
+        size: u64,
+        org: &OrgId,
+        server: &Client,
+        path: &str,
+    ) -> anyhow::Result<(Self, Sha256)> {
+        let mut again = Self { origin: self.origin.clone(), nth: self.nth, ..Self::default() };
+        let (both, mut root) = (self.size.min(size), again.root().unwrap_or(EMPTY_ROOT));
+        for upto in [both, size] {
+            root = again.read_to(upto, org, server, path)?;
+            let seen = self.leaves.iter().filter(|leaf| leaf.index < upto);
+            let other = upto == both && !seen.eq(again.leaves.iter().filter(|leaf| leaf.index < upto));
+            if other || (upto == self.size && self.peaks != again.peaks) {
+                let what = format!(
+                    "the first {upto} leaves of the log are not those that were read before: the server shows two histories"
+                );
+                return Err(Stop::Alarm(what).into());
+            }
+        }
+        Ok((again, root))
     }
 
     fn add(&mut self, org: &OrgId, index: u64, entry: &[u8]) {
-        match Leaf::read(org, index, entry) {
+        match Leaf::read(org, Place { log: self.nth, index }, entry) {
             Some(leaf) if leaf.kind == "receipts" => self.batches.push(leaf),
             Some(leaf) => self.leaves.push(leaf),
             // Whoever holds the log's key can log anything; it counts for nothing, and it is said.
@@ -271,12 +407,16 @@ mod tests {
 
     #[test]
     fn a_leaf_is_read_only_in_its_one_form() {
-        let org = OrgId([1; 32]);
+        let (org, place) = (OrgId([1; 32]), Place { log: 1, index: 7 });
         let text = leaf(&org, "join", &Sha256([2; 32]), &Sha256::of(b""));
-        let read = Leaf::read(&org, 7, text.as_bytes()).unwrap();
-        assert_eq!((read.index, read.kind.as_str(), read.print(&org)), (7, "join", Some(text.clone())));
-        assert!(Leaf::read(&OrgId([9; 32]), 7, text.as_bytes()).is_none());
-        assert!(Leaf::read(&org, 7, format!("{text}\n").as_bytes()).is_none());
+        let read = Leaf::read(&org, place, text.as_bytes()).unwrap();
+        assert_eq!((read.place(), read.kind.as_str(), read.print(&org)), (place, "join", Some(text.clone())));
+        assert_eq!(
+            (read.named().as_str(), named(Place { log: 0, index: 3 }).as_str()),
+            ("leaf 7 of log 2", "leaf 3")
+        );
+        assert!(Leaf::read(&OrgId([9; 32]), place, text.as_bytes()).is_none());
+        assert!(Leaf::read(&org, place, format!("{text}\n").as_bytes()).is_none());
     }
 
     #[test]

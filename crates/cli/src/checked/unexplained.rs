@@ -5,7 +5,9 @@
 
 use serde_json::{Value, json};
 
-use super::log::{Leaf, SeenLog};
+use countersign_trust::chain::Place;
+
+use super::log::{Leaf, SeenLog, named};
 use crate::output::{count, plain, short};
 
 /// Leaves of the log for which the server shows nothing that holds.
@@ -14,7 +16,7 @@ pub struct Unexplained {
     /// Of enrollments and joins, in the log's order.
     leaves: Vec<Leaf>,
     /// Places of leaves that are none of this organization's, as many as were kept, and how many there are.
-    strange: (Vec<u64>, u64),
+    strange: (Vec<Place>, u64),
     /// Why what the server shows does not hold, where it shows something.
     because: Option<String>,
 }
@@ -25,9 +27,11 @@ const NAMED: usize = 5;
 impl Unexplained {
     /// Of `log`, these leaves; `fault` is what is wrong with what the server shows.
     pub fn new(log: &SeenLog, mut leaves: Vec<Leaf>, fault: Option<&String>) -> Self {
-        leaves.sort_by_key(|leaf| leaf.index);
+        leaves.sort_by_key(Leaf::place);
         let because = fault.filter(|_| !leaves.is_empty()).cloned();
-        Self { leaves, strange: (log.strange.clone(), log.strangers), because }
+        let strange =
+            log.all().flat_map(|log| log.strange.iter().map(|index| Place { log: log.nth, index: *index }));
+        Self { leaves, strange: (strange.collect(), log.all().map(|log| log.strangers).sum()), because }
     }
 
     /// Whether everything is explained.
@@ -38,9 +42,10 @@ impl Unexplained {
     /// Each leaf by its kind and place.
     pub fn names(&self) -> Vec<String> {
         let known = self.leaves.iter().map(|leaf| {
-            format!("the {} of leaf {}, {}", plain(&leaf.kind), leaf.index, short(&plain(&leaf.statement)))
+            format!("the {} of {}, {}", plain(&leaf.kind), leaf.named(), short(&plain(&leaf.statement)))
         });
-        let strange = self.strange.0.iter().map(|index| format!("leaf {index}, none of this organization's"));
+        let strange =
+            self.strange.0.iter().map(|place| format!("{}, none of this organization's", named(*place)));
         known.chain(strange).collect()
     }
 
@@ -90,9 +95,11 @@ impl Unexplained {
         let known = self
             .leaves
             .iter()
-            .map(|leaf| json!({"leaf": leaf.index, "kind": leaf.kind, "statement": leaf.statement}));
+            .map(|leaf| json!({"log": leaf.nth + 1, "leaf": leaf.index, "kind": leaf.kind, "statement": leaf.statement}));
         let strange =
-            self.strange.0.iter().map(|index| json!({"leaf": index, "kind": null, "statement": null}));
+            self.strange.0.iter().map(
+                |place| json!({"log": place.log + 1, "leaf": place.index, "kind": null, "statement": null}),
+            );
         known.chain(strange).collect()
     }
 }
@@ -104,7 +111,7 @@ mod tests {
 
     fn leaf(index: u64) -> Leaf {
         let hash = Sha256::of(&index.to_be_bytes()).to_string();
-        Leaf { index, kind: "join".to_owned(), statement: hash.clone(), signatures: hash }
+        Leaf { nth: 0, index, kind: "join".to_owned(), statement: hash.clone(), signatures: hash }
     }
 
     #[test]

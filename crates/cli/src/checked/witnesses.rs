@@ -55,9 +55,16 @@ impl Witnessed {
         })
     }
 
+    /// How many leaves of the log some witness has seen.
+    pub fn most(&self) -> Option<u64> {
+        self.shown.iter().map(|(_, checkpoint)| checkpoint.size).max()
+    }
+
     /// Refuses a log that is shorter than a witness has seen it, or other at the same size.
     pub fn compare(&self, log: &SeenLog) -> Result<(), Stop> {
-        for (witness, Checkpoint { size, root, .. }) in &self.shown {
+        // Of a log that was replaced meanwhile they may have seen whatever its thief showed them: it counts for nothing.
+        let newest = self.shown.iter().filter(|(_, checkpoint)| checkpoint.origin == log.origin);
+        for (witness, Checkpoint { size, root, .. }) in newest {
             if *size > log.size {
                 let what = format!(
                     "the witness {} has seen {size} leaves of the log, the server shows {}",

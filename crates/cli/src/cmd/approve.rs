@@ -54,13 +54,13 @@ pub fn run(context: &Context, args: &ApproveArgs) -> anyhow::Result<()> {
         if let Some(genesis) = genesis(&signed) {
             return sign_genesis(context, args, path, &signed, &genesis);
         }
-        let session = context.open()?;
+        let session = context.open_to_mend()?;
         // The server may know more signatures, and knows the list of targets.
         let view = session.statement(&signed.hash().to_string()).ok();
         let targets = view.map(|view| view.targets).unwrap_or_default();
         return sign_known(context, args, &session, &signed, targets);
     }
-    let session = context.open()?;
+    let session = context.open_to_mend()?;
     let hash = find(&session, &args.what)?;
     let view: StatementView = session.statement(&hash)?;
     let signed = signed_part(&view.envelope)?;
@@ -130,6 +130,11 @@ fn sign_known(
     targets: Vec<String>,
 ) -> anyhow::Result<()> {
     let kind = signed.kind()?;
+    if kind != Kind::Policy
+        && let Some(alarm) = &session.checked.set_back
+    {
+        return Err(alarm.clone().into());
+    }
     look::look(context, session, signed, &targets)?;
     if args.look {
         return Ok(());

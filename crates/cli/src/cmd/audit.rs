@@ -109,7 +109,6 @@ impl Bundle<'_> {
         let chain = &self.session.checked.chain;
         let mut gaps = Vec::new();
         self.put("org", &format!("{}\n", chain.org()))?;
-        self.put("job.txt", &self.read.view.envelope)?;
         if Logged::from_text(&self.read.view.envelope).is_err() {
             gaps.push("the job is not in the log yet".to_owned());
         }
@@ -118,6 +117,7 @@ impl Bundle<'_> {
         }
         let target = self.target()?;
         let sent = self.delivery()?;
+        self.put("job.txt", &judge::envelope(self.read, sent.as_ref()))?;
         if sent.is_none() {
             gaps.push("it was not delivered yet, as far as the server says".to_owned());
         }

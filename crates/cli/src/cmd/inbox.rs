@@ -13,7 +13,7 @@ use crate::prose::brief;
 
 /// Runs it.
 pub fn run(context: &Context) -> anyhow::Result<()> {
-    let session = context.open()?;
+    let session = context.open_to_mend()?;
     let path = format!("{}?state=waiting", session.path(paths::STATEMENTS, &[]));
     let all: Vec<StatementView> = session.server.pages(&path, usize::MAX)?;
     let waiting: Vec<Waiting> = all

@@ -45,19 +45,20 @@ pub fn run(context: &Context, command: LogCommand) -> anyhow::Result<()> {
     }
     let mut missing = Vec::new();
     let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-    for leaf in &whole.leaves {
+    for leaf in whole.all_leaves() {
         *kinds.entry(&leaf.kind).or_default() += 1;
         // Enrollments and joins were held against their evidence when the organization was opened.
         if !["enroll", "join"].contains(&leaf.kind.as_str())
             && let Err(why) = explained(&session, leaf)
         {
-            missing.push(format!("leaf {} ({}): {why}", leaf.index, plain(&leaf.kind)));
+            missing.push(format!("{} ({}): {why}", leaf.named(), plain(&leaf.kind)));
         }
     }
     missing.extend(session.checked.devices.unexplained.names());
-    kinds.insert("receipts", whole.batches.len());
+    let of_receipts = whole.all_batches();
+    kinds.insert("receipts", of_receipts.len());
     let receipts: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
-    missing.extend(batches(&session, &whole.batches, &receipts));
+    missing.extend(batches(&session, &of_receipts, &receipts));
     let mut chains = Chains::default();
     for view in &receipts {
         if let Ok(device) = view.device.parse() {
@@ -71,7 +72,8 @@ pub fn run(context: &Context, command: LogCommand) -> anyhow::Result<()> {
         ));
     }
     let clones: Vec<String> = chains.found().iter().map(ToString::to_string).collect();
-    let answer = json!({"size": whole.size, "leaves": kinds, "missing": missing, "clones": clones});
+    let replaced: Vec<u64> = whole.before.iter().map(|log| log.size).collect();
+    let answer = json!({"size": whole.size, "replaced": replaced, "leaves": kinds, "missing": missing, "clones": clones});
     context.ui.answer(&answer, || {
         let kinds: Vec<String> =
             kinds.iter().map(|(kind, number)| format!("{number} {}", plain(kind))).collect();
@@ -80,7 +82,15 @@ pub fn run(context: &Context, command: LogCommand) -> anyhow::Result<()> {
         } else {
             context.ui.paint(Paint::Bad, "NOT WHOLE")
         };
-        format!("{} leaves ({}), root witnessed and continued: {word}", whole.size, kinds.join(", "))
+        let before: Vec<String> = (1..)
+            .zip(&replaced)
+            .map(|(number, size)| {
+                format!("log {number} to its end at {size} leaves, as the policy that replaced it says; ")
+            })
+            .collect();
+        let size = replaced.iter().sum::<u64>().saturating_add(whole.size);
+        let before = before.concat();
+        format!("{before}{size} leaves ({}), root witnessed and continued: {word}", kinds.join(", "))
     });
     match missing.as_slice() {
         [] => Ok(()),
@@ -122,8 +132,10 @@ fn batches(session: &Session, leaves: &[Leaf], views: &[ReceiptView]) -> Vec<Str
         let held = whole.get(&leaf.statement).map_or((0, 0), |(size, indices)| (*size, indices.len()));
         if held.0 == 0 || u64::try_from(held.1) != Ok(held.0) {
             faults.push(format!(
-                "leaf {} (receipts): the server shows {} of its {} receipts",
-                leaf.index, held.1, held.0
+                "{} (receipts): the server shows {} of its {} receipts",
+                leaf.named(),
+                held.1,
+                held.0
             ));
         }
     }

@@ -1,5 +1,7 @@
 //! `countersign policy`: who may do what.
 
+mod new_log;
+
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -20,6 +22,7 @@ use crate::os::write_private;
 use crate::output::{Stop, indent, plain, plain_lines, short};
 use crate::prose::brief;
 use crate::weakness::weaknesses;
+use new_log::NewLogArgs;
 
 /// Who may do what. A change takes the policy quorum of the old policy and of the new one.
 #[derive(Debug, Subcommand)]
@@ -30,14 +33,19 @@ pub enum PolicyCommand {
     Edit,
     /// Look at a changed policy in a file, and sign it.
     Propose {
-        /// The text, as `countersign policy show` prints it; number and previous are filled in.
-        file: PathBuf,
+        /// The text, as `countersign policy show` prints it; number and previous are filled in. With --new-log it may be left out.
+        #[arg(required_unless_present = "new_log")]
+        file: Option<PathBuf>,
+        /// Another log.
+        #[command(flatten)]
+        log: NewLogArgs,
     },
 }
 
 /// Runs it.
 pub fn run(context: &Context, command: PolicyCommand) -> anyhow::Result<()> {
-    let session = context.open()?;
+    let session = context.open_to_mend()?;
+    let mut log = NewLogArgs::default();
     let held = session.checked.chain.policy();
     let text = match command {
         PolicyCommand::Show => {
@@ -46,13 +54,21 @@ pub fn run(context: &Context, command: PolicyCommand) -> anyhow::Result<()> {
             return Ok(());
         }
         PolicyCommand::Edit => edit(context, &statement::write(&next(&session.checked.chain)).0)?,
-        PolicyCommand::Propose { file } => {
-            std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?
+        PolicyCommand::Propose { file, log: wish } => {
+            log = wish;
+            match file {
+                None => statement::write(&next(&session.checked.chain)).0,
+                Some(file) => std::fs::read_to_string(&file)
+                    .with_context(|| format!("cannot read {}", file.display()))?,
+            }
         }
     };
     let typed: Policy = statement::read(&text).map_err(|error| Stop::Usage(error.to_string()))?;
     let start = next(&session.checked.chain);
-    let changed = Policy { org: start.org, number: start.number, previous: start.previous, ..typed };
+    let mut changed = Policy { org: start.org, number: start.number, previous: start.previous, ..typed };
+    if log.new_log {
+        new_log::replace(context, &session, &log, &mut changed)?;
+    }
     propose(context, &session, &changed)
 }
 

@@ -44,6 +44,56 @@ fn a_log_set_back_is_an_alarm_even_to_whoever_never_saw_more_of_it() {
 }
 
 #[test]
+fn a_log_that_witnesses_have_seen_more_of_is_replaced_by_those_who_are_alarmed() {
+    let mut world = World::of_two();
+    let token = world.token(2);
+    world.join(&token, 2);
+    world.stop_server();
+    world.copy("server", "before");
+    world.start_server();
+    // Whoever has the log's key may log anything: to the server that was restored this is no other.
+    world.token(1);
+    world.stop_server();
+    world.copy("before", "server");
+    world.start_server();
+    world.anna(&["status"]).fails(5);
+    world.anna(&["run", "--all", "--why", "x", "--detach", "--", "/bin/true"]).fails(5);
+    world.anna(&["policy", "propose", "--new-log", "--old-size", "99"]).fails(2);
+
+    let proposed = world.anna(&["policy", "propose", "--new-log"]);
+    assert!(proposed.err.contains("ALARM:") && proposed.err.contains("has seen"), "{}", proposed.err);
+    assert!(
+        proposed.err.contains("1 leaf that witnesses have seen and it does not show"),
+        "{}",
+        proposed.err
+    );
+    assert!(proposed.err.contains("the log's key"), "{}", proposed.err);
+    proposed.well();
+    let waiting = world.waiting("bo");
+    let approved = world.bo(&["approve", &waiting]);
+    assert!(approved.err.contains("ALARM:"), "{}", approved.err);
+    approved.well();
+    world.until("the policy is in force", |world| {
+        let said = world.anna(&["status", "--json"]);
+        said.json()["policy_number"] == 2
+    });
+    for person in ["anna", "bo"] {
+        let person: &dyn Fn(&[&str]) -> _ =
+            if person == "anna" { &|words| world.anna(words) } else { &|words| world.bo(words) };
+        person(&["status"]).well();
+        let verified = person(&["log", "verify"]).well();
+        assert!(
+            verified.contains("log 1 to its end at 4 leaves") && verified.contains("verified"),
+            "{verified}"
+        );
+    }
+    // Machines that joined in the log before go on, without a visit.
+    let job = world.job(&["/bin/true"]);
+    let shown = world.anna(&["job", "show", &job]).well();
+    assert_eq!(shown.matches("ended").count(), 2, "{shown}");
+}
+
+#[test]
 fn targets_that_were_swapped_are_not_signed() {
     let mut world = World::of_two();
     let token = world.token(2);
@@ -109,7 +159,7 @@ fn log_entry(world: &World, entry: impl Fn(&[String]) -> String) -> i64 {
         let entries = entries(&pool).await;
         let (entry, new) = (entry(&entries), i64::try_from(entries.len()).unwrap());
         // The database holds no entry twice by its hash: the new one gets a name that is none.
-        sqlx::query("INSERT INTO leaf SELECT org, ?, 'leaf ' || ?, ? FROM leaf WHERE place = 0")
+        sqlx::query("INSERT INTO leaf SELECT org, log, ?, 'leaf ' || ?, ? FROM leaf WHERE place = 0")
             .bind(new)
             .bind(new)
             .bind(&entry)

@@ -79,6 +79,21 @@ pub fn beyond_the_list() -> Vec<Attack> {
             )],
         ),
         real(
+            "stolen-log-key",
+            "The thief has witnesses cosign leaves with the log's key, so that they take nothing more of the honest server.",
+            Promise::Logged,
+            &[
+                (
+                    "countersign-drills",
+                    "stolen_log_key::a_policy_takes_the_log_from_the_thief_and_every_machine_goes_on_without_a_visit",
+                ),
+                (
+                    "countersign-drills",
+                    "stolen_log_key::a_server_cut_off_before_its_witnesses_have_seen_the_new_log_goes_on_there",
+                ),
+            ],
+        ),
+        real(
             "thief",
             "The thief of the server bends good jobs in every way it knows, also with one operator's, beacon's or witness's key.",
             Promise::Signed,

@@ -15,6 +15,7 @@ mod halted;
 mod restarted_agent;
 mod silent_beacon;
 mod stolen_database;
+mod stolen_log_key;
 mod stolen_server;
 mod systemd;
 mod wiped_database;

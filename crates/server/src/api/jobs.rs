@@ -7,18 +7,22 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::IntoResponse;
+use countersign_trust::clear::Clear;
+use countersign_trust::ids::Sha256;
+use countersign_trust::note::Note;
 use countersign_trust::statement::Kind;
-use countersign_wire::http::{DeliveryEvidence, JobDevice, JobSummary, JobView, Page, VerdictCount, paths};
+use countersign_wire::http::{
+    ClearEvidence, DeliveryEvidence, JobDevice, JobSummary, JobView, Page, VerdictCount, paths,
+};
 
 use super::page::{Asked, At, PageQuery, cursor, page};
 use super::statements::{get, hash_of, missing, view};
 use super::{Raw, org_of};
 use crate::app::App;
-use crate::dispatch;
-use crate::intake;
 use crate::problem::ApiError;
 use crate::store::job_device::{self, JobDeviceRow};
 use crate::store::{counted, output, statement};
+use crate::{dispatch, intake, logs};
 
 /// Pages of jobs, the newest first.
 #[utoipa::path(
@@ -98,16 +102,23 @@ pub async fn delivery(
     app: State<Arc<App>>,
     At((org, hash, device)): At<(String, String, String)>,
 ) -> Result<Json<DeliveryEvidence>, ApiError> {
-    let org = org_of(&app, &org)?.id.to_string();
-    let row = job_device::evidence(&app.db, &org, &hash, &device).await?;
+    let org = org_of(&app, &org)?;
+    let row = job_device::evidence(&app.db, &org.id.to_string(), &hash, &device).await?;
     let row = row.ok_or(ApiError::NotFound("delivery"))?;
     let clears = dispatch::clears_sent(&row)?;
-    Ok(Json(DeliveryEvidence {
-        device,
-        challenge: row.challenge,
-        clears,
-        sent: counted(row.sent_ms) / 1_000,
-    }))
+    let statement = statement::get(&app.db, &org.id.to_string(), &hash).await?;
+    let proof = match statement.zip(policy_then(&clears)) {
+        Some((statement, policy)) => logs::proof_under(&app.db, &org, &statement, &policy).await?,
+        None => None,
+    };
+    let sent = counted(row.sent_ms) / 1_000;
+    Ok(Json(DeliveryEvidence { device, challenge: row.challenge, clears, sent, proof }))
+}
+
+/// The policy that Clears name.
+fn policy_then(clears: &[ClearEvidence]) -> Option<Sha256> {
+    let note: Note = clears.first()?.note.parse().ok()?;
+    note.text().parse::<Clear>().ok().map(|clear| clear.policy)
 }
 
 /// What a job wrote on a device, its steps one after the other.

@@ -4,15 +4,19 @@
 
 use std::sync::Arc;
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
 use axum::response::{IntoResponse, Response};
-use countersign_wire::http::paths;
+use countersign_trust::ids::Sha256;
+use countersign_wire::http::{NewLog, NewLogView, paths};
 
-use super::page::At;
+use super::page::{At, Body};
 use super::{Raw, org_of};
 use crate::app::{App, Org};
+use crate::log::OrgLog;
 use crate::log::tiles::WIDTH;
+use crate::logs;
 use crate::problem::ApiError;
 use crate::store::leaf;
 
@@ -29,29 +33,76 @@ use crate::store::leaf;
 )]
 pub async fn read(app: State<Arc<App>>, At((org, path)): At<(String, String)>) -> Result<Response, ApiError> {
     let org = org_of(&app, &org)?;
-    match Place::read(&path).ok_or(ApiError::NotFound("part of a log"))? {
+    answer_of(&app, &org, &org.log(), &path).await
+}
+
+/// The same of a log that policies once named, or name: by the SHA-256 of its origin, in hexadecimal.
+#[utoipa::path(
+    get, path = paths::LOG_NAMED, operation_id = "log_named", tag = "log",
+    params(
+        ("org" = String, Path, description = "The organization"),
+        ("origin" = String, Path, description = "The SHA-256 of the log's origin"),
+        ("path" = String, Path, description = "As c2sp.org/tlog-tiles has it")
+    ),
+    responses(
+        (status = 200, body = Raw, content_type = "application/octet-stream")
+    )
+)]
+pub async fn read_named(
+    app: State<Arc<App>>,
+    At((org, origin, path)): At<(String, String, String)>,
+) -> Result<Response, ApiError> {
+    let org = org_of(&app, &org)?;
+    let origin: Sha256 = origin.parse().map_err(|error| ApiError::Unreadable(format!("{error}")))?;
+    let log = org.logs().named(&origin).ok_or(ApiError::NotFound("log"))?;
+    answer_of(&app, &org, &log, &path).await
+}
+
+/// Draws the key of a log that is to take the place of the one in force, and says up to where that one counts. The same key is
+/// answered until a policy in force names it, unless another is asked for.
+#[utoipa::path(
+    post, path = paths::NEW_LOG, operation_id = "new_log", tag = "log", request_body = NewLog,
+    params(("org" = String, Path, description = "The organization")),
+    responses((status = 200, body = NewLogView))
+)]
+pub async fn draw(
+    app: State<Arc<App>>,
+    At(org): At<String>,
+    Body(wish): Body<NewLog>,
+) -> Result<Json<NewLogView>, ApiError> {
+    Ok(Json(logs::draw(&app, &*org_of(&app, &org)?, wish.anew).await?))
+}
+
+async fn answer_of(app: &App, org: &Org, log: &OrgLog, path: &str) -> Result<Response, ApiError> {
+    match Place::read(path).ok_or(ApiError::NotFound("part of a log"))? {
         Place::Checkpoint => {
-            let newest = org.log.newest().ok_or(ApiError::NotFound("checkpoint yet"))?;
+            let newest = log.newest().ok_or(ApiError::NotFound("checkpoint yet"))?;
             Ok(answer("text/plain; charset=utf-8", "no-cache", newest.note.to_string().into_bytes()))
         }
         Place::Hashes { level, place, width } => {
-            let hashes = org.log.tile(level, place, width).ok_or(ApiError::NotFound("tile"))?;
+            let hashes = log.tile(level, place, width).ok_or(ApiError::NotFound("tile"))?;
             Ok(lasting(hashes.iter().flat_map(|hash| hash.0).collect()))
         }
-        Place::Entries { place, width } => Ok(lasting(entries(&app, &org, place, width).await?)),
+        Place::Entries { place, width } => Ok(lasting(entries(app, org, log, place, width).await?)),
     }
 }
 
 /// Each entry after its length in two bytes.
-async fn entries(app: &App, org: &Org, place: usize, width: usize) -> Result<Vec<u8>, ApiError> {
+async fn entries(
+    app: &App,
+    org: &Org,
+    log: &OrgLog,
+    place: usize,
+    width: usize,
+) -> Result<Vec<u8>, ApiError> {
     let first = u64::try_from(place.saturating_mul(WIDTH)).unwrap_or(u64::MAX);
     let end = first.saturating_add(u64::try_from(width).unwrap_or(u64::MAX));
-    if org.log.newest().is_none_or(|newest| newest.size < end) {
+    if log.newest().is_none_or(|newest| newest.size < end) {
         return Err(ApiError::NotFound("bundle of entries"));
     }
     let (first, end) = (crate::store::stored(first), crate::store::stored(end));
     let mut bundle = Vec::new();
-    for entry in leaf::entries(&app.db, &org.id.to_string(), first, end).await? {
+    for entry in leaf::entries(&app.db, &org.id.to_string(), log.which().number, first, end).await? {
         // An entry is some 200 bytes: `envelope::leaf` makes them all.
         bundle.extend_from_slice(&u16::try_from(entry.len()).unwrap_or(u16::MAX).to_be_bytes());
         bundle.extend_from_slice(entry.as_bytes());

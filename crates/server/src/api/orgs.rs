@@ -108,7 +108,7 @@ async fn view_of(app: &App, org: &Org) -> Result<OrgView, ApiError> {
         policy: chain.policy().hash.to_string(),
         resume: chain.resume().map(|hash| hash.to_string()),
         halts: chain.active_halts().map(|halt| halt.hash.to_string()).collect(),
-        log_size: org.log.newest().map_or(0, |newest| newest.size),
+        log_size: org.log().newest().map_or(0, |newest| newest.size),
         devices,
         connected: u64::try_from(app.gate.connected(&org.id)).unwrap_or(u64::MAX),
     })

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_trust::chain::Chain;
+use countersign_trust::chain::{Chain, Place};
 use countersign_trust::checkpoint::Proof;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
@@ -87,7 +87,7 @@ pub enum Due {
 
 impl Plan {
     /// Reads a job from the records; makes a new proof if the one there convinces no more.
-    pub async fn load(app: &App, org: &Arc<Org>, hash: Sha256) -> Result<Self, PlanError> {
+    pub async fn load(app: &Arc<App>, org: &Arc<Org>, hash: Sha256) -> Result<Self, PlanError> {
         let row = store::statement::get(&app.db, &org.id.to_string(), &hash.to_string()).await?;
         let row = row.ok_or(PlanError::NotLogged(hash))?;
         let text = row.logged().ok_or(PlanError::NotLogged(hash))?;
@@ -97,8 +97,7 @@ impl Plan {
         let leaf = logged.signed.leaf(&org.id).map_err(|error| unreadable(&error))?;
         let job: Job = statement::read(logged.signed.statement()).map_err(|error| unreadable(&error))?;
         if !holds(&org.chain(), &leaf, &logged.proof) {
-            let proof = tokio::time::timeout(LOG_TIME, log::prove(org, logged.proof.index));
-            logged.proof = proof.await.map_err(|_| PlanError::LogTime)??;
+            logged.proof = prove(app, org, leaf.clone()).await?;
         }
         let (witnessed, waves_wait_for_people) = {
             let chain = org.chain();
@@ -127,17 +126,16 @@ impl Plan {
     }
 
     /// What only a job in waves needs.
-    async fn load_waves(&mut self, app: &App, org: &Org) -> Result<(), StoreError> {
+    async fn load_waves(&mut self, app: &Arc<App>, org: &Arc<Org>) -> Result<(), StoreError> {
         if self.job.waves.is_empty() {
             return Ok(());
         }
         let devices = intake::devices(&app.db, org).await?;
         self.labels = devices.into_iter().map(|device| (device.id, device.labels)).collect();
         for (advance, row) in intake::advances(&app.db, &org.id.to_string(), &self.hash).await? {
-            if let Some(text) = row.logged() {
-                self.advanced.insert(advance.wave);
-                self.advances.push(text);
-            }
+            let Some(text) = row.logged() else { continue };
+            self.advanced.insert(advance.wave);
+            self.advances.push(newer(app, org, &text).await.unwrap_or(text));
         }
         Ok(())
     }
@@ -170,6 +168,24 @@ impl Plan {
     }
 }
 
+/// A proof for a leaf that convinces who holds the newest policy. Where another log has taken the place of the one in which it
+/// stands, it is logged there.
+async fn prove(app: &Arc<App>, org: &Arc<Org>, leaf: String) -> Result<Proof, PlanError> {
+    let proofs = tokio::time::timeout(LOG_TIME, log::append(app, org, vec![leaf]));
+    let proofs = proofs.await.map_err(|_| PlanError::LogTime)??;
+    proofs.into_iter().next().ok_or(PlanError::Log(AppendError::Stopping))
+}
+
+/// The same statement with a newer proof, if the one it has convinces no more and there is a better one.
+async fn newer(app: &Arc<App>, org: &Arc<Org>, text: &str) -> Option<String> {
+    let mut logged = Logged::from_text(text).ok()?;
+    let leaf = logged.signed.leaf(&org.id).ok()?;
+    if !holds(&org.chain(), &leaf, &logged.proof) {
+        logged.proof = prove(app, org, leaf).await.ok()?;
+    }
+    Some(logged.to_string())
+}
+
 fn holds(chain: &Chain, leaf: &str, proof: &Proof) -> bool {
     chain.logged(leaf, proof).is_ok()
 }
@@ -185,16 +201,19 @@ pub struct Standing {
     /// The job.
     pub job: Job,
     wanted: TargetLabels,
+    /// Which log `as_of` is a size of.
+    log: usize,
 }
 
 impl Standing {
     /// The job of a row, if it is one.
-    pub fn of(row: &StatementRow, now: u64) -> Option<Self> {
+    pub fn of(row: &StatementRow, chain: &Chain, now: u64) -> Option<Self> {
         let logged = Logged::from_text(&row.logged()?).ok()?;
         let job: Job = statement::read(logged.signed.statement()).ok()?;
         let Targets::Labels(wanted) = &job.targets else { return None };
         let wanted = wanted.clone();
-        (now < job.not_after.0).then_some(Self { job, wanted })
+        let log = chain.policy_by_hash(&job.policy)?.place.log;
+        (now < job.not_after.0).then_some(Self { job, wanted, log })
     }
 
     /// Whether it is for `device`.
@@ -203,7 +222,9 @@ impl Standing {
         let mut wanted = self.wanted.labels.iter();
         let fits =
             wanted.all(|(key, value)| labels.get(key.as_str()).is_some_and(|held| held == value.as_str()));
-        let early = u64::try_from(device.leaf).is_ok_and(|leaf| leaf < self.wanted.as_of);
+        let nth = usize::try_from(device.nth_log).unwrap_or_default();
+        let place = Place { log: nth, index: store::counted(device.leaf) };
+        let early = place < Place { log: self.log, index: self.wanted.as_of };
         fits && (self.wanted.joins || early)
     }
 }

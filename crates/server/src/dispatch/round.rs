@@ -149,7 +149,7 @@ fn passes(note: Option<&str>) -> bool {
     receipt.and_then(|receipt| receipt.code).is_some_and(|code| code.may_pass() || code.lacks_a_proof())
 }
 
-async fn plans(app: &App, org: &Arc<Org>, wanted: &Wanted) -> HashMap<Sha256, Arc<Plan>> {
+async fn plans(app: &Arc<App>, org: &Arc<Org>, wanted: &Wanted) -> HashMap<Sha256, Arc<Plan>> {
     let mut plans = HashMap::new();
     for job in wanted.keys().map(|(job, _)| *job).collect::<BTreeSet<_>>() {
         match Plan::load(app, org, job).await {

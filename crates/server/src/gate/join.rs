@@ -224,7 +224,7 @@ async fn finish(
     note: &Note,
     wish: &WishRow,
 ) -> Result<Joined, JoinError> {
-    let proofs = log::append(app, org, vec![join_leaf(&org.id, note)]).await?;
+    let (proofs, _held) = log::append_held(app, org, vec![join_leaf(&org.id, note)]).await?;
     let proof = proofs.into_iter().next().ok_or(AppendError::Stopping)?;
     let enrolled = { enrolled_by_join(&org.chain(), enroll, note, &proof) };
     let proof = proof.to_string();

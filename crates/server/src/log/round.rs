@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use countersign_trust::chain::log_keys;
-use countersign_trust::checkpoint::{Checkpoint, verify_checkpoint};
+use countersign_trust::checkpoint::{Checkpoint, LogKeys, verify_checkpoint};
 use countersign_trust::note::{Note, VerifierKey};
-use countersign_trust::statement::policy::Policy;
+use countersign_trust::statement::policy::{Policy, Witnesses};
 use tokio::sync::{mpsc, watch};
 
 use super::witness::{Cosignature, Worker};
-use super::{AppendError, Cosigned};
+use super::{AppendError, Cosigned, OrgLog};
 use crate::app::{App, Org};
 use crate::peers::witnesses;
 use crate::store::{checkpoint, stored};
@@ -29,9 +28,9 @@ impl Default for Round {
     }
 }
 
-/// Has the log as it is in the database cosigned by the newest policy's quorum, however long that takes.
-pub(super) async fn cosign(app: &Arc<App>, org: &Arc<Org>) -> Result<(), AppendError> {
-    let log = &org.log;
+/// Has the log as it is in the database cosigned by the quorum of the newest policy in force, however long that takes: also a log
+/// that only the policy after that one names.
+pub(super) async fn cosign(app: &Arc<App>, org: &Arc<Org>, log: &Arc<OrgLog>) -> Result<(), AppendError> {
     let (size, root) = {
         let tiles = log.read_tiles();
         (tiles.size(), tiles.root(tiles.size())?)
@@ -43,19 +42,26 @@ pub(super) async fn cosign(app: &Arc<App>, org: &Arc<Org>) -> Result<(), AppendE
     let own = log.signer.note(Checkpoint { origin, size, root }.to_string())?;
     let policy = org.chain().policy().body.clone();
     let mut round = log.round.lock().await;
-    round.ask(app, org, &policy, &own);
-    let note = round.quorum(&policy, own, size).await?;
-    checkpoint::put(&app.db, &org.id.to_string(), stored(size), &note.to_string()).await?;
+    round.ask(app, org, log, &policy, &own);
+    let Witnesses { keys: witnesses, need } = &policy.witnesses;
+    let keys = LogKeys { log: log.key(), witnesses, need: *need };
+    let note = round.quorum(keys, own, size).await?;
+    checkpoint::put(&app.db, &org.id.to_string(), log.which.number, stored(size), &note.to_string()).await?;
     log.cosigned.send_replace(Some(Cosigned { size, note }));
     Ok(())
 }
 
 impl Round {
+    /// The tasks of all witnesses end.
+    pub(super) fn dismiss(&mut self) {
+        self.asked.clear();
+    }
+
     /// Hands `note` to a task for each witness of `policy`; tasks of others end.
-    fn ask(&mut self, app: &Arc<App>, org: &Arc<Org>, policy: &Policy, note: &Note) {
+    fn ask(&mut self, app: &Arc<App>, org: &Arc<Org>, log: &Arc<OrgLog>, policy: &Policy, note: &Note) {
         let mut before = std::mem::take(&mut self.asked);
         for at in witnesses(policy) {
-            let asked = before.remove(&at).unwrap_or_else(|| self.start(app, org, &at));
+            let asked = before.remove(&at).unwrap_or_else(|| self.start(app, org, log, &at));
             asked.send_replace(Some(note.clone()));
             self.asked.insert(at, asked);
         }
@@ -65,19 +71,27 @@ impl Round {
         &self,
         app: &Arc<App>,
         org: &Arc<Org>,
+        log: &Arc<OrgLog>,
         at: &(VerifierKey, String),
     ) -> watch::Sender<Option<Note>> {
         let (asked, receiver) = watch::channel(None);
         let (key, url) = at.clone();
-        let seen = org.log.newest().map_or(0, |newest| newest.size);
-        let worker = Worker { app: Arc::downgrade(app), org: Arc::downgrade(org), key, url, seen };
+        let seen = log.newest().map_or(0, |newest| newest.size);
+        let worker = Worker {
+            app: Arc::downgrade(app),
+            org: Arc::downgrade(org),
+            log: Arc::downgrade(log),
+            key,
+            url,
+            seen,
+        };
         tokio::spawn(worker.run(receiver, self.answer.clone()));
         asked
     }
 
-    /// The note with cosignatures as soon as they are a quorum of `policy`'s witnesses.
-    async fn quorum(&mut self, policy: &Policy, mut note: Note, size: u64) -> Result<Note, AppendError> {
-        while verify_checkpoint(&note, log_keys(policy, &policy.witnesses)).is_err() {
+    /// The note with cosignatures as soon as they are a quorum.
+    async fn quorum(&mut self, keys: LogKeys<'_>, mut note: Note, size: u64) -> Result<Note, AppendError> {
+        while verify_checkpoint(&note, keys).is_err() {
             let cosignature = self.answers.recv().await.ok_or(AppendError::Stopping)?;
             if cosignature.size == size {
                 note.add(cosignature.line)?;

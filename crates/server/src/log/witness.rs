@@ -9,6 +9,7 @@ use countersign_trust::checkpoint::{AddCheckpoint, Checkpoint};
 use countersign_trust::note::{Note, Signature, VerifierKey};
 use tokio::sync::{mpsc, watch};
 
+use super::OrgLog;
 use crate::app::{App, Org};
 use crate::peers::{Answer, PeerError};
 
@@ -50,12 +51,14 @@ enum Refused {
     Corrections,
 }
 
-/// A witness of one organization's log.
+/// A witness of one log.
 pub struct Worker {
     /// The server; gone when it stops.
     pub app: Weak<App>,
     /// The organization.
     pub org: Weak<Org>,
+    /// The log.
+    pub log: Weak<OrgLog>,
     /// The witness.
     pub key: VerifierKey,
     /// Where it is.
@@ -100,7 +103,8 @@ impl Worker {
         let size = parsed.size;
         for _ in 0..MOST_CORRECTIONS {
             let (Some(app), Some(org)) = (self.app.upgrade(), self.org.upgrade()) else { return Ok(None) };
-            let request = self.request(&org, &checkpoint, size)?;
+            let Some(log) = self.log.upgrade() else { return Ok(None) };
+            let request = self.request(&log, &checkpoint, size)?;
             let answer = app.peers.post(&format!("{}/add-checkpoint", self.url), request).await?;
             match answer.status {
                 200 => {
@@ -110,7 +114,9 @@ impl Worker {
                 409 => self.seen = ahead(&answer, size)?,
                 404 => {
                     // It has not heard of this log: show it who says that it is one.
-                    app.peers.tell_witness(&org.chain_now(), &self.url).await?;
+                    app.peers
+                        .tell_witness(&org.chain_now(), log.which().begun_by.as_ref(), &self.url)
+                        .await?;
                     self.seen = 0;
                 }
                 status => return Err(Refused::Status { status, text: answer.text }),
@@ -119,9 +125,9 @@ impl Worker {
         Err(Refused::Corrections)
     }
 
-    fn request(&self, org: &Org, checkpoint: &Note, size: u64) -> Result<String, Refused> {
+    fn request(&self, log: &OrgLog, checkpoint: &Note, size: u64) -> Result<String, Refused> {
         let old = self.seen.min(size);
-        let consistency = org.log.consistency(old, size).map_err(|_| Refused::Checkpoint)?;
+        let consistency = log.consistency(old, size).map_err(|_| Refused::Checkpoint)?;
         Ok(AddCheckpoint { old, consistency, checkpoint: checkpoint.clone() }.to_string())
     }
 

@@ -80,12 +80,14 @@ async fn log_batch(app: &Arc<App>, org: &Arc<Org>) -> Result<usize, BatchError> 
     }
     let tree = rows.iter().map(leaf_of).collect::<Result<Tree, _>>()?;
     let root = tree.root();
-    let proofs = log::append(app, org, vec![batch_leaf(&org.id, &root)]).await?;
+    let (proofs, _held) = log::append_held(app, org, vec![batch_leaf(&org.id, &root)]).await?;
     let Some(proof) = proofs.into_iter().next() else { return Ok(0) };
+    let (nth_log, leaf) = org.place_of(&proof);
     let batch = BatchRow {
         root: root.to_string(),
         size: stored(tree.size()),
-        leaf: stored(proof.index),
+        leaf,
+        nth_log,
         proof: proof.to_string(),
     };
     let mut stand = Vec::with_capacity(rows.len());
@@ -133,7 +135,8 @@ fn leaf_of(row: &Unlogged) -> Result<Sha256, NoteError> {
     Ok(leaf_hash(note.text().as_bytes()))
 }
 
-fn batch_leaf(org: &OrgId, root: &Sha256) -> String {
+/// The leaf of a batch with this root.
+pub fn batch_leaf(org: &OrgId, root: &Sha256) -> String {
     leaf(org, "receipts", root, &Sha256::of(b""))
 }
 
@@ -206,11 +209,12 @@ async fn renew(app: &Arc<App>, org: &Arc<Org>, row: &LoggedReceipt) -> Result<Op
     if { org.chain().logged(&batch_leaf(&org.id, &root), &proof) }.is_ok() {
         return Ok(None);
     }
-    let proof = log::prove(org, proof.index).await?.to_string();
+    let (proofs, _held) = log::append_held(app, org, vec![batch_leaf(&org.id, &root)]).await?;
+    let Some(proof) = proofs.into_iter().next() else { return Ok(None) };
     let mut tx = app.db.begin().await?;
-    batch::renew(&mut tx, &org.id.to_string(), &row.root, &proof).await?;
+    batch::renew(&mut tx, &org.id.to_string(), &row.root, org.place_of(&proof), &proof.to_string()).await?;
     tx.commit().await?;
-    Ok(Some(proof))
+    Ok(Some(proof.to_string()))
 }
 
 /// The message, if the records hold what they should.

@@ -19,6 +19,8 @@ row! {
         pub join_proof: Option<String>,
         /// The leaf by which it is enrolled.
         pub leaf: i64,
+        /// In which of the logs that policies have named; 0 for the first.
+        pub nth_log: i64,
         /// Its labels, the site among them under `site`, as a JSON object.
         pub labels: String,
         /// The agent's version, as it says.
@@ -66,6 +68,7 @@ impl DeviceRow {
             join_note,
             join_proof,
             leaf: stored(enrolled.place.index),
+            nth_log: i64::try_from(enrolled.place.log).unwrap_or(i64::MAX),
             // A map of strings always prints.
             labels: serde_json::to_string(&labels).unwrap_or_default(),
             version: String::new(),
@@ -91,10 +94,11 @@ pub async fn insert(tx: &mut Tx, org: &str, row: &DeviceRow) -> Result<u64, Stor
     query!(
         tx: execute tx,
         "INSERT INTO device (org, id, enroll, join_note, join_proof, leaf, labels, version, hostname, system,
-             policy_number, last_seen_ms, retired, batch, seq)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+             policy_number, last_seen_ms, retired, batch, seq, nth_log)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
          ON CONFLICT (org, id) DO UPDATE SET
-             enroll = excluded.enroll, leaf = excluded.leaf, labels = excluded.labels, seq = excluded.seq",
+             enroll = excluded.enroll, leaf = excluded.leaf, nth_log = excluded.nth_log, labels = excluded.labels,
+             seq = excluded.seq",
         org,
         &row.id,
         &row.enroll,
@@ -110,6 +114,7 @@ pub async fn insert(tx: &mut Tx, org: &str, row: &DeviceRow) -> Result<u64, Stor
         row.retired,
         &row.batch,
         row.seq,
+        row.nth_log,
     )
 }
 
@@ -143,7 +148,7 @@ pub async fn get(db: &Db, org: &str, id: &str) -> Result<Option<DeviceRow>, Stor
     query!(
         db: fetch_optional DeviceRow, db,
         "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
-             last_seen_ms, retired, batch, seq
+             last_seen_ms, retired, batch, seq, nth_log
          FROM device WHERE org = $1 AND id = $2",
         org,
         id,
@@ -155,7 +160,7 @@ pub async fn page(db: &Db, org: &str, after: &str, limit: i64) -> Result<Vec<Dev
     query!(
         db: fetch_all DeviceRow, db,
         "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
-             last_seen_ms, retired, batch, seq
+             last_seen_ms, retired, batch, seq, nth_log
          FROM device WHERE org = $1 AND id > $2 ORDER BY id LIMIT $3",
         org,
         after,
@@ -168,9 +173,42 @@ pub async fn all(db: &Db, org: &str) -> Result<Vec<DeviceRow>, StoreError> {
     query!(
         db: fetch_all DeviceRow, db,
         "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
-             last_seen_ms, retired, batch, seq
+             last_seen_ms, retired, batch, seq, nth_log
          FROM device WHERE org = $1 AND NOT retired ORDER BY id",
         org,
+    )
+}
+
+/// Devices that joined at or above `end` in a log that was replaced at that size, and hold that enrollment still, in the log's order.
+pub async fn given_up(db: &Db, org: &str, nth_log: i64, end: i64) -> Result<Vec<DeviceRow>, StoreError> {
+    query!(
+        db: fetch_all DeviceRow, db,
+        "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
+             last_seen_ms, retired, batch, seq, nth_log
+         FROM device
+         WHERE org = $1 AND nth_log = $2 AND leaf >= $3 AND join_note IS NOT NULL AND enroll = batch ORDER BY leaf",
+        org,
+        nth_log,
+        end,
+    )
+}
+
+/// Stores where a device's join stands since it was logged again.
+pub async fn joined_again(
+    tx: &mut Tx,
+    org: &str,
+    id: &str,
+    (nth_log, leaf): (i64, i64),
+    proof: &str,
+) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
+        "UPDATE device SET nth_log = $1, leaf = $2, join_proof = $3 WHERE org = $4 AND id = $5 AND enroll = batch",
+        nth_log,
+        leaf,
+        proof,
+        org,
+        id,
     )
 }
 

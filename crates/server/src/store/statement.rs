@@ -19,6 +19,8 @@ row! {
         pub missing: String,
         /// Its place in the log, once it has one.
         pub leaf: Option<i64>,
+        /// In which of the logs that policies have named; 0 for the first.
+        pub nth_log: i64,
         /// Its `tlog-proof`, once enough witnesses have seen it.
         pub proof: Option<String>,
         /// When it came, milliseconds since 1970.
@@ -30,7 +32,7 @@ row! {
 pub async fn get(db: &Db, org: &str, hash: &str) -> Result<Option<StatementRow>, StoreError> {
     query!(
         db: fetch_optional StatementRow, db,
-        "SELECT hash, kind, envelope, targets, missing, leaf, proof, received_ms
+        "SELECT hash, kind, envelope, targets, missing, leaf, nth_log, proof, received_ms
          FROM statement WHERE org = $1 AND hash = $2",
         org,
         hash,
@@ -41,8 +43,8 @@ pub async fn get(db: &Db, org: &str, hash: &str) -> Result<Option<StatementRow>,
 pub async fn put(tx: &mut Tx, org: &str, row: &StatementRow) -> Result<u64, StoreError> {
     query!(
         tx: execute tx,
-        "INSERT INTO statement (org, hash, kind, envelope, targets, missing, leaf, proof, received_ms)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+        "INSERT INTO statement (org, hash, kind, envelope, targets, missing, leaf, nth_log, proof, received_ms)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (org, hash) DO UPDATE SET
              envelope = excluded.envelope, targets = excluded.targets, missing = excluded.missing
          WHERE statement.missing <> ''",
@@ -53,16 +55,25 @@ pub async fn put(tx: &mut Tx, org: &str, row: &StatementRow) -> Result<u64, Stor
         &row.targets,
         &row.missing,
         row.leaf,
+        row.nth_log,
         &row.proof,
         row.received_ms,
     )
 }
 
 /// Stores where a decided statement stands in the log. Answers 0 if that was known.
-pub async fn logged(tx: &mut Tx, org: &str, hash: &str, leaf: i64, proof: &str) -> Result<u64, StoreError> {
+pub async fn logged(
+    tx: &mut Tx,
+    org: &str,
+    hash: &str,
+    (nth_log, leaf): (i64, i64),
+    proof: &str,
+) -> Result<u64, StoreError> {
     query!(
         tx: execute tx,
-        "UPDATE statement SET leaf = $1, proof = $2, missing = '' WHERE org = $3 AND hash = $4 AND proof IS NULL",
+        "UPDATE statement SET nth_log = $1, leaf = $2, proof = $3, missing = ''
+         WHERE org = $4 AND hash = $5 AND proof IS NULL",
+        nth_log,
         leaf,
         proof,
         org,
@@ -82,7 +93,7 @@ pub async fn page(
 ) -> Result<Vec<StatementRow>, StoreError> {
     query!(
         db: fetch_all StatementRow, db,
-        "SELECT hash, kind, envelope, targets, missing, leaf, proof, received_ms
+        "SELECT hash, kind, envelope, targets, missing, leaf, nth_log, proof, received_ms
          FROM statement
          WHERE org = $1 AND ($2 = '' OR kind = $2)
            AND (received_ms < $3 OR (received_ms = $3 AND hash < $4))
@@ -99,8 +110,8 @@ pub async fn page(
 pub async fn standing(db: &Db, org: &str, kind: &str) -> Result<Vec<StatementRow>, StoreError> {
     query!(
         db: fetch_all StatementRow, db,
-        "SELECT hash, kind, envelope, targets, missing, leaf, proof, received_ms
-         FROM statement WHERE org = $1 AND kind = $2 AND proof IS NOT NULL ORDER BY leaf",
+        "SELECT hash, kind, envelope, targets, missing, leaf, nth_log, proof, received_ms
+         FROM statement WHERE org = $1 AND kind = $2 AND proof IS NOT NULL ORDER BY nth_log, leaf",
         org,
         kind,
     )
@@ -110,18 +121,33 @@ pub async fn standing(db: &Db, org: &str, kind: &str) -> Result<Vec<StatementRow
 pub async fn of_kind(db: &Db, org: &str, kind: &str) -> Result<Vec<StatementRow>, StoreError> {
     query!(
         db: fetch_all StatementRow, db,
-        "SELECT hash, kind, envelope, targets, missing, leaf, proof, received_ms
+        "SELECT hash, kind, envelope, targets, missing, leaf, nth_log, proof, received_ms
          FROM statement WHERE org = $1 AND kind = $2 ORDER BY received_ms, hash",
         org,
         kind,
     )
 }
 
+/// What stands at or above `end` in a log that was replaced at that size stands in no log any more: decided, and to be logged again.
+/// Policies and resumes that were taken stay taken. Answers the hashes.
+pub async fn give_up(tx: &mut Tx, org: &str, nth_log: i64, end: i64) -> Result<Vec<String>, StoreError> {
+    let given_up = query!(
+        tx: fetch_all (String,), tx,
+        "UPDATE statement SET leaf = NULL, proof = NULL
+         WHERE org = $1 AND nth_log = $2 AND leaf >= $3 AND proof IS NOT NULL AND kind IN ('job', 'advance', 'enroll', 'halt')
+         RETURNING hash",
+        org,
+        nth_log,
+        end,
+    )?;
+    Ok(given_up.into_iter().map(|(hash,)| hash).collect())
+}
+
 /// Statements that stand in no log yet, whether they wait for people or for witnesses, in the order they came.
 pub async fn open(db: &Db, org: &str) -> Result<Vec<StatementRow>, StoreError> {
     query!(
         db: fetch_all StatementRow, db,
-        "SELECT hash, kind, envelope, targets, missing, leaf, proof, received_ms
+        "SELECT hash, kind, envelope, targets, missing, leaf, nth_log, proof, received_ms
          FROM statement WHERE org = $1 AND proof IS NULL ORDER BY received_ms, hash",
         org,
     )

@@ -128,22 +128,22 @@ async fn organizations_and_tokens(db: &Db) {
 
 async fn the_log(db: &Db) {
     let mut tx = db.begin().await.unwrap();
-    leaf::insert(&mut tx, ORG, 0, "h0", "first\n").await.unwrap();
-    leaf::insert(&mut tx, ORG, 1, "h1", "second\n").await.unwrap();
-    assert_eq!(leaf::place(&mut tx, ORG, "h1").await.unwrap(), Some(1));
-    assert_eq!(leaf::place(&mut tx, ORG, "h2").await.unwrap(), None);
+    leaf::insert(&mut tx, ORG, 1, 0, "h0", "first\n").await.unwrap();
+    leaf::insert(&mut tx, ORG, 1, 1, "h1", "second\n").await.unwrap();
+    assert_eq!(leaf::place(&mut tx, ORG, 1, "h1").await.unwrap(), Some(1));
+    assert_eq!(leaf::place(&mut tx, ORG, 1, "h2").await.unwrap(), None);
     for hashes in [vec![1, 2], vec![1, 2, 0, 255]] {
-        tile::put(&mut tx, ORG, &tile::TileRow { level: 0, place: 0, hashes }).await.unwrap();
+        tile::put(&mut tx, ORG, 1, &tile::TileRow { level: 0, place: 0, hashes }).await.unwrap();
     }
     tx.commit().await.unwrap();
-    assert_eq!(leaf::entries(db, ORG, 1, 9).await.unwrap(), ["second\n"]);
+    assert_eq!(leaf::entries(db, ORG, 1, 1, 9).await.unwrap(), ["second\n"]);
     let row = tile::TileRow { level: 0, place: 0, hashes: vec![1, 2, 0, 255] };
-    assert_eq!(tile::all(db, ORG).await.unwrap(), [row]);
+    assert_eq!(tile::all(db, ORG, 1).await.unwrap(), [row]);
 
-    assert_eq!(checkpoint::newest(db, ORG).await.unwrap(), None);
+    assert_eq!(checkpoint::newest(db, ORG, 1).await.unwrap(), None);
     for (size, note, newest) in [(2, "two", "two"), (5, "five", "five"), (3, "three", "five")] {
-        checkpoint::put(db, ORG, size, note).await.unwrap();
-        assert_eq!(checkpoint::newest(db, ORG).await.unwrap().unwrap().1, newest);
+        checkpoint::put(db, ORG, 1, size, note).await.unwrap();
+        assert_eq!(checkpoint::newest(db, ORG, 1).await.unwrap().unwrap().1, newest);
     }
 
     for _ in 0..2 {
@@ -166,7 +166,7 @@ async fn the_log(db: &Db) {
     );
 
     let mut tx = db.begin().await.unwrap();
-    let twice = leaf::insert(&mut tx, ORG, 2, "h1", "second\n").await;
+    let twice = leaf::insert(&mut tx, ORG, 1, 2, "h1", "second\n").await;
     assert!(twice.is_err(), "an entry stands in a log once");
 }
 
@@ -178,6 +178,7 @@ fn statement(hash: &str, missing: &str, received_ms: i64) -> statement::Statemen
         targets: "[]".to_owned(),
         missing: missing.to_owned(),
         leaf: None,
+        nth_log: 0,
         proof: None,
         received_ms,
     }
@@ -230,8 +231,8 @@ async fn statements(db: &Db) {
     assert_eq!(hashes(statement::open(db, ORG).await.unwrap()), ["a", "b", "c"]);
 
     let mut tx = db.begin().await.unwrap();
-    assert_eq!(statement::logged(&mut tx, ORG, "a", 7, "proof").await.unwrap(), 1);
-    assert_eq!(statement::logged(&mut tx, ORG, "a", 8, "another").await.unwrap(), 0);
+    assert_eq!(statement::logged(&mut tx, ORG, "a", (0, 7), "proof").await.unwrap(), 1);
+    assert_eq!(statement::logged(&mut tx, ORG, "a", (0, 8), "another").await.unwrap(), 0);
     tx.commit().await.unwrap();
     let row = statement::get(db, ORG, "a").await.unwrap().unwrap();
     assert_eq!((row.leaf, row.logged().as_deref()), (Some(7), Some(" signatures\nproof")));

@@ -15,12 +15,13 @@ row! {
 }
 
 /// Stores a tile; a fuller one takes its place.
-pub async fn put(tx: &mut Tx, org: &str, tile: &TileRow) -> Result<u64, StoreError> {
+pub async fn put(tx: &mut Tx, org: &str, log: i64, tile: &TileRow) -> Result<u64, StoreError> {
     query!(
         tx: execute tx,
-        "INSERT INTO tile (org, level, place, hashes) VALUES ($1, $2, $3, $4)
-         ON CONFLICT (org, level, place) DO UPDATE SET hashes = excluded.hashes",
+        "INSERT INTO tile (org, log, level, place, hashes) VALUES ($1, $2, $3, $4, $5)
+         ON CONFLICT (org, log, level, place) DO UPDATE SET hashes = excluded.hashes",
         org,
+        log,
         tile.level,
         tile.place,
         &tile.hashes,
@@ -28,10 +29,11 @@ pub async fn put(tx: &mut Tx, org: &str, tile: &TileRow) -> Result<u64, StoreErr
 }
 
 /// All tiles of a log, level by level, in their order.
-pub async fn all(db: &Db, org: &str) -> Result<Vec<TileRow>, StoreError> {
+pub async fn all(db: &Db, org: &str, log: i64) -> Result<Vec<TileRow>, StoreError> {
     query!(
         db: fetch_all TileRow, db,
-        "SELECT level, place, hashes FROM tile WHERE org = $1 ORDER BY level, place",
+        "SELECT level, place, hashes FROM tile WHERE org = $1 AND log = $2 ORDER BY level, place",
         org,
+        log,
     )
 }

@@ -38,7 +38,7 @@ pub fn earlier(session: &Session, other_than: &Signed) -> anyhow::Result<Earlier
         .into_values()
         .filter(|leaf| leaf.kind == "job" && leaf.statement != this.to_string())
         .collect();
-    leaves.sort_by_key(|leaf| std::cmp::Reverse(leaf.index));
+    leaves.sort_by_key(|leaf| std::cmp::Reverse(leaf.place()));
     let mut hidden = 0;
     for leaf in leaves.into_iter().take(MOST) {
         match shown_at(session, leaf) {
@@ -56,7 +56,7 @@ pub fn earlier(session: &Session, other_than: &Signed) -> anyhow::Result<Earlier
 fn shown_at(session: &Session, leaf: &Leaf) -> Option<ReadJob> {
     let read = ReadJob::read(session, session.statement(&leaf.statement).ok()?).ok()?;
     let (_, place) = read.governing(session)?;
-    (place.index == leaf.index && read.hash.to_string() == leaf.statement).then_some(read)
+    (place == leaf.place() && read.hash.to_string() == leaf.statement).then_some(read)
 }
 
 /// Of the jobs that the server lists, the one that stands last in a log. By its word it can hide a job, but not pass one off as

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use countersign_trust::chain::{Chain, Recovered};
+use countersign_trust::checkpoint::Proof;
 use countersign_trust::clear::{AnsweredClear, Challenges, Clear, check_clears};
 use countersign_trust::delivery::{Delivery, News, TargetProof};
 use countersign_trust::envelope::Logged;
@@ -24,6 +25,7 @@ pub struct Sent {
     challenge: [u8; 32],
     clears: Vec<AnsweredClear>,
     at: Reading,
+    proof: Option<Proof>,
 }
 
 impl Sent {
@@ -38,7 +40,17 @@ impl Sent {
         let challenge: Sha256 = shown.challenge.parse().ok()?;
         let clears = shown.clears.iter().map(clear).collect::<Option<Vec<_>>>()?;
         let at = Reading { boot_ms: 0, wall_ms: shown.sent.saturating_mul(1_000) };
-        Some(Self { challenge: challenge.0, clears, at })
+        let proof = shown.proof.as_ref().and_then(|proof| proof.parse().ok());
+        Some(Self { challenge: challenge.0, clears, at, proof })
+    }
+}
+
+/// The job's envelope as it was sent: with a proof of the log that was in force then.
+pub fn envelope(read: &ReadJob, sent: Option<&Sent>) -> String {
+    let proof = sent.and_then(|sent| sent.proof.clone());
+    match (Logged::from_text(&read.view.envelope), proof) {
+        (Ok(logged), Some(proof)) => Logged { proof, ..logged }.to_string(),
+        _ => read.view.envelope.clone(),
     }
 }
 
@@ -102,7 +114,7 @@ pub fn again(
     let freshness = check_clears(chain, &challenges, &sent.clears, sent.at);
     let local = Local { version: env!("CARGO_PKG_VERSION"), running: 0, disk_full: false };
     let facts = Facts { ledger: &ledger, me: Some(me), freshness: freshness.as_ref(), now: sent.at, local };
-    let job = Logged::from_text(&read.view.envelope).map_err(|error| error.to_string())?;
+    let job = Logged::from_text(&envelope(read, Some(sent))).map_err(|error| error.to_string())?;
     let advances = read.advances.iter().filter_map(|text| Logged::from_text(text).ok()).collect();
     let delivery = Delivery { job, news: Vec::new(), clears: Vec::new(), target: target.cloned(), advances };
     judge(&facts, &delivery).map(|_| ()).map_err(|refusal| refusal.to_string())

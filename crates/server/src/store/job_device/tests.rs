@@ -53,6 +53,7 @@ async fn an_organization_with_a_job(db: &Db) -> Result<(), StoreError> {
         targets: "[]".to_owned(),
         missing: String::new(),
         leaf: None,
+        nth_log: 0,
         proof: None,
         received_ms: 0,
     };
@@ -78,6 +79,7 @@ fn device_row(id: &str, enroll: &str) -> DeviceRow {
         last_seen_ms: 0,
         retired: false,
         batch: Some(enroll.to_owned()),
+        nth_log: 0,
         seq: 0,
     }
 }
@@ -225,14 +227,20 @@ async fn receipts_are_kept_once_and_logged(db: &Db) -> Result<(), StoreError> {
     tx.commit().await?;
     let unlogged = receipt::unlogged(db, ORG, 2).await?;
     assert_eq!(unlogged.iter().map(|row| row.number).collect::<Vec<_>>(), [1, 2]);
-    let proof = |text: &str| BatchRow { root: "root".to_owned(), size: 2, leaf: 4, proof: text.to_owned() };
+    let proof = |text: &str| BatchRow {
+        root: "root".to_owned(),
+        size: 2,
+        leaf: 4,
+        nth_log: 0,
+        proof: text.to_owned(),
+    };
     let mut tx = db.begin().await?;
     batch::put(&mut tx, ORG, &proof("first")).await?;
     batch::put(&mut tx, ORG, &proof("second")).await?;
     let stand: Vec<_> =
         unlogged.iter().zip(0..).map(|(row, place)| (row, place, r#"["AAAA"]"#.to_owned())).collect();
     receipt::logged(&mut tx, ORG, "root", &stand).await?;
-    batch::renew(&mut tx, ORG, "root", "third").await?;
+    batch::renew(&mut tx, ORG, "root", (0, 4), "third").await?;
     tx.commit().await?;
     let mut tx = db.begin().await?;
     assert!(receipt::around(&mut tx, ORG, "dev-1", 1).await?[0].batch.is_some());
@@ -319,7 +327,8 @@ async fn many_go_at_once(db: &Db) -> Result<(), StoreError> {
     let unlogged = receipt::unlogged(db, ORG, 100).await?;
     let unlogged: Vec<&Unlogged> = unlogged.iter().filter(|row| names.contains(&row.device)).collect();
     assert_eq!(unlogged.len(), names.len());
-    let proof = BatchRow { root: "many".to_owned(), size: 74, leaf: 9, proof: "proof".to_owned() };
+    let proof =
+        BatchRow { root: "many".to_owned(), size: 74, leaf: 9, nth_log: 0, proof: "proof".to_owned() };
     let stand: Vec<_> =
         unlogged.iter().zip(0..).map(|(row, place)| (*row, place, format!("{place}"))).collect();
     let mut tx = db.begin().await?;
