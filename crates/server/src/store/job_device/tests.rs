@@ -352,7 +352,8 @@ async fn late_receipts_are_told_with_those_behind(db: &Db) -> Result<(), StoreEr
         let unlogged: Vec<_> = unlogged.iter().filter(|row| numbers.contains(&row.number)).collect();
         let stand: Vec<_> = unlogged.iter().map(|row| (*row, 0, "[]".to_owned())).collect();
         assert_eq!(stand.len(), 1);
-        let proof = BatchRow { root: root.to_owned(), size: 1, leaf: 10, proof: "proof".to_owned() };
+        let proof =
+            BatchRow { root: root.to_owned(), size: 1, leaf: 10, nth_log: 0, proof: "proof".to_owned() };
         let mut tx = db.begin().await?;
         batch::put(&mut tx, ORG, &proof).await?;
         receipt::logged(&mut tx, ORG, root, &stand).await?;
