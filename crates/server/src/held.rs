@@ -1,7 +1,7 @@
 //! The chain that this server holds: written down in the order in which it was offered what it is made of.
 //!
-//! What a chain takes depends on what it holds: a resume of the old people counts for who took it before a policy of the
-//! recovery set came into force, and for nobody after. So only the same order makes the same chain again after a start.
+//! Of rivals the first is taken, and of one key's halts the first sixteen stop something. So only the same order makes the same
+//! chain again after a start.
 
 use countersign_trust::chain::{Chain, ChainError, Inclusion, Taken};
 use countersign_trust::delivery::News;
@@ -140,7 +140,7 @@ impl Pieces {
             let outcome = offer_again(id, chain, policy);
             take(policy, outcome);
             if outcome == Some(Taken::Waits) {
-                // What was resumed while it waited is judged before it is in force. Most words speak of another policy.
+                // What was resumed while it waited is judged again once it is in force. Most words speak of another policy.
                 for news in self.resumes.iter().chain(&self.words) {
                     take(news, news.offer(chain).ok());
                 }

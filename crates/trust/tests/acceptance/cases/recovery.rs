@@ -193,15 +193,28 @@ fn in_force() -> Vec<Case> {
             says: "the first resume of the new people names another before it: who was not shown that one does not know what it cut",
             bend: |scene| {
                 recovered(scene, |_| ());
-                let mut resume = scene.org.next_resume(Lifts::Halts(BTreeSet::new()), nothing());
-                resume.previous = [Sha256::of(b"a resume that only others hold")].into();
-                let resume = News::Resume(scene.org.log(sign(&resume, &["anna new", "bo new"])));
+                let resume = News::Resume(begins_anew(scene, "a resume that only others hold", &NEW));
                 brought(scene, &[resume])
             },
-            expected: |scene| {
-                let _ = scene;
+            expected: |_| {
                 let found = vec![Sha256::of(b"a resume that only others hold")];
                 accepted().without(5, ChainError::NotNext { expected: "none".to_owned(), found })
+            },
+        },
+        Case {
+            name: "recovery-after-a-resume-then-one-after-another-never-seen",
+            says: "a resume of the old people stays that stood in the log before the policy: the first of the new people follows it, or is not taken",
+            bend: |scene| {
+                scene.found(with_recovery);
+                scene.org.resume(Lifts::Halts(BTreeSet::new()), nothing(), |_| ());
+                recover(scene, |_| ());
+                let first = begins_anew(scene, "a resume that only others hold", &NEW);
+                brought(scene, &[News::Resume(first)])
+            },
+            expected: |scene| {
+                let expected = scene.org.chain.resume().map(|hash| hash.to_string()).unwrap();
+                let found = vec![Sha256::of(b"a resume that only others hold")];
+                accepted().without(6, ChainError::NotNext { expected, found })
             },
         },
         Case {
