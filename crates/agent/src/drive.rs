@@ -323,18 +323,25 @@ pub(crate) fn read_news(text: &str) -> Option<Vec<News>> {
     texts.into_iter().map(|text| News::from_text(text).ok()).collect()
 }
 
+/// How many resumes and halts a Hello names: half of what a server reads.
+const MOST_HELD: usize = 2_048;
+
+/// What a server need not bring. A halt that was lifted is brought to nobody, and what is left out is only brought once more: of a
+/// history without end the newest is named, since a Hello that is too long ends the connection.
+fn held(chain: &Chain) -> Vec<String> {
+    let halts = chain.halts().map(|halt| halt.hash).filter(|halt| !chain.has_lifted(halt));
+    let resumes = chain.resumes().iter().rev().map(|resume| resume.hash);
+    halts.chain(resumes).take(MOST_HELD).map(|hash| hash.to_string()).collect()
+}
+
 /// Who a device is that holds `ledger`: `hostname` and `system` are what its machine says of itself.
 pub fn hello(ledger: &Ledger, hostname: String, system: String) -> Hello {
     let chain = ledger.chain();
-    let holds = |chain: &Chain| {
-        let resumes = chain.resumes().iter().map(|resume| resume.hash.to_string());
-        resumes.chain(chain.halts().map(|halt| halt.hash.to_string())).collect()
-    };
     Hello {
         version: VERSION.to_owned(),
         org: chain.map(|chain| chain.org().to_string()).unwrap_or_default(),
         policy_number: chain.map(|chain| chain.policy().body.number).unwrap_or_default(),
-        holds: chain.map(holds).unwrap_or_default(),
+        holds: chain.map(held).unwrap_or_default(),
         hostname,
         system,
         enroll: ledger.enrolled().map(|held| held.enroll.to_string()).unwrap_or_default(),
