@@ -3,6 +3,7 @@
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::note::Note;
 use countersign_trust::receipt::{Receipt, Verdict};
+use countersign_trust::verify::Code;
 
 use crate::checked::Checked;
 
@@ -56,6 +57,8 @@ pub fn signed(checked: &Checked, device: &DeviceId, note: &str) -> Result<Receip
 pub enum Outcome {
     /// Nothing is known yet, or it runs.
     Open,
+    /// The device refused it for a reason that passes: until the job ends, whoever carries it may bring it again.
+    Later,
     /// It ended well.
     Well,
     /// The device refused it.
@@ -69,10 +72,52 @@ pub fn outcome(receipt: &Receipt, steps: usize) -> Outcome {
     let last = receipt.step + 1 >= u64::try_from(steps).unwrap_or(u64::MAX);
     match receipt.verdict {
         Verdict::Accepted => Outcome::Open,
-        Verdict::Refused => Outcome::Refused,
+        Verdict::Refused => refused(receipt.code.as_ref()),
         Verdict::Interrupted => Outcome::Failed,
         Verdict::Ended if receipt.because.as_str() != "exit 0" => Outcome::Failed,
         Verdict::Ended if last => Outcome::Well,
         Verdict::Ended => Outcome::Open,
+    }
+}
+
+fn refused(code: Option<&Code>) -> Outcome {
+    match code {
+        Some(code) if code.says_again() => Outcome::Open,
+        Some(code) if code.may_pass() || code.lacks_a_proof() => Outcome::Later,
+        _ => Outcome::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused_with(code: &str) -> Receipt {
+        let zero = "0".repeat(64);
+        let text = format!(
+            "countersign-receipt/v1\norg-{zero}\ndev-{zero}\nnumber 1\nprevious none\njob {zero}\noccurrence 0\n\
+             step 0\nverdict refused\ncount 1\ncode {code}\nbecause a sentence\noutput none\nkept 0\ndropped 0\n\
+             policy {zero}\nenroll {zero}\ntime 7\n"
+        );
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn what_was_refused_for_a_reason_that_passes_may_still_run() {
+        for code in
+            ["busy", "disk_full", "spool_full", "not_fresh", "outside_hours", "wave_not_yet", "halted", "log"]
+        {
+            assert_eq!(outcome(&refused_with(code), 1), Outcome::Later, "{code}");
+        }
+        for code in ["expired", "approvals", "not_a_target", "of_a_later_version"] {
+            assert_eq!(outcome(&refused_with(code), 1), Outcome::Refused, "{code}");
+        }
+    }
+
+    #[test]
+    fn that_it_was_accepted_before_says_nothing_of_how_it_ended() {
+        for code in ["again", "passed", "earlier_failed"] {
+            assert_eq!(outcome(&refused_with(code), 1), Outcome::Open, "{code}");
+        }
     }
 }

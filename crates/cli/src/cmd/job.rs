@@ -1,31 +1,29 @@
 //! `countersign job`: what became of jobs.
 
 pub mod advance;
+mod rerun;
 mod show;
 pub mod watch;
 
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use countersign_trust::chain::{Chain, Place};
 use countersign_trust::envelope::{Logged, Signed};
-use countersign_trust::ids::{DeviceId, Sha256, StatementId};
+use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::signers::signers;
-use countersign_trust::statement::job::{Job, TargetLabels, Targets};
+use countersign_trust::statement::job::{Job, Step, TargetLabels, Targets};
 use countersign_trust::statement::{self, Kind};
 use countersign_trust::time::Time;
 use countersign_wire::http::{JobDevice, JobSummary, JobView, StatementView, paths};
 use serde_json::json;
 
 use crate::checked::Device;
-use crate::clones;
 use crate::cmd::halt;
-use crate::cmd::run::{WatchArgs, send, target_list};
-use crate::context::{Context, Session, random};
-use crate::despite::Despite;
+use crate::cmd::run::WatchArgs;
+use crate::context::{Context, Session};
 use crate::output::{Stop, plain, short, table, time};
-use crate::receipts::{Outcome, outcome, verified};
 
 /// What became of jobs. A job is named by its hash or the beginning of it.
 #[derive(Debug, Subcommand)]
@@ -67,27 +65,7 @@ pub enum JobCommand {
     /// Start the next wave, where the policy wants a person to have looked at the ones before.
     Advance(advance::AdvanceArgs),
     /// Run the same again, as a new job, on the same devices.
-    Rerun(RerunArgs),
-}
-
-/// What to run again.
-#[derive(Debug, Args)]
-pub struct RerunArgs {
-    /// Which.
-    job: String,
-    /// Only on devices that signed that it failed or that they refused it.
-    #[arg(long)]
-    failed: bool,
-    /// Why [default: as before].
-    #[arg(long)]
-    why: Option<String>,
-    /// Show what would be signed, and stop.
-    #[arg(long)]
-    preview: bool,
-    #[command(flatten)]
-    despite: Despite,
-    #[command(flatten)]
-    how: WatchArgs,
+    Rerun(rerun::RerunArgs),
 }
 
 /// Runs it.
@@ -105,7 +83,7 @@ pub fn run(context: &Context, command: JobCommand) -> anyhow::Result<ExitCode> {
             return watch::watch(context, &session, &watch);
         }
         JobCommand::Advance(args) => advance::advance(context, &args)?,
-        JobCommand::Rerun(args) => return rerun(context, &args),
+        JobCommand::Rerun(args) => return rerun::rerun(context, &args),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -170,6 +148,16 @@ impl ReadJob {
         Ok(Self { hash, job, signed, targets, view, advances: Vec::new() })
     }
 
+    /// Whether nothing can start by it any more, and what was started has come to its end: by this computer's clock, with room for
+    /// beacons whose clocks are others.
+    pub fn is_over(&self, now: Time) -> bool {
+        let timeouts = self.job.steps.iter().map(|step| match step {
+            Step::Script(script) => script.timeout,
+            Step::Service(service) => service.timeout,
+        });
+        now > over_after(self.job.not_after, timeouts)
+    }
+
     /// The targets as verified enrollments; of those that are not, an error.
     pub fn devices<'a>(&self, session: &'a Session) -> anyhow::Result<Vec<&'a Device>> {
         let enrolled = &session.checked.devices.enrolled;
@@ -181,6 +169,12 @@ impl ReadJob {
         };
         Ok(self.targets.iter().map(device).collect::<Result<_, _>>()?)
     }
+}
+
+/// When a job with these steps has come to its end wherever it started, in seconds that they may last.
+fn over_after(not_after: Time, timeouts: impl Iterator<Item = u64>) -> Time {
+    const CLOCKS: u64 = 300;
+    not_after.plus(timeouts.fold(CLOCKS, u64::saturating_add))
 }
 
 fn signed_by_nobody(chain: &Chain, signed: &Signed) -> bool {
@@ -280,60 +274,6 @@ fn list(context: &Context, most: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn rerun(context: &Context, args: &RerunArgs) -> anyhow::Result<ExitCode> {
-    let session = context.open()?;
-    let old = ReadJob::fetch(&session, &args.job)?;
-    let enrolled = &session.checked.devices.enrolled;
-    let mut devices: Vec<&Device> = old.targets.iter().filter_map(|id| enrolled.get(id)).collect();
-    if args.failed {
-        let view: JobView =
-            session.server.get(&session.path(paths::JOB, &[("hash", &old.hash.to_string())]))?;
-        let told = |id: &DeviceId| {
-            let shown = view.devices.iter().filter(|told| told.device == id.to_string());
-            let notes = shown.filter_map(|told| told.receipt.as_deref());
-            let receipts = notes.filter_map(|note| verified(&session.checked, id, &old.hash, note).ok());
-            receipts
-                .map(|receipt| outcome(&receipt, old.job.steps.len()))
-                .max_by_key(|how| (*how == Outcome::Well, *how))
-        };
-        let silent = |device: &&Device| matches!(told(&device.device), None | Some(Outcome::Open));
-        let silent: Vec<&Device> = devices.extract_if(.., |device| silent(device)).collect();
-        if !silent.is_empty() {
-            let which: Vec<String> = silent.iter().map(|device| short(&device.device)).collect();
-            context.ui.note(&format!(
-                "Left out, for no receipt that verifies says how it ended there; it may still run: {}",
-                which.join(", ")
-            ));
-        }
-        devices.retain(|device| told(&device.device) != Some(Outcome::Well));
-    }
-    let devices = clones::leave_out(context, &session, devices)?;
-    if devices.is_empty() {
-        return Err(Stop::Usage("there is no device left to run it on".to_owned()).into());
-    }
-    if !args.preview {
-        args.despite.ask(context, &session)?;
-    }
-    let chain = &session.checked.chain;
-    let life = old.job.not_after.0.saturating_sub(old.job.not_before.0);
-    let not_before = Time(context.now.0.saturating_sub(120));
-    let job = Job {
-        id: StatementId(random()?),
-        requester: session.profile.me.clone(),
-        policy: chain.policy().hash,
-        resume: chain.resume(),
-        not_before,
-        not_after: not_before.plus(life),
-        why: match &args.why {
-            Some(why) => why.parse().map_err(|error| Stop::Usage(format!("--why: {error}")))?,
-            None => old.job.why.clone(),
-        },
-        targets: Targets::List(target_list(&devices)),
-        ..old.job
-    };
-    send(context, &session, &job, &devices, args.preview, &args.how)
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -345,6 +285,12 @@ mod tests {
         let key = device_key([7; 32]).unwrap();
         let labels = [("kind".parse().unwrap(), "register".parse().unwrap())].into();
         Device { device: DeviceId::of_key(key.raw()), key, labels, enroll: Sha256([1; 32]), place, seq: 0 }
+    }
+
+    #[test]
+    fn a_job_is_over_when_what_started_at_its_last_second_has_ended() {
+        assert_eq!(over_after(Time(1_000), [60, 600].into_iter()), Time(1_960));
+        assert_eq!(over_after(Time(1_000), [u64::MAX].into_iter()), Time(u64::MAX), "never");
     }
 
     #[test]

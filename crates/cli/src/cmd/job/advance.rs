@@ -45,7 +45,7 @@ pub struct Seen {
     pub well: u64,
     /// Failed or refused, with what their receipts say.
     pub failed: Vec<(DeviceId, String)>,
-    /// Not heard of, or not at its end: they count as failed.
+    /// Not heard of, not at its end, or still to run it because what they refused it for passes: they count as failed.
     pub missing: Vec<DeviceId>,
 }
 
@@ -102,7 +102,8 @@ fn wave(session: &Session, read: &ReadJob, said: &[JobDevice], wish: Option<usiz
     let begun = |wave: usize| {
         let devices = in_waves(session, read, wave..wave + 1);
         devices.iter().any(|device| {
-            receipt(session, read, said, device).is_some_and(|(_, ended)| ended != Outcome::Refused)
+            let ended = receipt(session, read, said, device).map(|(_, ended)| ended);
+            !matches!(ended, None | Some(Outcome::Later | Outcome::Refused))
         })
     };
     let next = wish.or_else(|| (2..=waves).find(|wave| !begun(*wave)));
@@ -149,7 +150,8 @@ pub fn seen(session: &Session, read: &ReadJob, said: &[JobDevice], wave: usize) 
         tree.push(leaf_hash(text.as_bytes()));
         match ended {
             Outcome::Well => well += 1,
-            Outcome::Open => missing.push(device),
+            // What was refused for a reason that passes may still run there, after this was signed.
+            Outcome::Open | Outcome::Later => missing.push(device),
             Outcome::Refused | Outcome::Failed => failed.push((device, because(&text))),
         }
     }

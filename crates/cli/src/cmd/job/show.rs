@@ -145,7 +145,7 @@ pub fn verdict(context: &Context, receipt: &Receipt, steps: usize) -> String {
     let how = match outcome(receipt, steps) {
         Outcome::Well => Paint::Good,
         Outcome::Open => Paint::Dim,
-        Outcome::Refused | Outcome::Failed => Paint::Bad,
+        Outcome::Later | Outcome::Refused | Outcome::Failed => Paint::Bad,
     };
     context.ui.paint(how, &receipt.verdict.to_string())
 }

@@ -225,12 +225,19 @@ impl Seen<'_> {
         let number = |wanted: Outcome| self.outcomes().filter(|outcome| *outcome == wanted).count();
         let (well, failed, refused, open) =
             (number(Outcome::Well), number(Outcome::Failed), number(Outcome::Refused), number(Outcome::Open));
-        let all = self.wish.targets.len();
-        let json = json!({"job": self.wish.hash.to_string(), "ended_well": well, "failed": failed, "refused": refused, "open": open});
+        let (later, all) = (number(Outcome::Later), self.wish.targets.len());
+        let refused = refused + later;
+        let json = json!({"job": self.wish.hash.to_string(), "ended_well": well, "failed": failed, "refused": refused, "may_still_run": later, "open": open});
         let words = format!(
             "{all} devices: {well} ended well, {failed} failed, {refused} refused, {open} open (verified receipts)"
         );
         self.context.ui.answer(&json, || words);
+        if later > 0 {
+            let job = short(&self.wish.hash);
+            self.context.ui.note(&format!(
+                "{later} of them refused it for a reason that passes, and may still run it until it ends; for certain not after: countersign job cancel {job}"
+            ));
+        }
         if failed + open > 0 && refused == 0 {
             return Ok(ExitCode::from(Stop::Failed(String::new()).code()));
         }
