@@ -25,7 +25,7 @@ use crate::output::{Stop, count, plain, plain_lines, short};
 
 pub use compose::target_list;
 use compose::{choose, job, script};
-pub use describe::{describe, site};
+pub use describe::{describe, label_words, site};
 
 /// Run a program or a script on devices.
 ///

@@ -13,13 +13,14 @@ use countersign_trust::statement::{self, Kind};
 use countersign_wire::http::StatementView;
 
 use crate::approval::{approval, signed_by};
+use crate::checked::Device;
 use crate::clones;
 use crate::cmd::device::moving;
 use crate::cmd::job::ReadJob;
 use crate::cmd::job::advance::{seen, words};
 use crate::cmd::policy::show_change;
 use crate::cmd::resume::{Freed, words as words_of_resume};
-use crate::cmd::run::describe;
+use crate::cmd::run::{describe, label_words};
 use crate::context::{Context, Session};
 use crate::difference;
 use crate::output::{Stop, count, indent, short, time};
@@ -161,26 +162,54 @@ fn enroll(context: &Context, session: &Session, signed: &Signed) -> anyhow::Resu
     let words = match &enroll.what {
         What::Batch(batch) => {
             format!(
-                "takes in the first {} devices that join with a token, at {}, until {}",
+                "takes in the first {} devices that join with a token, until {}, with {}",
                 batch.count,
-                batch.site,
-                time(batch.until.0)
+                time(batch.until.0),
+                carried(&labels)
             )
         }
         What::Device(device) => one_device(context, session, device, &labels),
-        What::Retire(retire) => format!("lets {} go", short(&retire.device)),
+        What::Retire(retire) => leaves(session.checked.devices.enrolled.get(&retire.device), retire),
     };
     context.ui.note(&format!("An enrollment: {words}"));
+    begin(context, session, &enroll.what, &labels);
     let used = labels.values().map(|value| value.as_str());
     resemble::warnings("label", used, known).iter().for_each(|warning| context.ui.warn(warning));
     Ok(())
+}
+
+/// The rules that hold for whoever comes with these labels and not for everybody.
+fn begin(context: &Context, session: &Session, what: &What, labels: &Labels) {
+    let moves = |device: &enroll::Device| {
+        session.checked.devices.enrolled.contains_key(&DeviceId::of_key(device.key.raw()))
+    };
+    if matches!(what, What::Device(device) if moves(device)) {
+        return;
+    }
+    let rules = moving::rules(&session.checked.chain.policy().body, &Labels::new(), labels);
+    rules.iter().for_each(|line| context.ui.note(&format!("  {line}")));
+}
+
+/// Labels, the site among them, which decide which rules and which jobs a device falls under.
+fn carried(labels: &Labels) -> String {
+    let labels: Vec<String> = labels.iter().map(|(key, value)| label_words(key, value)).collect();
+    format!("the labels {}", labels.join(" "))
+}
+
+/// What a retire ends.
+fn leaves(held: Option<&Device>, retire: &enroll::Retire) -> String {
+    let which = match held {
+        Some(held) => format!("which has {}", carried(&held.labels)),
+        None => "WHICH NOTHING THAT WAS VERIFIED HERE ENROLLS".to_owned(),
+    };
+    format!("lets {}, {which}, go FOR EVER: its key is never taken in again", retire.device)
 }
 
 /// A device that comes, or what changes about one that is there.
 fn one_device(context: &Context, session: &Session, wish: &enroll::Device, after: &Labels) -> String {
     let id = DeviceId::of_key(wish.key.raw());
     let Some(held) = session.checked.devices.enrolled.get(&id) else {
-        return format!("takes in {id} at {}", wish.site);
+        return format!("takes in {id} with {}", carried(after));
     };
     moving::changes(&held.labels, after).iter().for_each(|line| context.ui.note(&format!("  {line}")));
     let rules = moving::rules(&session.checked.chain.policy().body, &held.labels, after);
@@ -196,4 +225,33 @@ fn resume(context: &Context, session: &Session, signed: &Signed) -> anyhow::Resu
     let freed = Freed::by(&resume, context, session)?;
     words_of_resume(&session.checked.chain, &resume, &freed).iter().for_each(|line| context.ui.note(line));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_trust::chain::Place;
+    use countersign_trust::ids::Sha256;
+    use countersign_trust::join::device_key;
+
+    #[test]
+    fn a_retire_says_what_goes_and_that_it_is_for_ever() {
+        let key = device_key([7; 32]).unwrap();
+        let device = DeviceId::of_key(key.raw());
+        let labels: Labels = [("kind", "register"), ("site", "old town")]
+            .map(|(key, value)| (key.parse().unwrap(), value.parse().unwrap()))
+            .into();
+        let place = Place { log: 0, index: 4 };
+        let held = Device { device, key, labels, enroll: Sha256([1; 32]), place, seq: 0 };
+        let words = leaves(Some(&held), &enroll::Retire { device });
+        assert_eq!(
+            words,
+            format!(
+                "lets {device}, which has the labels kind=register 'site=old town', go FOR EVER: its key is never taken in again"
+            )
+        );
+        assert!(
+            leaves(None, &enroll::Retire { device }).contains("WHICH NOTHING THAT WAS VERIFIED HERE ENROLLS")
+        );
+    }
 }

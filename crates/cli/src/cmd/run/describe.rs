@@ -39,7 +39,7 @@ pub fn describe(
         ))),
         Targets::Labels(wanted) => {
             let labels: Vec<String> =
-                wanted.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+                wanted.labels.iter().map(|(key, value)| label_words(key, value)).collect();
             let joins = if wanted.joins { " AND ALL THAT JOIN LATER" } else { "" };
             text.push_str(&indent(&format!("on every device with {}{joins}; now:", labels.join(", "))));
         }
@@ -84,14 +84,14 @@ fn script_words(script: &Script) -> String {
     let what = match &script.run {
         Run::Program(program) => {
             let words: Vec<String> = program.arguments.iter().map(|word| quoted(word.as_str())).collect();
-            folded(format!("runs {} {}", program.path, words.join(" ")).trim_end())
+            folded(format!("runs {} {}", quoted(program.path.as_str()), words.join(" ")).trim_end())
         }
         Run::Lines(lines) => {
             let body: Vec<String> = lines.lines.iter().map(|line| behind("  | ", line.as_str())).collect();
             let words: Vec<String> = lines.arguments.iter().map(|word| quoted(word.as_str())).collect();
             let by = format!(
                 "runs by {} {} (script {}):",
-                lines.interpreter,
+                quoted(lines.interpreter.as_str()),
                 words.join(" "),
                 short(&lines.hash())
             );
@@ -102,7 +102,8 @@ fn script_words(script: &Script) -> String {
     let variables: Vec<String> =
         variables.map(|(key, value)| format!("{key}={}", quoted(value.as_str()))).collect();
     let with = if variables.is_empty() { String::new() } else { format!(", with {}", variables.join(" ")) };
-    let how = format!("as {} in {}{with}; killed after {}", script.user, script.folder, span(script.timeout));
+    let (user, folder) = (quoted(script.user.as_str()), quoted(script.folder.as_str()));
+    let how = format!("as {user} in {folder}{with}; killed after {}", span(script.timeout));
     format!("{what}\n{}\n{}", folded(&how), limits(script))
 }
 
@@ -135,17 +136,23 @@ fn limits(script: &Script) -> String {
     )
 }
 
+/// A word in which a space is seen to be the word's own.
 fn quoted(word: &str) -> String {
     let bare =
         !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:=@%+,".contains(&b));
     if bare { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
+/// A label, in which a space is seen to be its own.
+pub fn label_words(key: &Name, value: &Name) -> String {
+    quoted(&format!("{key}={value}"))
+}
+
 /// Ids, sites and labels, as enrollments say.
 fn device_table(devices: &[&Device]) -> String {
     let row = |device: &&Device| {
         let labels = device.labels.iter().filter(|(key, _)| key.as_str() != "site");
-        let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+        let labels: Vec<String> = labels.map(|(key, value)| label_words(key, value)).collect();
         vec![short(&device.device), site(device), labels.join(" ")]
     };
     let rows: Vec<Vec<String>> = devices.iter().map(row).collect();
@@ -183,7 +190,7 @@ fn waves(job: &Job, hash: &Sha256, devices: &[&Device]) -> String {
 
 fn by_label(who: &Who) -> String {
     let Who::Labels(labels) = who else { return String::new() };
-    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let labels: Vec<String> = labels.iter().map(|(key, value)| label_words(key, value)).collect();
     format!(" (of those left, {})", labels.join(" "))
 }
 
@@ -213,4 +220,36 @@ fn alike(session: &Session, job: &Job, devices: &[&Device]) -> Vec<String> {
         found.extend(resemble::warnings(key.as_str(), used, all));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use countersign_trust::statement::job::Program;
+
+    #[test]
+    fn a_path_with_spaces_is_not_taken_for_a_program_with_arguments() {
+        let script = Script {
+            run: Run::Program(Program { path: "/bin/sh -c x".parse().unwrap(), arguments: Vec::new() }),
+            user: "root in /tmp".parse().unwrap(),
+            folder: "/srv/a b".parse().unwrap(),
+            environment: std::collections::BTreeMap::new(),
+            timeout: 60,
+            output: 1_000,
+            memory: 0,
+            processes: 0,
+            processor: 0,
+        };
+        let words = script_words(&script);
+        for expected in ["runs '/bin/sh -c x'", "as 'root in /tmp' in '/srv/a b';"] {
+            assert!(words.contains(expected), "{expected:?} is not in:\n{words}");
+        }
+    }
+
+    #[test]
+    fn a_label_with_spaces_is_not_taken_for_two() {
+        let word = |text: &str| text.parse::<Name>().unwrap();
+        assert_eq!(label_words(&word("kind"), &word("register")), "kind=register");
+        assert_eq!(label_words(&word("kind"), &word("a tier=prod")), "'kind=a tier=prod'");
+    }
 }
