@@ -1,5 +1,6 @@
 //! `countersign halt`: to every beacon and the server at once. Works without the server, from what was kept here.
 
+pub mod room;
 mod set;
 
 use std::process::ExitCode;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use countersign_trust::chain::Chain;
+use countersign_trust::chain::{Chain, Halter};
 use countersign_trust::clear::Acknowledgement;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{Name, Sha256, StatementId};
@@ -22,9 +23,10 @@ use serde_json::json;
 use crate::args::name;
 use crate::checked::chain;
 use crate::client::{Client, filled};
+use crate::cmd::job::ReadJob;
 use crate::context::{Context, random};
 use crate::home::Profile;
-use crate::output::{Paint, Stop, plain, short};
+use crate::output::{Paint, Stop, plain, short, time};
 
 use set::Reach;
 
@@ -70,12 +72,24 @@ pub fn run(context: &Context, args: HaltArgs) -> anyhow::Result<ExitCode> {
     call(context, &profile, scope, &args.reason)
 }
 
-/// Stops one job.
+/// Stops one job, unless it is over: a halt of it would stop nothing, and take the room of one that does.
 pub fn cancel(context: &Context, wish: &str, reason: &str) -> anyhow::Result<ExitCode> {
     let profile = context.profile()?;
     let job = match wish.parse() {
         Ok(hash) => hash,
-        Err(_) => crate::cmd::job::ReadJob::fetch(&context.open()?, wish)?.hash,
+        Err(_) => {
+            let read = ReadJob::fetch(&context.open()?, wish)?;
+            if read.is_over(context.now) {
+                let (hash, end) = (read.hash, time(read.job.not_after.0));
+                return Err(Stop::Usage(format!(
+                    "nothing needs to be stopped: the job {} ended at {end}, and nothing can start or run by it any more; \
+                     if the clock here is wrong: countersign halt --job {hash} --reason …",
+                    short(&hash)
+                ))
+                .into());
+            }
+            read.hash
+        }
     };
     context.ui.note(&format!("The job is {job}"));
     call(context, &profile, Scope::Job(job), reason)
@@ -87,6 +101,10 @@ fn call(context: &Context, profile: &Profile, scope: Scope, reason: &str) -> any
     let policy = &chain.policy().body;
     if !policy.people_of(&policy.halt.roles).contains(&profile.me) {
         context.ui.warn(&format!("policy {} does not let {} halt", policy.number, profile.me));
+    }
+    if !matches!(scope, Scope::Organization(_)) {
+        let me = Halter::Person(profile.me.clone());
+        room::before(&chain, &me).iter().for_each(|warning| context.ui.warn(warning));
     }
     let halt = Halt {
         org: Some(chain.org()),

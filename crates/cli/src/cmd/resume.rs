@@ -8,13 +8,15 @@ use clap::Args;
 use countersign_trust::chain::{Chain, HeldHalt};
 use countersign_trust::ids::{Name, Sha256};
 use countersign_trust::key::PublicKey;
+use countersign_trust::statement::halt::Scope;
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use countersign_trust::statement::{self, Kind};
 use countersign_trust::text::Nothing;
 use serde_json::json;
 
 use crate::args::name;
-use crate::context::Context;
+use crate::cmd::job::ReadJob;
+use crate::context::{Context, Session};
 use crate::output::{Stop, count, indent, plain, short};
 use crate::prose::prose;
 use crate::signer::key_or_file;
@@ -33,7 +35,8 @@ Examples:
   countersign resume --why 'false alarm'                # where no open job is stopped
   countersign resume --why 'false alarm' --cut-none     # they run again
   countersign resume --cut-person bo --why 'bo lost a laptop; a new key is in the policy'
-  countersign resume --cut-all --why 'server rebuilt'")]
+  countersign resume --cut-all --why 'server rebuilt'
+  countersign resume --over --why 'these jobs are over' # makes room for other halts, and starts nothing")]
 pub struct ResumeArgs {
     /// Why.
     #[arg(long)]
@@ -41,6 +44,9 @@ pub struct ResumeArgs {
     /// Only this halt, by its hash or the beginning of it [default: all active ones].
     #[arg(long = "halt", value_name = "HASH")]
     halts: Vec<String>,
+    /// Only halts of jobs that are over by the clock here: nothing starts by it.
+    #[arg(long, conflicts_with_all = ["halts", "keys"])]
+    over: bool,
     /// Every halt this key made under the policies so far, seen or not. Cuts all.
     #[arg(long = "halts-by-key", value_name = "KEY", conflicts_with = "halts")]
     keys: Vec<String>,
@@ -62,11 +68,12 @@ pub struct ResumeArgs {
 pub fn run(context: &Context, args: ResumeArgs) -> anyhow::Result<()> {
     let session = context.open()?;
     let chain = &session.checked.chain;
+    let over = over(context, &session);
     let resume = Resume {
         org: chain.org(),
         policy: chain.policy().hash,
         previous: chain.resume().into_iter().collect(),
-        lifts: lifts(chain, &args)?,
+        lifts: lifts(chain, &args, &over)?,
         cuts: match (args.cut_all, args.cut_people.is_empty()) {
             (true, _) => Cuts::All(Nothing),
             (false, false) => Cuts::People(args.cut_people.iter().cloned().collect()),
@@ -77,6 +84,10 @@ pub fn run(context: &Context, args: ResumeArgs) -> anyhow::Result<()> {
     };
     let freed = Freed::by(&resume, context, &session)?;
     words(chain, &resume, &freed).iter().for_each(|line| context.ui.note(line));
+    if !args.over && !over.is_empty() {
+        let many = count(over.len(), "halt stops a job that is over", "halts stop jobs that are over");
+        context.ui.note(&format!("{many}: `countersign resume --over` lifts these alone"));
+    }
     chosen(&args, &freed)?;
     if !context.ui.confirm("Sign this resume?")? {
         return Err(Stop::Refused("nothing was signed".to_owned()).into());
@@ -108,7 +119,26 @@ fn chosen(args: &ResumeArgs, freed: &Freed) -> Result<(), Stop> {
     )))
 }
 
-fn lifts(chain: &Chain, args: &ResumeArgs) -> anyhow::Result<Lifts> {
+/// Active halts of jobs that are over. One whose job the server does not show, and that no signature vouches for, is not among them.
+fn over(context: &Context, session: &Session) -> BTreeSet<Sha256> {
+    let is_over = |job: &Sha256| {
+        let read = ReadJob::fetch(session, &job.to_string());
+        read.is_ok_and(|read| read.is_over(context.now))
+    };
+    let halts = session.checked.chain.active_halts();
+    halts
+        .filter(|halt| matches!(&halt.body.scope, Scope::Job(job) if is_over(job)))
+        .map(|halt| halt.hash)
+        .collect()
+}
+
+fn lifts(chain: &Chain, args: &ResumeArgs, over: &BTreeSet<Sha256>) -> anyhow::Result<Lifts> {
+    if args.over {
+        return match over.is_empty() {
+            true => Err(Stop::Usage("no active halt stops a job that is over".to_owned()).into()),
+            false => Ok(Lifts::Halts(over.clone())),
+        };
+    }
     if !args.keys.is_empty() {
         let keys: BTreeSet<PublicKey> =
             args.keys.iter().map(|key| key_or_file(key)).collect::<anyhow::Result<_>>()?;

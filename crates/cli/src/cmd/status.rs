@@ -16,6 +16,7 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
     let policy = &chain.policy().body;
     let halts: Vec<_> = chain.active_halts().collect();
     let weak = weaknesses(policy);
+    halt::room::warnings(chain).iter().for_each(|warning| context.ui.warn(warning));
     let answer = json!({
         "org": chain.org().to_string(), "name": policy.name.to_string(), "policy": chain.policy().hash.to_string(),
         "policy_number": policy.number, "resume": chain.resume().map(|hash| hash.to_string()), "log_size": log.size,

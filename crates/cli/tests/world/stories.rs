@@ -84,6 +84,11 @@ fn a_halt_stops_and_a_quorum_starts_again_without_what_was_cut() {
     let refused = world.anna(&["job", "watch", &stopped, "--for", "30s"]);
     assert_eq!(refused.code, 3, "{}", refused.out);
     assert!(refused.out.contains("halted: the whole organization by anna"), "{}", refused.out);
+    assert!(refused.err.contains("2 of them refused it for a reason that passes"), "{}", refused.err);
+    // A resume would let it run: the same again beside it would run twice.
+    let again = world.anna(&["job", "rerun", &stopped, "--failed", "--preview"]);
+    assert!(again.err.contains("it may still run") && again.err.contains("job cancel"), "{}", again.err);
+    again.fails(2);
     world.anna(&["resume", "--why", "it was nothing", "--cut-all"]).well();
     let waiting = world.waiting("bo");
     world.bo(&["approve", &waiting]).well();
@@ -96,6 +101,27 @@ fn a_halt_stops_and_a_quorum_starts_again_without_what_was_cut() {
         let devices = shown["devices"].as_array().unwrap();
         devices.iter().all(|device| device["because"].as_str().unwrap().contains("which cuts it off"))
     });
+}
+
+#[test]
+fn whoever_cancels_again_and_again_is_warned_before_halts_run_out() {
+    let world = World::of_two();
+    let job = |number: u8| format!("{number:064x}");
+    for number in 1..=8 {
+        let said = world.anna(&["halt", "--job", &job(number), "--reason", "wrong script"]);
+        assert!(!said.err.contains("of one key"), "{}", said.err);
+        said.well();
+    }
+    let said = world.anna(&["halt", "--job", &job(9), "--reason", "wrong script"]);
+    assert!(said.err.contains("8 halts of anna are active"), "{}", said.err);
+    let status = world.bo(&["status"]);
+    assert!(
+        status.err.contains("9 halts of anna are active") && status.err.contains("resume --over"),
+        "{}",
+        status.err
+    );
+    // None of these jobs is shown, so nothing says that they are over.
+    world.anna(&["resume", "--over", "--why", "these jobs are over"]).fails(2);
 }
 
 #[test]
