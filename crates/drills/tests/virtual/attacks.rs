@@ -19,7 +19,7 @@ fn the_catalogue_holds_every_attack_of_the_list_in_its_order_and_each_name_once(
 }
 
 #[test]
-fn every_attack_that_is_played_ends_as_promised_and_the_same_twice() {
+fn every_attack_that_is_played_ends_as_promised() {
     let mut failed = Vec::new();
     for attack in all() {
         for how in attack.how {
