@@ -10,10 +10,11 @@ import tempfile
 import unittest
 from functools import lru_cache
 from pathlib import Path
+from unittest import mock
 
 import audit
 from test_audit import MachineKey, path_to, text_of
-from test_rule import BEACONS, BEGIN, CHALLENGE, DEVICE, WITNESSES, Organization, run_audit
+from test_rule import BEACONS, BEGIN, CHALLENGE, DEVICE, KEYS, WITNESSES, Organization, run_audit
 
 NEIGHBOUR, STRANGER = MachineKey(150, ""), MachineKey(151, "")
 Files = dict[str, bytes]
@@ -123,6 +124,11 @@ def good_files() -> Files:
     return world().good()
 
 
+def stranger_who_signs():
+    """Lets a key that no policy names sign statements, under the name `stranger`."""
+    return mock.patch.dict(KEYS, {"stranger": MachineKey(160, "")})
+
+
 def signatures_of(envelope: bytes) -> list[bytes]:
     end = b"-----END SSH SIGNATURE-----\n"
     *blocks, _ = envelope[envelope.index(b"\n}\n") + 3 :].split(end)
@@ -183,6 +189,22 @@ class Faults(unittest.TestCase):
     def test_signatures_in_another_order(self):
         one, two = signatures_of(good_files()["job.txt"])
         self.seeded("(Unreadable)", self.bent("job.txt", one + two, two + one))
+
+    def test_a_strangers_signature_counts_for_nobody_and_takes_nothing_from_the_job(self):
+        with stranger_who_signs():
+            code, output = self.check(good_files() | {"job.txt": world().print_job(names=("dora", "anna", "stranger"))})
+            self.assertEqual((code, output.splitlines()[-1]), (0, "accepted"), output)
+            self.seeded("(Approvals)", {"job.txt": world().print_job(names=("dora", "stranger"))})
+            self.seeded("(UnknownSigners)", {"job.txt": world().print_job(names=("stranger",))})
+
+    def test_a_strangers_signature_of_no_algorithm_makes_the_job_unreadable(self):
+        with stranger_who_signs():
+            job = world().print_job(names=("dora", "anna", "stranger"))
+            mine = signatures_of(world().print_job(names=("stranger",)))[0]
+        blob = base64.b64decode(b"".join(mine.splitlines()[1:-1]))
+        bent = audit.ARMOR_BEGIN + audit.lines_of_70(blob.replace(b"ssh-ed25519", b"ssh-ed25518", 1)) + audit.ARMOR_END
+        self.assertIn(mine, job)
+        self.seeded("(Unreadable)", {"job.txt": job.replace(mine, bent)})
 
     def test_a_signature_of_another_job(self):
         other = signatures_of(world().print_job(why="another", names=["anna"]))[0]
