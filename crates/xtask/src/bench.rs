@@ -36,6 +36,18 @@ struct Bench {
     programs: Option<&'static str>,
     /// Every figure it must print, each time.
     figures: &'static [&'static str],
+    /// What its medians are held against. A bar that is missed is said and fails nothing: machines differ.
+    bars: &'static [Bar],
+}
+
+/// What a figure should be.
+enum Bar {
+    /// No more than this.
+    AtMost(&'static str, f64),
+    /// No less than this.
+    AtLeast(&'static str, f64),
+    /// The first figure is no more than so many times the second.
+    Times(&'static str, &'static str, f64),
 }
 
 const BENCHES: [Bench; 5] = [
@@ -45,6 +57,7 @@ const BENCHES: [Bench; 5] = [
         folder: "trust",
         programs: None,
         figures: &["delivery_us", "delivery_bytes"],
+        bars: &[],
     },
     Bench {
         name: "job",
@@ -52,6 +65,7 @@ const BENCHES: [Bench; 5] = [
         folder: "drills",
         programs: None,
         figures: &["last_start_ms"],
+        bars: &[],
     },
     Bench {
         name: "agent",
@@ -59,6 +73,7 @@ const BENCHES: [Bench; 5] = [
         folder: "drills",
         programs: Some("agent"),
         figures: &["resident_mib", "binary_mib"],
+        bars: &[Bar::AtMost("resident_mib", 8.0), Bar::AtMost("binary_mib", 6.0)],
     },
     Bench {
         name: "connections",
@@ -66,6 +81,10 @@ const BENCHES: [Bench; 5] = [
         folder: "swarm",
         programs: Some("server"),
         figures: &["server_kib_per_agent", "raw_kib_per_connection", "handshake_ratio"],
+        bars: &[
+            Bar::Times("server_kib_per_agent", "raw_kib_per_connection", 1.5),
+            Bar::AtLeast("handshake_ratio", 0.8),
+        ],
     },
     Bench {
         name: "fanout",
@@ -73,6 +92,7 @@ const BENCHES: [Bench; 5] = [
         folder: "swarm",
         programs: Some("server"),
         figures: &["last_receipt_10000_ms", "ratio_to_raw_10000", "server_cpu_us_per_agent_job"],
+        bars: &[Bar::AtMost("ratio_to_raw_10000", 2.0), Bar::AtMost("server_cpu_us_per_agent_job", 200.0)],
     },
 ];
 
@@ -101,6 +121,7 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
         println!("{}", as_json(bench.name, &figures, args.runs, &machine()));
     } else {
         println!("{}", as_table(bench.name, &figures, args.runs, &machine()));
+        bench.bars.iter().filter_map(|bar| bar.held_against(&figures)).for_each(|line| println!("{line}"));
     }
     Ok(())
 }
@@ -184,6 +205,29 @@ impl Samples {
     }
 }
 
+impl Bar {
+    /// The bar beside what was measured, in a line.
+    fn held_against(&self, figures: &[Figure]) -> Option<String> {
+        let median =
+            |name: &str| figures.iter().find(|figure| figure.name == name).map(|figure| figure.median);
+        let (met, words) = match *self {
+            Self::AtMost(name, most) => {
+                let found = median(name)?;
+                (found <= most, format!("{name} {found:.2}, at most {most}"))
+            }
+            Self::AtLeast(name, least) => {
+                let found = median(name)?;
+                (found >= least, format!("{name} {found:.2}, at least {least}"))
+            }
+            Self::Times(name, other, times) => {
+                let (found, bar) = (median(name)?, median(other)?);
+                (found <= times * bar, format!("{name} {found:.2}, at most {times} times {other} {bar:.2}"))
+            }
+        };
+        Some(format!("{:6} {words}", if met { "met" } else { "MISSED" }))
+    }
+}
+
 /// Of an even number of values the lower middle one counts, so that a figure is always one that was seen.
 fn figure(name: &str, mut values: Vec<f64>) -> Option<Figure> {
     values.sort_by(f64::total_cmp);
@@ -225,6 +269,11 @@ mod tests {
         folder: "none",
         programs: None,
         figures: &["late_ms", "size_bytes"],
+        bars: &[
+            Bar::AtMost("late_ms", 20.0),
+            Bar::AtLeast("size_bytes", 5_000.0),
+            Bar::Times("size_bytes", "late_ms", 2.0),
+        ],
     };
 
     fn samples(lines: &[&str]) -> Samples {
@@ -249,6 +298,32 @@ mod tests {
             "runs": 3, "machine": "a machine"});
         assert_eq!(json, expected);
         assert!(as_table("speed", &figures, 3, "a machine").contains("late_ms"));
+    }
+
+    #[test]
+    fn a_bar_is_met_or_missed_by_the_median_and_says_both_numbers() {
+        let lines = [r#"{"figure": "late_ms", "value": 20}"#, r#"{"figure": "size_bytes", "value": 4096}"#];
+        let figures = samples(&lines).summary(&SPEED).unwrap();
+        let said: Vec<String> = SPEED.bars.iter().filter_map(|bar| bar.held_against(&figures)).collect();
+        let expected = [
+            "met    late_ms 20.00, at most 20",
+            "MISSED size_bytes 4096.00, at least 5000",
+            "MISSED size_bytes 4096.00, at most 2 times late_ms 20.00",
+        ];
+        assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn every_bar_is_held_against_figures_of_its_bench() {
+        for bench in &BENCHES {
+            for bar in bench.bars {
+                let named = match bar {
+                    Bar::AtMost(name, _) | Bar::AtLeast(name, _) => vec![name],
+                    Bar::Times(name, other, _) => vec![name, other],
+                };
+                assert!(named.iter().all(|name| bench.figures.contains(name)), "{}: {named:?}", bench.name);
+            }
+        }
     }
 
     #[test]
