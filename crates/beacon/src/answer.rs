@@ -3,6 +3,7 @@
 //! Source: docs/spec/5-clear.md.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use countersign_trust::chain::{
     Chain, ChainError, Held, Inclusion, MAX_HALTS_OF_A_KEY, RECOVERY_WAIT_S, Recovered, Taken,
@@ -99,9 +100,11 @@ pub enum HandoverError {
     },
 }
 
-/// One organization, as this beacon knows it.
+/// One organization, as this beacon knows it. A copy is cheap, and a change to one is none to the other: what strangers bring is
+/// judged by a copy first, while nobody waits.
+#[derive(Clone)]
 pub struct Organization {
-    chain: Chain,
+    chain: Arc<Chain>,
     me: VerifierKey,
     /// What other beacons have handed over, the newest of each.
     handed_over: BTreeMap<VerifierKey, Note>,
@@ -121,7 +124,7 @@ impl Organization {
     /// Begins with the genesis policy, for the beacon with the key `me`.
     pub fn begin(org: OrgId, genesis: &Logged, me: VerifierKey) -> Result<Self, ChainError> {
         let chain = Chain::begin(org, &genesis.signed, Inclusion::Proved(&genesis.proof))?;
-        Ok(Self { chain, me, handed_over: BTreeMap::new(), waits_since: BTreeMap::new() })
+        Ok(Self { chain: Arc::new(chain), me, handed_over: BTreeMap::new(), waits_since: BTreeMap::new() })
     }
 
     /// Policies, resumes and halts.
@@ -164,7 +167,7 @@ impl Organization {
 
     /// Puts a policy that has waited in force.
     pub fn recover(&mut self, policy: &Sha256) -> Result<Taken, ChainError> {
-        self.chain.recover(policy)
+        Arc::make_mut(&mut self.chain).recover(policy)
     }
 
     /// The words that this beacon owes: for each policy of the recovery set that is in force here, in whose place it was asked.
@@ -177,7 +180,7 @@ impl Organization {
         match news {
             News::Halt(signed) => self.take_halt(signed),
             News::Policy(_) | News::Resume(_) | News::Enroll(_) | News::Recovered(_) => {
-                Ok(news.offer(&mut self.chain)?)
+                Ok(news.offer(Arc::make_mut(&mut self.chain))?)
             }
         }
     }
@@ -188,10 +191,14 @@ impl Organization {
         if self.chain.halt(&hash).is_some() {
             return stops(&self.chain, &hash).map(|()| Taken::Known);
         }
-        let mut chain = self.chain.clone();
+        // Whoever may halt nothing does not make anybody copy the chain.
+        if !self.chain.is_by_a_halter(signed) {
+            return Err(ChainError::NotAHalter.into());
+        }
+        let mut chain = Chain::clone(&self.chain);
         chain.take_halt(signed)?;
         stops(&chain, &hash)?;
-        self.chain = chain;
+        self.chain = Arc::new(chain);
         Ok(Taken::New)
     }
 

@@ -28,6 +28,9 @@ const WAITING_FILE: &str = "waiting";
 /// How the file begins that says which policy of the recovery set came into force by this beacon's own clock.
 const RECOVERED: &str = "recovered ";
 
+/// How many organizations are taken on where anybody may be served. Those that a configuration lists are taken on in any case.
+const MOST_ORGANIZATIONS: usize = 1_024;
+
 /// Why a beacon does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -76,6 +79,11 @@ pub enum Refusal {
         /// What came first, or why it is refused.
         reason: String,
     },
+    /// Anybody may be served, and too many are.
+    #[error(
+        "this beacon serves {MOST_ORGANIZATIONS} organizations, which is all it can: ask its operator to list whom it serves in `organizations`"
+    )]
+    TooMany,
     /// An organization that has nothing to do with this beacon.
     #[error("no policy of this request names this beacon's key {0}: nothing was taken")]
     NeverNamed(VerifierKey),
@@ -210,6 +218,10 @@ impl Beacon {
             Ok(other) => return Err(Refusal::NotAHalt(format!("this is a {other}"))),
             Err(error) => return Err(Refusal::NotAHalt(error.to_string())),
         }
+        // By a copy first: nobody who asks for a Clear waits while strangers' signatures are looked at.
+        let mut copy = locked(&kept).organization.clone();
+        copy.take_halt(&signed)?;
+        drop(copy);
         let mut kept = locked(&kept);
         if kept.organization.take_halt(&signed)? == Taken::New {
             kept.unwritten.push_back(signed.to_string());
@@ -218,18 +230,28 @@ impl Beacon {
         Ok(self.signer.note(kept.organization.acknowledgement(signed.hash()).to_string())?)
     }
 
+    /// Whether the organization is known, if it is served.
+    pub fn knows(&self, org: OrgId) -> Result<bool, Refusal> {
+        if self.served.admits(&org) { Ok(self.find(org).is_ok()) } else { Err(Refusal::NotServed(org)) }
+    }
+
     /// Takes policies, resumes and halts; returns a line for each.
     pub fn take_news(&self, org: OrgId, body: &str, now: Time) -> Result<String, Refusal> {
-        if !self.served.admits(&org) {
-            return Err(Refusal::NotServed(org));
-        }
+        self.knows(org)?;
         let items = read_sequence(body).filter(|items| !items.is_empty()).ok_or(Refusal::Sequence)?;
         let kept = match self.find(org) {
             Ok(kept) => kept,
             Err(_) => return self.begin(org, &items, now),
         };
+        // By a copy first, for the same reason; only what is taken there is judged again where others wait.
+        let mut copy = locked(&kept).organization.clone();
+        let judged: Vec<_> = items.iter().map(|item| take(&mut copy, item)).collect();
+        drop(copy);
         let mut kept = locked(&kept);
-        let lines = items.iter().map(|item| take(&mut kept, item)).collect();
+        let mut lines = String::new();
+        for (item, (line, taken)) in items.iter().zip(judged) {
+            lines += &if taken.is_some() { kept.take(item) } else { line };
+        }
         self.ripen(&mut kept, now)?;
         Ok(lines)
     }
@@ -238,7 +260,7 @@ impl Beacon {
     fn begin(&self, org: OrgId, items: &[&str], now: Time) -> Result<String, Refusal> {
         let (mut kept, mut lines) = begin(org, items.first().unwrap_or(&""), self.key().clone())?;
         for item in items.iter().skip(1) {
-            lines += &take(&mut kept, item);
+            lines += &kept.take(item);
         }
         if !kept.organization.was_ever_named() {
             return Err(Refusal::NeverNamed(self.key().clone()));
@@ -248,6 +270,9 @@ impl Beacon {
             // Another request came first: what this one brings is news then.
             drop(organizations);
             return self.take_news(org, &write_sequence(items), now);
+        }
+        if matches!(self.served, Organizations::Any) && organizations.len() >= MOST_ORGANIZATIONS {
+            return Err(Refusal::TooMany);
         }
         let kept = organizations.entry(org).or_insert(Arc::new(Mutex::new(kept)));
         let kept = Arc::clone(kept);
@@ -276,7 +301,9 @@ impl Beacon {
         let kept = self.find(org)?;
         let mut kept = locked(&kept);
         self.ripen(&mut kept, now)?;
-        Ok(write_sequence(&News::since(kept.organization.chain(), after)))
+        let copy = kept.organization.clone();
+        drop(kept);
+        Ok(write_sequence(&News::since(copy.chain(), after)))
     }
 
     /// What is known of an organization, for people to read.
@@ -387,22 +414,30 @@ fn begin(org: OrgId, text: &str, me: VerifierKey) -> Result<(Kept, String), Refu
     ))
 }
 
-/// Takes one envelope and says what became of it, in one line.
-fn take(kept: &mut Kept, text: &str) -> String {
+impl Kept {
+    /// Takes one envelope and says what became of it, in one line.
+    fn take(&mut self, text: &str) -> String {
+        let (line, taken) = take(&mut self.organization, text);
+        self.unwritten.extend(taken);
+        line
+    }
+}
+
+/// Likewise, with the text that is to be kept if it was taken.
+fn take(organization: &mut Organization, text: &str) -> (String, Option<String>) {
     let news = match News::from_text(text) {
         Ok(news) => news,
-        Err(error) => return refused(None, &error),
+        Err(error) => return (refused(None, &error), None),
     };
     let hash = news.hash();
-    match kept.organization.take(&news) {
-        Ok(Taken::Known) => format!("known {hash}\n"),
-        Ok(Taken::Lifted) => format!("lifted {hash}\n"),
-        Ok(taken @ (Taken::New | Taken::Waits | Taken::Moved)) => {
-            kept.unwritten.push_back(news.to_string());
-            format!("{} {hash}\n", if taken == Taken::Waits { "waits" } else { "taken" })
-        }
-        Err(error) => refused(Some(hash), &error),
-    }
+    let (word, taken) = match organization.take(&news) {
+        Ok(Taken::Known) => ("known", false),
+        Ok(Taken::Lifted) => ("lifted", false),
+        Ok(Taken::Waits) => ("waits", true),
+        Ok(Taken::New | Taken::Moved) => ("taken", true),
+        Err(error) => return (refused(Some(hash), &error), None),
+    };
+    (format!("{word} {hash}\n"), taken.then(|| news.to_string()))
 }
 
 /// A sentence may quote what was sent; it stays on its line.

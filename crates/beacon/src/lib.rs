@@ -9,6 +9,7 @@
 //! | [`clock`] | the time that is signed |
 //! | [`beacon`] | what is remembered, and in which order things become true |
 //! | [`serve`] | how it is asked |
+//! | [`door`], [`room`] | how much strangers may bring, hold and wait for |
 //! | [`config`], [`disk`] | the configuration file, the key, the data folder |
 
 pub mod answer;
@@ -16,4 +17,6 @@ pub mod beacon;
 pub mod clock;
 pub mod config;
 pub mod disk;
+pub mod door;
+pub mod room;
 pub mod serve;

@@ -9,32 +9,45 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::extract::rejection::{QueryRejection, StringRejection};
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{BoxError, Router};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use countersign_trust::chain::ChainError;
 use countersign_trust::ids::OrgId;
 use countersign_trust::time::Time;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::answer::{HandoverError, Silence, TakeError};
 use crate::beacon::{Beacon, OpenError, Refusal};
 use crate::config::Config;
 use crate::disk::{DiskError, Folder};
+use crate::door::{self, Door, Unread};
+use crate::room::Room;
 
 const MAX_NEWS_BYTES: usize = 4 * 1024 * 1024;
 const MAX_BYTES: usize = 16 * 1024;
 /// How long a request may take, and how long a connection may be silent between requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest head of a request, in bytes; also how much of a body or an answer a connection holds at once.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// How many connections there may be, and from one address: a whole site behind one address fits.
+const CONNECTIONS: (usize, usize) = (5_120, 1_024);
+/// How many bytes of news may be on their way in for organizations that are known, and from one address.
+const BODIES: (usize, usize) = (40 << 20, 8 << 20);
+/// Likewise for organizations that are not known yet.
+const STRANGERS: (usize, usize) = (24 << 20, 4 << 20);
+/// How many bytes of news may be on their way out, and to one address.
+const ANSWERS: (usize, usize) = (80 << 20, 16 << 20);
 const TLS_FILE: &str = "tls.pem";
 
 /// Why a beacon does not start.
@@ -81,6 +94,27 @@ type Clock = dyn Fn() -> Time + Send + Sync;
 struct Shared {
     beacon: Arc<Beacon>,
     now: Arc<Clock>,
+    bodies: Room,
+    strangers: Room,
+    answers: Room,
+    /// Halts are judged one at a time, and so are news: a Clear waits for neither.
+    halts: Arc<Semaphore>,
+    news: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn new(beacon: Beacon, now: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        let room = |what, (most, of_one)| Room::new(what, most, of_one);
+        Self {
+            beacon: Arc::new(beacon),
+            now: Arc::new(now),
+            bodies: room("bytes of news", BODIES),
+            strangers: room("bytes for organizations that are not known", STRANGERS),
+            answers: room("bytes of answers", ANSWERS),
+            halts: Arc::new(Semaphore::new(1)),
+            news: Arc::new(Semaphore::new(1)),
+        }
+    }
 }
 
 /// Opens the data folder and answers, by the clock `now`.
@@ -94,14 +128,16 @@ pub async fn start(
     let listener = TcpListener::bind(config.listen).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let shared = Shared { beacon: Arc::new(beacon), now: Arc::new(now) };
+    let shared = Shared::new(beacon, now);
     drop(tokio::spawn(keep_time(Arc::downgrade(&shared.beacon), shared.now.clone())));
     let router = routes().with_state(shared);
     let handle = Handle::new();
-    let server = axum_server::from_tcp_rustls(listener, tls).map_err(listen)?;
+    let server = axum_server::from_tcp(listener).map_err(listen)?;
+    let door = Door(Room::new("connections", CONNECTIONS.0, CONNECTIONS.1));
+    let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(door));
     let mut server = server.handle(handle.clone()).http1_only();
-    server.http_builder().http1().header_read_timeout(SILENCE_TIMEOUT);
-    let task = tokio::spawn(server.serve(router.into_make_service()));
+    server.http_builder().http1().header_read_timeout(SILENCE_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    let task = tokio::spawn(server.serve(router.into_make_service_with_connect_info::<SocketAddr>()));
     Ok(Running { address, handle, task })
 }
 
@@ -124,7 +160,7 @@ fn routes() -> Router<Shared> {
     Router::new()
         .route("/v1/orgs/{org}/clear", post(clear))
         .route("/v1/orgs/{org}/halts", post(halt))
-        .route("/v1/orgs/{org}/news", get(news).post(take_news).layer(DefaultBodyLimit::max(MAX_NEWS_BYTES)))
+        .route("/v1/orgs/{org}/news", get(news).post(take_news))
         .route("/v1/orgs/{org}/handover", get(for_handover).post(hand_over))
         .route("/v1/orgs/{org}/state", get(state))
         .route("/v1/key", get(key))
@@ -144,12 +180,46 @@ async fn clear(State(shared): State<Shared>, Path(org): Path<String>, body: Body
 
 async fn halt(State(shared): State<Shared>, Path(org): Path<String>, body: Body) -> Response {
     let body = read(body, MAX_BYTES);
-    work(org, move |org| shared.beacon.halt(org, &body?)).await
+    let turn = shared.halts.clone().acquire_owned().await;
+    work(org, move |org| {
+        let _turn = turn;
+        shared.beacon.halt(org, &body?)
+    })
+    .await
 }
 
-async fn take_news(State(shared): State<Shared>, Path(org): Path<String>, body: Body) -> Response {
-    let body = read(body, MAX_NEWS_BYTES);
-    work(org, move |org| shared.beacon.take_news(org, &body?, (shared.now)())).await
+/// Whose news they are is looked up before the first byte of them is read.
+async fn take_news(
+    State(shared): State<Shared>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
+    Path(org): Path<String>,
+    request: Request,
+) -> Response {
+    let room = match org.parse().map(|org| shared.beacon.knows(org)) {
+        Ok(Ok(known)) => {
+            if known {
+                &shared.bodies
+            } else {
+                &shared.strangers
+            }
+        }
+        Ok(Err(refusal)) => return refused(&refusal),
+        Err(error) => return answer(StatusCode::NOT_FOUND, error),
+    };
+    let mut share = room.share(from.ip());
+    let body = door::read(request.into_body(), MAX_NEWS_BYTES, &mut share).await;
+    let body = match body {
+        Ok(body) => body,
+        Err(Unread::TooLarge) => return refused(&Refusal::TooLarge(MAX_NEWS_BYTES)),
+        Err(Unread::NotText) => return refused(&Refusal::NotText),
+        Err(Unread::NoRoom) => return no_room(),
+    };
+    let turn = shared.news.clone().acquire_owned().await;
+    work(org, move |org| {
+        let _turn = (turn, share);
+        shared.beacon.take_news(org, &body, (shared.now)())
+    })
+    .await
 }
 
 #[derive(serde::Deserialize)]
@@ -160,13 +230,24 @@ struct After {
 
 async fn news(
     State(shared): State<Shared>,
+    ConnectInfo(to): ConnectInfo<SocketAddr>,
     Path(org): Path<String>,
     after: Result<Query<After>, QueryRejection>,
 ) -> Response {
     let Ok(Query(After { after })) = after else {
         return answer(StatusCode::BAD_REQUEST, "`after` must be the number of the newest policy you hold");
     };
-    work(org, move |org| shared.beacon.news(org, after, (shared.now)())).await
+    let (turn, answers) = (shared.news.clone().acquire_owned().await, shared.answers.clone());
+    let said = done(org, move |org| {
+        let _turn = turn;
+        shared.beacon.news(org, after, (shared.now)())
+    });
+    match said.await {
+        Ok(news) => {
+            door::answer(news, &answers, to.ip()).map_or_else(no_room, |body| text(StatusCode::OK, body))
+        }
+        Err(refused) => refused,
+    }
 }
 
 async fn hand_over(State(shared): State<Shared>, Path(org): Path<String>, body: Body) -> Response {
@@ -183,19 +264,29 @@ async fn state(State(shared): State<Shared>, Path(org): Path<String>) -> Respons
 }
 
 /// Does `what` where waiting for a lock or the disk holds up nobody else, and answers with what it says.
-async fn work<T: Display>(
+async fn work<T: Display + Send + 'static>(
     org: String,
     what: impl FnOnce(OrgId) -> Result<T, Refusal> + Send + 'static,
 ) -> Response {
-    let org = match org.parse() {
-        Ok(org) => org,
-        Err(error) => return answer(StatusCode::NOT_FOUND, error),
-    };
-    let done = move || match what(org) {
+    match done(org, what).await {
         Ok(said) => text(StatusCode::OK, said.to_string()),
-        Err(refusal) => refused(&refusal),
-    };
-    spawn_blocking(done).await.unwrap_or_else(|error| broken(&error))
+        Err(refused) => refused,
+    }
+}
+
+async fn done<T: Send + 'static>(
+    org: String,
+    what: impl FnOnce(OrgId) -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Response> {
+    let org = org.parse().map_err(|error| answer(StatusCode::NOT_FOUND, error))?;
+    let done = spawn_blocking(move || what(org)).await;
+    done.map_err(|error| broken(&error))?.map_err(|refusal| refused(&refusal))
+}
+
+/// Nothing of it was kept; an honest client asks again.
+fn no_room() -> Response {
+    let busy = answer(StatusCode::SERVICE_UNAVAILABLE, "too much is on its way here: try again");
+    ([(header::RETRY_AFTER, "5")], busy).into_response()
 }
 
 fn refused(refusal: &Refusal) -> Response {
@@ -226,7 +317,9 @@ fn status_of(refusal: &Refusal) -> StatusCode {
         | Refusal::Handover(_) => StatusCode::CONFLICT,
         Refusal::Silent(Silence::NeverNamed { .. }) => StatusCode::GONE,
         Refusal::Genesis { .. } | Refusal::Halt(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        Refusal::Silent(_) | Refusal::Clock(_) | Refusal::Disk(_) => StatusCode::SERVICE_UNAVAILABLE,
+        Refusal::Silent(_) | Refusal::Clock(_) | Refusal::Disk(_) | Refusal::TooMany => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         Refusal::Note(_) => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -240,8 +333,8 @@ fn answer(status: StatusCode, sentence: impl Display) -> Response {
     text(status, format!("{sentence}\n"))
 }
 
-fn text(status: StatusCode, body: String) -> Response {
-    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response()
+fn text(status: StatusCode, body: impl Into<axum::body::Body>) -> Response {
+    (status, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], body.into()).into_response()
 }
 
 fn read(body: Body, most: usize) -> Result<String, Refusal> {

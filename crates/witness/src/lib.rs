@@ -10,12 +10,15 @@
 //! | [`policies`] | which logs, by whose word |
 //! | [`witness`] | what is remembered, and in which order things become true |
 //! | [`serve`] | how it is asked |
+//! | [`door`], [`room`] | how much strangers may bring, hold and wait for |
 //! | [`config`], [`disk`] | the configuration file, the key, the data folder |
 
 pub mod clock;
 pub mod config;
 pub mod cosign;
 pub mod disk;
+pub mod door;
 pub mod policies;
+pub mod room;
 pub mod serve;
 pub mod witness;

@@ -22,6 +22,9 @@ pub fn to_keep(chain: &Chain) -> String {
     write_sequence(&items.collect::<Vec<_>>())
 }
 
+/// How many organizations are taken on where anybody may be. Those that a configuration lists are taken on in any case.
+pub const MOST_ORGANIZATIONS: usize = 1_024;
+
 /// Why policies are not taken. Of one request either all are taken or none.
 #[derive(Debug, thiserror::Error)]
 pub enum PoliciesError {
@@ -69,6 +72,11 @@ pub enum PoliciesError {
         /// This witness's key.
         me: VerifierKey,
     },
+    /// Anybody's logs may be taken on, and too many are.
+    #[error(
+        "this witness has taken on {MOST_ORGANIZATIONS} organizations, which is all it can: ask its operator to list whose logs it takes on in `organizations`"
+    )]
+    TooMany,
     /// Another organization's log has that name.
     #[error("the log `{origin}` was taken on for {owner} before: give this organization's log another name")]
     Claimed {
@@ -87,12 +95,10 @@ pub struct Extended {
     pub taken: Vec<(Sha256, Taken)>,
 }
 
-/// Reads and judges policies by all but inclusion: from the genesis policy on, or those that follow what is held.
-pub fn extend(chains: &Chains, org: OrgId, body: &str, me: &VerifierKey) -> Result<Extended, PoliciesError> {
-    let extended = judge(chains.get(&org).cloned(), org, body)?;
-    asks_for(&extended.chain, chains.contains_key(&org), me)?;
-    nobody_elses(chains, &extended.chain)?;
-    Ok(extended)
+/// Whether what was judged is this witness's business.
+pub fn admit(chains: &Chains, chain: &Chain, me: &VerifierKey) -> Result<(), PoliciesError> {
+    asks_for(chain, chains.contains_key(&chain.org()), me)?;
+    nobody_elses(chains, chain)
 }
 
 /// With a proof or without: the proof is not looked at, since nothing in a new log can have been cosigned.
@@ -104,8 +110,8 @@ fn read(text: &str) -> Result<Signed, EnvelopeError> {
     }
 }
 
-/// Adds the policies of `body` to the chain that is held, or begins one: whether it is this witness's business is
-/// not asked.
+/// Adds the policies of `body` to the chain that is held, or begins one, by all but inclusion: whether it is this witness's
+/// business is [`admit`]'s.
 pub fn judge(held: Option<Chain>, org: OrgId, body: &str) -> Result<Extended, PoliciesError> {
     let texts = read_sequence(body).filter(|texts| !texts.is_empty()).ok_or(PoliciesError::Sequence)?;
     let mut chain = held;

@@ -8,25 +8,28 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use axum::extract::rejection::StringRejection;
-use axum::extract::{DefaultBodyLimit, Path, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{BoxError, Router};
 use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use countersign_trust::ids::Sha256;
 use countersign_trust::time::Time;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config::Config;
 use crate::cosign::Refusal;
 use crate::disk::{DiskError, Folder};
+use crate::door::{self, Door, Unread};
 use crate::policies::PoliciesError;
+use crate::room::Room;
 use crate::witness::{CosignError, OpenError, TakeError, Witness};
 
 const MAX_POLICIES_BYTES: usize = 4 * 1024 * 1024;
@@ -34,6 +37,14 @@ const MAX_CHECKPOINT_BYTES: usize = 64 * 1024;
 /// How long a request may take, and how long a connection may be silent between requests.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const SILENCE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The largest head of a request, in bytes; also how much of a body a connection holds at once.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// How many connections there may be, and from one address. Only servers and people ask a witness.
+const CONNECTIONS: (usize, usize) = (1_280, 256);
+/// How many bytes of policies may be on their way in for organizations that are known, and from one address.
+const BODIES: (usize, usize) = (40 << 20, 8 << 20);
+/// Likewise for organizations that are not known yet.
+const STRANGERS: (usize, usize) = (24 << 20, 4 << 20);
 const TLS_FILE: &str = "tls.pem";
 
 /// Why a witness does not start.
@@ -80,6 +91,23 @@ type Clock = dyn Fn() -> Time + Send + Sync;
 struct Shared {
     witness: Arc<Witness>,
     now: Arc<Clock>,
+    bodies: Room,
+    strangers: Room,
+    /// Policies are judged one request at a time: a checkpoint waits for none of them.
+    policies: Arc<Semaphore>,
+}
+
+impl Shared {
+    fn new(witness: Witness, now: impl Fn() -> Time + Send + Sync + 'static) -> Self {
+        let room = |what, (most, of_one)| Room::new(what, most, of_one);
+        Self {
+            witness: Arc::new(witness),
+            now: Arc::new(now),
+            bodies: room("bytes of policies", BODIES),
+            strangers: room("bytes for organizations that are not known", STRANGERS),
+            policies: Arc::new(Semaphore::new(1)),
+        }
+    }
 }
 
 /// Opens the data folder and answers, by the clock `now`.
@@ -93,14 +121,16 @@ pub async fn start(
     let listener = TcpListener::bind(config.listen).map_err(listen)?;
     listener.set_nonblocking(true).map_err(listen)?;
     let address = listener.local_addr().map_err(listen)?;
-    let shared = Shared { witness: Arc::new(witness), now: Arc::new(now) };
+    let shared = Shared::new(witness, now);
     drop(tokio::spawn(keep_time(Arc::downgrade(&shared.witness), shared.now.clone())));
     let router = routes().with_state(shared);
     let handle = Handle::new();
-    let server = axum_server::from_tcp_rustls(listener, tls).map_err(listen)?;
+    let server = axum_server::from_tcp(listener).map_err(listen)?;
+    let door = Door(Room::new("connections", CONNECTIONS.0, CONNECTIONS.1));
+    let server = server.acceptor(RustlsAcceptor::new(tls).acceptor(door));
     let mut server = server.handle(handle.clone()).http1_only();
-    server.http_builder().http1().header_read_timeout(SILENCE_TIMEOUT);
-    let task = tokio::spawn(server.serve(router.into_make_service()));
+    server.http_builder().http1().header_read_timeout(SILENCE_TIMEOUT).max_buf_size(MAX_HEAD_BYTES);
+    let task = tokio::spawn(server.serve(router.into_make_service_with_connect_info::<SocketAddr>()));
     Ok(Running { address, handle, task })
 }
 
@@ -123,7 +153,7 @@ fn routes() -> Router<Shared> {
     Router::new()
         .route("/add-checkpoint", post(add_checkpoint).layer(DefaultBodyLimit::max(MAX_CHECKPOINT_BYTES)))
         .route("/{origin}/checkpoint", get(newest))
-        .route("/v1/orgs/{org}/policies", post(policies).layer(DefaultBodyLimit::max(MAX_POLICIES_BYTES)))
+        .route("/v1/orgs/{org}/policies", post(policies))
         .route("/v1/key", get(key))
         .fallback(|| async {
             answer(StatusCode::NOT_FOUND, "nothing is here: see docs/spec/8-interfaces.md")
@@ -180,25 +210,42 @@ async fn newest(State(shared): State<Shared>, Path(origin): Path<String>) -> Res
     spawn_blocking(work).await.unwrap_or_else(|error| broken(&error))
 }
 
+/// Whose policies they are is looked up before the first byte of them is read.
 async fn policies(
     State(shared): State<Shared>,
+    ConnectInfo(from): ConnectInfo<SocketAddr>,
     Path(org): Path<String>,
-    body: Result<String, StringRejection>,
+    request: Request,
 ) -> Response {
     let org = match org.parse() {
         Ok(org) => org,
         Err(error) => return answer(StatusCode::NOT_FOUND, error),
     };
-    let body = match body {
-        Ok(body) => body,
-        Err(rejection) => return unread(&rejection, MAX_POLICIES_BYTES),
+    let room = match shared.witness.knows(org) {
+        Ok(known) => {
+            if known {
+                &shared.bodies
+            } else {
+                &shared.strangers
+            }
+        }
+        Err(refusal) => return answer(status_of(&refusal), refusal),
     };
-    let work = move || match shared.witness.take_policies(org, &body) {
-        Ok(lines) => text(StatusCode::OK, "text/plain; charset=utf-8", lines),
-        Err(TakeError::Refused(refusal)) => answer(status_of(&refusal), refusal),
-        Err(error) => {
-            tracing::error!(error = %error, "policies could not be written down");
-            answer(StatusCode::SERVICE_UNAVAILABLE, error)
+    let mut share = room.share(from.ip());
+    let body = match door::read(request.into_body(), MAX_POLICIES_BYTES, &mut share).await {
+        Ok(body) => body,
+        Err(unread) => return not_read(&unread, MAX_POLICIES_BYTES),
+    };
+    let turn = shared.policies.clone().acquire_owned().await;
+    let work = move || {
+        let _turn = (turn, share);
+        match shared.witness.take_policies(org, &body) {
+            Ok(lines) => text(StatusCode::OK, "text/plain; charset=utf-8", lines),
+            Err(TakeError::Refused(refusal)) => answer(status_of(&refusal), refusal),
+            Err(error) => {
+                tracing::error!(error = %error, "policies could not be written down");
+                answer(StatusCode::SERVICE_UNAVAILABLE, error)
+            }
         }
     };
     spawn_blocking(work).await.unwrap_or_else(|error| broken(&error))
@@ -212,6 +259,7 @@ fn status_of(refusal: &PoliciesError) -> StatusCode {
         PoliciesError::NotServed(_) | PoliciesError::NotNamed { .. } => StatusCode::FORBIDDEN,
         PoliciesError::Refused { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         PoliciesError::Claimed { .. } => StatusCode::CONFLICT,
+        PoliciesError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
     }
 }
 
@@ -229,11 +277,20 @@ fn text(status: StatusCode, kind: &'static str, body: String) -> Response {
 }
 
 fn unread(rejection: &StringRejection, most: usize) -> Response {
-    match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
+    let too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
+    not_read(if too_large { &Unread::TooLarge } else { &Unread::NotText }, most)
+}
+
+fn not_read(why: &Unread, most: usize) -> Response {
+    match why {
+        Unread::TooLarge => {
             answer(StatusCode::PAYLOAD_TOO_LARGE, format_args!("the body may have {most} bytes"))
         }
-        _ => answer(StatusCode::BAD_REQUEST, "the body must be UTF-8 text"),
+        Unread::NotText => answer(StatusCode::BAD_REQUEST, "the body must be UTF-8 text"),
+        Unread::NoRoom => {
+            let busy = answer(StatusCode::SERVICE_UNAVAILABLE, "too much is on its way here: try again");
+            ([(header::RETRY_AFTER, "5")], busy).into_response()
+        }
     }
 }
 

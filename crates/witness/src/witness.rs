@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use countersign_trust::chain::Taken;
+use countersign_trust::chain::{Chain, Taken};
 use countersign_trust::checkpoint::{AddCheckpoint, Checkpoint};
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::{Note, NoteError, NoteSigner, Signature, VerifierKey};
@@ -16,7 +16,9 @@ use crate::clock::{ClockError, SignedTime};
 use crate::config::{Config, ConfigError, Organizations};
 use crate::cosign::{Refusal, judge, known_log, read};
 use crate::disk::{DiskError, Folder};
-use crate::policies::{self, Chains, PoliciesError, extend, owner};
+use crate::policies::{
+    self, Chains, MOST_ORGANIZATIONS, PoliciesError, admit, judge as judge_policies, owner,
+};
 
 const POLICIES: &str = "policies";
 /// Of logs that a policy in force names or named, by the hash of the origin.
@@ -134,7 +136,9 @@ impl Witness {
     pub fn open(config: &Config) -> Result<Self, OpenError> {
         let signer = config.signer()?;
         let folder = Folder::open(&config.data, &[POLICIES, CHECKPOINTS, WAITING])?;
-        let chains = load_chains(&folder)?;
+        let mut chains = load_chains(&folder)?;
+        // Whom the operator no longer serves has no claim to a log's name any more.
+        chains.retain(|org, _| config.organizations.admits(org));
         let [logs, waiting] =
             [CHECKPOINTS, WAITING].map(|name| Slots::load(&folder, name, signer.verifier()));
         let (logs, waiting) = (logs?, waiting?);
@@ -218,15 +222,22 @@ impl Witness {
         newest.map(|newest| newest.note.to_string())
     }
 
+    /// Whether the organization is known, if it is served.
+    pub fn knows(&self, org: OrgId) -> Result<bool, PoliciesError> {
+        if !self.organizations.admits(&org) {
+            return Err(PoliciesError::NotServed(org));
+        }
+        Ok(self.chains.read().unwrap_or_else(PoisonError::into_inner).contains_key(&org))
+    }
+
     /// Takes policies on; returns a line for each.
     pub fn take_policies(&self, org: OrgId, body: &str) -> Result<String, TakeError> {
-        if !self.organizations.admits(&org) {
-            return Err(PoliciesError::NotServed(org).into());
-        }
+        self.knows(org)?;
         let _alone = locked(&self.extending);
-        let judged =
-            extend(&self.chains.read().unwrap_or_else(PoisonError::into_inner), org, body, self.key());
-        let extended = judged?;
+        // Nobody who asks for a cosignature waits while strangers' signatures are looked at.
+        let held = self.chains.read().unwrap_or_else(PoisonError::into_inner).get(&org).cloned();
+        let extended = judge_policies(held, org, body)?;
+        self.admit(&extended.chain)?;
         if extended.taken.iter().any(|(_, taken)| *taken != Taken::Known) {
             self.folder.write(&format!("{POLICIES}/{org}"), &policies::to_keep(&extended.chain))?;
             self.chains.write().unwrap_or_else(PoisonError::into_inner).insert(org, extended.chain);
@@ -237,6 +248,18 @@ impl Witness {
             Taken::Known | Taken::Lifted | Taken::Moved => "known",
         };
         Ok(extended.taken.iter().map(|(hash, taken)| format!("{} {hash}\n", word(*taken))).collect())
+    }
+}
+
+impl Witness {
+    fn admit(&self, chain: &Chain) -> Result<(), PoliciesError> {
+        let chains = self.chains.read().unwrap_or_else(PoisonError::into_inner);
+        admit(&chains, chain, self.key())?;
+        let new = !chains.contains_key(&chain.org());
+        if new && matches!(self.organizations, Organizations::Any) && chains.len() >= MOST_ORGANIZATIONS {
+            return Err(PoliciesError::TooMany);
+        }
+        Ok(())
     }
 }
 

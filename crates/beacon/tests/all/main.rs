@@ -21,6 +21,7 @@ mod organization;
 mod program;
 mod recovery;
 mod stops;
+mod strangers;
 #[path = "../../../drills/src/unrehearsed.rs"]
 mod unrehearsed;
 

@@ -4,7 +4,7 @@
 
 use alloc::collections::BTreeSet;
 
-use super::{Chain, ChainError, Held, Taken, read};
+use super::{Chain, ChainError, Taken, read};
 use crate::envelope::Signed;
 use crate::ids::{Name, Sha256};
 use crate::key::PublicKey;
@@ -90,6 +90,11 @@ impl Chain {
         self.halts.get(halt).is_some_and(|halt| self.is_lifted(halt))
     }
 
+    /// Whether somebody signed it who may halt by one of the policies held: nobody else's is worth a second look.
+    pub fn is_by_a_halter(&self, signed: &Signed) -> bool {
+        self.policies.iter().rev().any(|policy| halter(&policy.body, signed).is_some())
+    }
+
     /// Takes a halt, from wherever it comes.
     pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, ChainError> {
         let hash = signed.hash();
@@ -97,8 +102,7 @@ impl Chain {
             return Ok(Taken::Known);
         }
         // A signature by somebody known comes before the first look at what it says.
-        let any = |policy: &Held<Policy>| halter(&policy.body, signed).is_some();
-        if !self.policies.iter().rev().any(any) {
+        if !self.is_by_a_halter(signed) {
             return Err(ChainError::NotAHalter);
         }
         let halt: Halt = read(signed)?;

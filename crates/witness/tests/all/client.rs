@@ -8,8 +8,9 @@ use hyper::body::Bytes;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
@@ -33,9 +34,7 @@ pub async fn post(to: SocketAddr, path: &str, body: impl ToString) -> Answer {
 
 /// One request on its own connection; fails if the program dies in the middle.
 pub async fn ask(to: SocketAddr, method: Method, path: &str, body: String) -> Result<Answer, String> {
-    let stream = TcpStream::connect(to).await.map_err(|error| error.to_string())?;
-    let name = ServerName::try_from("any.example").unwrap();
-    let stream = connector().connect(name, stream).await.map_err(|error| error.to_string())?;
+    let stream = connect(to, [127, 0, 0, 1]).await.map_err(|error| error.to_string())?;
     let connected = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await;
     let (mut sender, connection) = connected.map_err(|error| error.to_string())?;
     tokio::spawn(connection);
@@ -47,6 +46,19 @@ pub async fn ask(to: SocketAddr, method: Method, path: &str, body: String) -> Re
     let body = response.into_body().collect().await.map_err(|error| error.to_string())?;
     let body = String::from_utf8(body.to_bytes().to_vec()).unwrap();
     Ok(Answer { status, kind: kind.unwrap_or_default(), body })
+}
+
+/// A connection from this address.
+pub async fn connect(to: SocketAddr, from: [u8; 4]) -> std::io::Result<TlsStream<TcpStream>> {
+    let name = ServerName::try_from("any.example").unwrap();
+    connector().connect(name, reach(to, from).await?).await
+}
+
+/// Without TLS.
+pub async fn reach(to: SocketAddr, from: [u8; 4]) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
 }
 
 fn connector() -> TlsConnector {

@@ -14,6 +14,7 @@ mod organization;
 mod policies;
 mod program;
 mod recovery;
+mod strangers;
 #[path = "../../../drills/src/unrehearsed.rs"]
 mod unrehearsed;
 

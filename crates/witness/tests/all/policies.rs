@@ -170,6 +170,24 @@ async fn a_log_belongs_to_the_organization_that_came_first() {
 }
 
 #[tokio::test]
+async fn a_false_claim_ends_once_the_operator_says_whose_logs_are_taken_on() {
+    let mut test = Test::new().await;
+    let mine = test.policy(ORIGIN);
+    let mut thief = test.policy(ORIGIN);
+    thief.name = "Thief".parse().unwrap();
+    thief.log.key = VerifierKey::new(ORIGIN, KeyKind::Ed25519, *log_key("x").verifier().raw()).unwrap();
+    assert_eq!(test.show(&[&thief]).await.status, 200);
+    assert_eq!(test.show(&[&mine]).await.status, 409);
+    test.config.organizations = Organizations::Only(BTreeSet::from([org_of(&mine)]));
+    test.restart().await;
+    assert_eq!(test.show(&[&mine]).await.status, 200);
+    assert_eq!(test.show(&[&thief]).await.status, 403);
+    let mut log = TestLog::new(ORIGIN, Vec::new());
+    log.grow(3);
+    assert_eq!(test.add(log.request(0, 3)).await.status, 200);
+}
+
+#[tokio::test]
 async fn only_the_organizations_of_the_configuration_are_served() {
     let other = Test::with(Organizations::Only(BTreeSet::new())).await;
     let policy = other.policy(ORIGIN);

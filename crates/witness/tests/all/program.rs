@@ -23,6 +23,13 @@ impl Process {
         Self { child, address }
     }
 
+    /// The most memory that it ever had, in KiB.
+    pub fn most_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Asks it to stop in order, and says whether it did.
     pub fn terminate(mut self) -> bool {
         let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status().unwrap();
