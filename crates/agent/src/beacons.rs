@@ -1,7 +1,8 @@
 //! Asks beacons directly: all of the policy's at once, with a tree of challenges that has one leaf.
 //!
 //! Nothing is decided here either. What a beacon says is handed on with its signature; a beacon that knows of policies,
-//! resumes or halts which this device does not hold is asked for them first.
+//! resumes or halts which this device does not hold is asked for them first. Its Clear is good without them: the device may
+//! hear of what it names from elsewhere.
 
 mod http;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use countersign_trust::chain::Chain;
 use countersign_trust::clear::{AnsweredClear, Clear};
-use countersign_trust::delivery::{News, NewsError, read_sequence};
+use countersign_trust::delivery::{News, read_sequence};
 use countersign_trust::device::Input;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::merkle::leaf_hash;
@@ -56,8 +57,6 @@ enum BeaconError {
     Note(#[from] NoteError),
     #[error("its news are no sequence of envelopes")]
     Sequence,
-    #[error("its news: {0}")]
-    News(#[from] NewsError),
 }
 
 /// What one beacon answered.
@@ -150,20 +149,31 @@ async fn ask_one(
     if question.is_behind(&clear, key)
         && let Ok(room) = room.acquire_owned().await
     {
-        news = Some((fetch_news(question, url, tls).await?, room));
+        let fetched = fetch_news(question, key, url, tls).await;
+        let fetched = fetched.inspect_err(|error| {
+            tracing::warn!(beacon.key = key.name(), %error, "a beacon gave a Clear, and not what it names");
+        });
+        news = fetched.ok().map(|news| (news, room));
     }
     Ok(Answer { clear, news })
 }
 
 async fn fetch_news(
     question: &Question,
+    key: &VerifierKey,
     url: &str,
     tls: &Arc<ClientConfig>,
 ) -> Result<Vec<News>, BeaconError> {
     let path = format!("/v1/orgs/{}/news?after={}", question.org, question.number);
     let text = answer(Request::get(url, path, MOST_NEWS), tls).await?;
     let envelopes = read_sequence(&text).ok_or(BeaconError::Sequence)?;
-    Ok(envelopes.into_iter().map(News::from_text).collect::<Result<_, _>>()?)
+    let all = envelopes.len();
+    let news: Vec<News> = envelopes.into_iter().filter_map(|text| News::from_text(text).ok()).collect();
+    if news.len() < all {
+        let unread = all - news.len();
+        tracing::warn!(beacon.key = key.name(), news.unread = unread, "news of a beacon cannot be read");
+    }
+    Ok(news)
 }
 
 async fn answer(request: Request<'_>, tls: &Arc<ClientConfig>) -> Result<String, BeaconError> {

@@ -7,7 +7,7 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_trust::delivery::Delivery;
+use countersign_trust::delivery::{Delivery, News};
 use countersign_trust::device::Input;
 use countersign_trust::ids::Sha256;
 use countersign_trust::statement::policy::Policy;
@@ -283,20 +283,24 @@ pub fn input(what: from_server::What) -> Result<Option<Input>, LinkError> {
         from_server::What::Delivery(delivery) => Some(match Delivery::try_from(&delivery) {
             Ok(delivery) => Input::Delivered(Box::new(delivery)),
             // It is refused by a receipt like any other; what comes behind it, and the news in it, may be good.
-            Err(error) => {
-                let news = delivery.news.iter().filter_map(|text| read_news(text).ok());
-                Input::Unreadable(error.to_string(), news.collect())
-            }
+            Err(error) => Input::Unreadable(error.to_string(), readable(&delivery.news)),
         }),
-        from_server::What::News(news) => {
-            let news = news.envelopes.iter().map(|text| read_news(text)).collect::<Result<_, _>>()?;
-            Some(Input::News(news))
-        }
+        from_server::What::News(news) => Some(Input::News(readable(&news.envelopes))),
         from_server::What::Acknowledged(shown) => Some(Input::Acknowledged(Box::new(shown.try_into()?))),
         from_server::What::Sorry(sorry) => return Err(LinkError::Sorry(sorry.why)),
         // Answers a question that only `enroll` asks.
         from_server::What::Joined(_) => None,
     })
+}
+
+/// What can be read of it: one item that cannot keeps none of the others away, nor what comes behind them.
+fn readable(envelopes: &[String]) -> Vec<News> {
+    let news: Vec<News> = envelopes.iter().filter_map(|text| read_news(text).ok()).collect();
+    if news.len() < envelopes.len() {
+        let unread = envelopes.len() - news.len();
+        tracing::warn!(news.unread = unread, "news of the server cannot be read, and are passed over");
+    }
+    news
 }
 
 async fn speak<W: AsyncWrite + Unpin>(

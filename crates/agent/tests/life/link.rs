@@ -3,10 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use countersign_trust::receipt::Verdict;
+use countersign_trust::statement::halt::Scope;
 use countersign_wire::frame::ALPN;
-use countersign_wire::message::from_agent;
+use countersign_wire::message::{NewsTexts, from_agent, from_server};
 
-use crate::organization::{Organization, device_id, device_signer, everything};
+use crate::organization::{Organization, device_id, device_signer, everything, sign};
 use crate::world::{TILL, World, until};
 
 #[tokio::test]
@@ -111,7 +112,7 @@ async fn what_cannot_be_read_ends_the_connection_and_the_agent_comes_back() {
     let job = world.job(&["true"]);
     let challenge = server.challenge().await;
     let empty_delivery = countersign_wire::frame::encode(&countersign_wire::message::FromServer {
-        what: Some(countersign_wire::message::from_server::What::Delivery(Default::default())),
+        what: Some(from_server::What::Delivery(Default::default())),
     });
     server.send_bytes(&empty_delivery).await;
     assert_eq!(
@@ -120,6 +121,25 @@ async fn what_cannot_be_read_ends_the_connection_and_the_agent_comes_back() {
         "a delivery that is none is refused like any other"
     );
     server.deliver(&world.delivery(&job, challenge)).await;
+    assert_eq!(server.receipt().await.verdict, Verdict::Accepted);
+    agent.stop().await;
+}
+
+#[tokio::test]
+async fn news_that_cannot_be_read_keep_no_others_away_and_the_connection_stays() {
+    let world = World::new().await;
+    let agent = world.start();
+    let mut server = world.server.accept().await;
+    let challenge = server.challenge().await;
+    // Beacons know nothing of it: it can come from the server only.
+    let halt = world.organization(|org| {
+        let halt = Scope::Job(countersign_trust::ids::Sha256([9; 32]));
+        sign(&org.halt_of(halt), &["bo"])
+    });
+    let envelopes = vec!["no envelope".to_owned(), halt.to_string(), String::new()];
+    server.send(from_server::What::News(NewsTexts { envelopes })).await;
+    until("the halt is on disk", || world.ledger().chain().unwrap().halt(&halt.hash()).map(|_| ())).await;
+    server.deliver(&world.delivery(&world.job(&["true"]), challenge)).await;
     assert_eq!(server.receipt().await.verdict, Verdict::Accepted);
     agent.stop().await;
 }

@@ -1,6 +1,6 @@
 //! The other end of the wires: a TLS listener that speaks frames, and one that answers as four beacons.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -163,6 +163,8 @@ pub struct Beacons {
     pub port: u16,
     /// The paths that were asked.
     pub asked: Arc<Mutex<Vec<String>>>,
+    /// Those whose news cannot be read.
+    pub garbled: Arc<Mutex<BTreeSet<String>>>,
 }
 
 impl Beacons {
@@ -177,16 +179,24 @@ impl Beacons {
         let acceptor = acceptor(config, &pair, &[]);
         let asked = Arc::new(Mutex::new(Vec::new()));
         let seen = asked.clone();
+        let garbled = Arc::new(Mutex::new(BTreeSet::new()));
+        let garbles: Arc<Mutex<BTreeSet<String>>> = garbled.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (acceptor, org, seen) = (acceptor.clone(), org.clone(), seen.clone());
+                let (acceptor, org, seen, garbles) =
+                    (acceptor.clone(), org.clone(), seen.clone(), garbles.clone());
                 tokio::spawn(async move {
                     let Ok(stream) = acceptor.accept(stream).await else { return };
                     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async {
                         let path = request.uri().to_string();
                         let body = request.into_body().collect().await.unwrap().to_bytes();
                         seen.lock().unwrap().push(path.clone());
-                        let answer = answer(org.lock().unwrap().as_ref().unwrap(), &path, &body);
+                        let mut answer = answer(org.lock().unwrap().as_ref().unwrap(), &path, &body);
+                        let garbled =
+                            garbles.lock().unwrap().iter().any(|name| path.starts_with(&format!("/{name}/")));
+                        if garbled && path.contains("/news") {
+                            answer = "no sequence at all".to_owned();
+                        }
                         Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::from(answer))))
                     });
                     let _ = hyper::server::conn::http1::Builder::new()
@@ -195,7 +205,7 @@ impl Beacons {
                 });
             }
         });
-        Self { port, asked }
+        Self { port, asked, garbled }
     }
 }
 
