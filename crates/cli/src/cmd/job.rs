@@ -1,6 +1,7 @@
 //! `countersign job`: what became of jobs.
 
 pub mod advance;
+mod output;
 mod rerun;
 mod show;
 pub mod watch;
@@ -74,7 +75,7 @@ pub fn run(context: &Context, command: JobCommand) -> anyhow::Result<ExitCode> {
         JobCommand::Cancel { job, reason } => return halt::cancel(context, &job, &reason),
         JobCommand::List { most } => list(context, most)?,
         JobCommand::Show { job } => show::show(context, &job)?,
-        JobCommand::Output { job, device } => show::output(context, &job, device.as_deref())?,
+        JobCommand::Output { job, device } => output::output(context, &job, device.as_deref())?,
         JobCommand::Watch { job, how } => {
             let session = context.open()?;
             let read = ReadJob::fetch(&session, &job)?;

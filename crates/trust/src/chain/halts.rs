@@ -4,7 +4,7 @@
 
 use alloc::collections::BTreeSet;
 
-use super::{Chain, ChainError, Taken, read};
+use super::{Chain, ChainError, Held, Taken, read};
 use crate::envelope::Signed;
 use crate::ids::{Name, Sha256};
 use crate::key::PublicKey;

@@ -1,12 +1,12 @@
-//! `countersign job show` and `output`.
+//! `countersign job show`.
 
 use countersign_trust::chain::Place;
 use countersign_trust::envelope::Logged;
-use countersign_trust::ids::{DeviceId, Sha256};
+use countersign_trust::ids::DeviceId;
 use countersign_trust::receipt::{Receipt, Verdict};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::verify::Code;
-use countersign_wire::http::{JobDevice, JobView, paths};
+use countersign_wire::http::JobDevice;
 use serde_json::{Value, json};
 
 use super::ReadJob;
@@ -14,7 +14,7 @@ use crate::approval::{approval, signed_by};
 use crate::checked::Device;
 use crate::cmd::run::{describe, site};
 use crate::context::{Context, Session};
-use crate::output::{Paint, Stop, count, indent, plain, plain_lines, short, table};
+use crate::output::{Paint, count, indent, plain, short, table};
 use crate::receipts::{Outcome, outcome, verified};
 
 /// One job: its text, who signed, and what each device says.
@@ -148,41 +148,4 @@ pub fn verdict(context: &Context, receipt: &Receipt, steps: usize) -> String {
         Outcome::Later | Outcome::Refused | Outcome::Failed => Paint::Bad,
     };
     context.ui.paint(how, &receipt.verdict.to_string())
-}
-
-/// What a job wrote on a device; it is held against the hash in the device's receipt.
-pub fn output(context: &Context, wish: &str, device: Option<&str>) -> anyhow::Result<()> {
-    let session = context.open()?;
-    let read = ReadJob::fetch(&session, wish)?;
-    let id = match (device, read.targets.as_slice()) {
-        (Some(device), _) => session.checked.devices.named(device)?.device,
-        (None, [only]) => *only,
-        (None, all) => {
-            return Err(Stop::Usage(format!("the job is on {} devices; say which", all.len())).into());
-        }
-    };
-    let places = [("hash", read.hash.to_string()), ("device", id.to_string())];
-    let places: Vec<(&str, &str)> = places.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let bytes = session.server.get_bytes(&session.path(paths::JOB_OUTPUT, &places))?;
-    let view: JobView = session.server.get(&session.path(paths::JOB, &[("hash", &read.hash.to_string())]))?;
-    let row = Row::of(&session, &read, &id, &view.devices);
-    let word = match &row.told {
-        Ok(Receipt { verdict: Verdict::Ended, output: Some(hash), dropped, .. })
-            if *hash == Sha256::of(&bytes) =>
-        {
-            let dropped =
-                if *dropped > 0 { format!("; {dropped} more bytes were not kept") } else { String::new() };
-            format!("verified: it is what {} signed for{dropped}", short(&id))
-        }
-        Ok(Receipt { verdict: Verdict::Ended, output: Some(hash), .. }) => {
-            format!("NOT what the device signed for: its receipt names {hash}")
-        }
-        _ => "the server says so; there is no receipt yet that vouches for it".to_owned(),
-    };
-    let text = String::from_utf8_lossy(&bytes);
-    context
-        .ui
-        .answer(&json!({"device": id.to_string(), "output": text, "word": word}), || plain_lines(&text));
-    context.ui.note(&format!("({word})"));
-    Ok(())
 }
