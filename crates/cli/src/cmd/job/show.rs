@@ -3,7 +3,7 @@
 use countersign_trust::chain::Place;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::DeviceId;
-use countersign_trust::receipt::{Receipt, Verdict};
+use countersign_trust::receipt::Receipt;
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::verify::Code;
 use countersign_wire::http::JobDevice;
