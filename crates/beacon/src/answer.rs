@@ -16,6 +16,7 @@ use countersign_trust::lines::LinesError;
 use countersign_trust::note::{Note, VerifierKey};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::time::Time;
+use countersign_trust::told::Tenure;
 
 /// Why a beacon signs nothing.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub enum Silence {
     /// It is new, and does not know yet what the beacons before it know.
     #[error(
         "handover incomplete: {got} of {need} beacons of policy {policy} have handed over their halts and resumes; \
-         carry their news here, and then what they answer to GET /v1/orgs/<org>/handover"
+         `countersign status` carries their news here, and then what they answer to GET /v1/orgs/<org>/handover"
     )]
     Handover {
         /// The number of the policy before this beacon's first.
@@ -110,14 +111,6 @@ pub struct Organization {
     handed_over: BTreeMap<VerifierKey, Note>,
     /// When each policy of the recovery set that waits was first held, by this beacon's clock.
     waits_since: BTreeMap<Sha256, Time>,
-}
-
-/// The latest unbroken run of policies that name this beacon.
-struct Tenure<'a> {
-    /// Where it begins in the chain.
-    first: usize,
-    /// The policy before it; none if it begins with the genesis policy.
-    before: Option<&'a Held<Policy>>,
 }
 
 impl Organization {
@@ -246,7 +239,7 @@ impl Organization {
         if clear.org != self.chain.org() {
             return Err(HandoverError::Organization(clear.org));
         }
-        if !self.is_since(&tenure, &clear.policy) {
+        if !self.chain.is_since(&tenure, &clear.policy) {
             return Err(HandoverError::Policy(clear.policy));
         }
         let resumes = self.chain.resumes();
@@ -267,23 +260,14 @@ impl Organization {
     }
 
     fn tenure(&self) -> Option<Tenure<'_>> {
-        let policies = self.chain.policies();
-        let names_me = |held: &Held<Policy>| held.body.beacons.keys.contains(&self.me);
-        let last = policies.iter().rposition(names_me)?;
-        let run = policies.get(..=last)?.iter().rev().take_while(|held| names_me(held)).count();
-        let first = last + 1 - run;
-        Some(Tenure { first, before: first.checked_sub(1).and_then(|at| policies.get(at)) })
-    }
-
-    fn is_since(&self, tenure: &Tenure<'_>, policy: &Sha256) -> bool {
-        self.chain.policies().iter().skip(tenure.first).any(|held| held.hash == *policy)
+        self.chain.tenure(&self.me)
     }
 
     /// What was handed over for an earlier tenure names an earlier policy, and does not count.
     fn count_handed_over(&self, tenure: &Tenure<'_>) -> usize {
         let counts = |key: &&VerifierKey| {
             let clear = self.handed_over.get(key).and_then(|note| note.text().parse::<Clear>().ok());
-            clear.is_some_and(|clear| self.is_since(tenure, &clear.policy))
+            clear.is_some_and(|clear| self.chain.is_since(tenure, &clear.policy))
         };
         tenure.before.map_or(0, |before| before.body.beacons.keys.iter().filter(counts).count())
     }

@@ -16,6 +16,7 @@
 //! | [`clear`], [`floor`] | whether it is certain that nobody has called a halt, and what time it is |
 //! | [`join`] | which device is whose |
 //! | [`delivery`], [`verify`] | **the acceptance rule** |
+//! | [`told`] | what beacons are told, and who hands over to a new one |
 //! | [`receipt`], [`ledger`], [`device`] | what is said of it, what is remembered, and a device's life |
 extern crate alloc;
 
@@ -40,5 +41,6 @@ pub mod sshwire;
 pub mod statement;
 pub mod text;
 pub mod time;
+pub mod told;
 pub mod verify;
 pub mod words;

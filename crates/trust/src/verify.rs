@@ -35,7 +35,7 @@ pub use code::{Code, CodeError};
 pub(crate) use kept::cancelled;
 pub use kept::shows;
 pub use refusal::Refusal;
-pub use wave::{AdvanceFault, needs_people};
+pub use wave::{AdvanceFault, needs_people, promoted};
 
 /// How many receipts may wait for acknowledgement before no new job is taken.
 pub const MAX_SPOOL: usize = 4_096;
@@ -175,9 +175,9 @@ fn fresh<'a>(facts: &Facts<'a>, chain: &Chain) -> Result<(&'a Freshness, Window)
     Ok((freshness, freshness.window(facts.now, facts.ledger.floor())))
 }
 
-/// Who signed a job, halted or not: under the policy it names, and under the newest.
+/// Who signed a job or an advance, halted or not: under the policy it names, and under the newest.
 #[derive(Clone, Debug)]
-struct SignedBy {
+pub struct SignedBy {
     named: Signers,
     current: Signers,
     /// The newest policy when this was counted.
@@ -190,7 +190,8 @@ impl SignedBy {
         Ok(Self::under(chain, policy, Kind::Job, signed))
     }
 
-    fn under(chain: &Chain, policy: &Held<Policy>, kind: Kind, signed: &Signed) -> Self {
+    /// Counts under `policy`, which it names, and under the newest of `chain`.
+    pub fn under(chain: &Chain, policy: &Held<Policy>, kind: Kind, signed: &Signed) -> Self {
         let newest = chain.policy();
         let named = signers(&policy.body, kind, signed);
         let current =
@@ -199,8 +200,13 @@ impl SignedBy {
     }
 
     /// Whoever signed. A cut takes what somebody signed, whether or not the signature is needed or counts.
-    fn everybody(&self) -> Signers {
+    pub fn everybody(&self) -> Signers {
         self.named.clone().and(&self.current)
+    }
+
+    /// Who counts when these are halted: under the policy it names, and under the newest.
+    pub fn without(&self, halted: &BTreeSet<&Name>) -> [Signers; 2] {
+        [&self.named, &self.current].map(|signers| signers.clone().without(halted))
     }
 }
 

@@ -8,6 +8,7 @@ use crate::envelope::Signed;
 use crate::ids::Sha256;
 use crate::signers::{Signers, signers};
 use crate::statement::Kind;
+use crate::statement::policy::Policy;
 use crate::statement::resume::{Cuts, Lifts, Resume};
 
 impl Chain {
@@ -34,6 +35,18 @@ impl Chain {
 
     fn judge_resume(&self, signed: &Signed, proof: &Proof) -> Result<(Resume, Place), ChainError> {
         let (governing, place, _) = self.governing(&signed.leaf(&self.org)?, proof)?;
+        Ok((self.next_resume(governing, signed)?, place))
+    }
+
+    /// Whether a resume would be taken if it were logged next.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn would_take_resume(&self, signed: &Signed) -> Result<(), ChainError> {
+        self.next_resume(self.policy(), signed).map(|_| ())
+    }
+
+    fn next_resume(&self, governing: &Held<Policy>, signed: &Signed) -> Result<Resume, ChainError> {
         let count = signers(&governing.body, Kind::Resume, signed);
         if count.is_empty() {
             return Err(ChainError::UnknownSigners);
@@ -48,7 +61,7 @@ impl Chain {
             return Err(ChainError::UnknownPolicy(resume.policy));
         }
         need(&governing.body, &governing.body.quorums.resume, &count)?;
-        Ok((resume, place))
+        Ok(resume)
     }
 
     /// A first resume names none before it: who was not shown those would not know what they cut.

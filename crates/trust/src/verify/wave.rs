@@ -4,7 +4,7 @@ use super::{Refusal, SignedBy, fitting};
 use crate::chain::{Chain, ChainError, Held, HeldHalt, need, read};
 use crate::envelope::Logged;
 use crate::ids::{Name, Sha256};
-use crate::join::Enrolled;
+use crate::join::{Enrolled, Labels};
 use crate::signers::{Signers, signers};
 use crate::statement::Kind;
 use crate::statement::advance::Advance;
@@ -117,21 +117,25 @@ impl Turn<'_> {
             Ok(Some(resume)) => return Err(AdvanceFault::Cut(resume)),
             Err(unknown) => return Err(AdvanceFault::UnknownResume(unknown)),
         }
-        self.promoted(&named.body, signed_by.named)?;
-        self.promoted(&self.chain.policy().body, signed_by.current)
-    }
-
-    fn promoted(&self, policy: &Policy, signed_by: Signers) -> Result<(), AdvanceFault> {
         let halted: BTreeSet<&Name> = self.halts.iter().filter_map(|halt| halt.body.scope.person()).collect();
-        let signed_by = signed_by.without(&halted);
-        need(policy, &policy.quorums.promote, &signed_by)?;
-        let requester = &self.job.requester;
-        let approved = fitting(policy, &self.me.labels, self.job).any(|(_, rule)| rule.approvals > 0);
-        let mut others = policy.people_of([&policy.quorums.promote.role]);
-        others.remove(requester);
-        match approved && signed_by.independent().count(&others) == 0 {
-            true => Err(AdvanceFault::RequesterAlone(requester.clone())),
-            false => Ok(()),
-        }
+        let [by_named, by_newest] = signed_by.without(&halted);
+        promoted(&named.body, &self.me.labels, self.job, by_named)?;
+        promoted(&self.chain.policy().body, &self.me.labels, self.job, by_newest)
+    }
+}
+
+/// Whether `signed_by`, none of them halted, are enough for an advance of `job` on a device with these `labels`.
+///
+/// # Errors
+/// Too few, or where the job needs approvals there nobody but who asked for it.
+pub fn promoted(policy: &Policy, labels: &Labels, job: &Job, signed_by: Signers) -> Result<(), AdvanceFault> {
+    need(policy, &policy.quorums.promote, &signed_by)?;
+    let requester = &job.requester;
+    let approved = fitting(policy, labels, job).any(|(_, rule)| rule.approvals > 0);
+    let mut others = policy.people_of([&policy.quorums.promote.role]);
+    others.remove(requester);
+    match approved && signed_by.independent().count(&others) == 0 {
+        true => Err(AdvanceFault::RequesterAlone(requester.clone())),
+        false => Ok(()),
     }
 }

@@ -31,4 +31,5 @@ mod remembering;
 mod running;
 mod scene;
 mod standing;
+mod told;
 mod vectors;
