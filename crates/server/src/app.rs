@@ -74,6 +74,8 @@ pub struct Org {
     pub intake: tokio::sync::Mutex<()>,
     /// Held while the chain is offered something: what is in memory is what the records have, in the same order.
     pub offering: tokio::sync::Mutex<()>,
+    /// Held by whoever goes on bringing beacons what they lack.
+    pub bringing: tokio::sync::Mutex<()>,
     chain: RwLock<Chain>,
     logs: RwLock<Logs>,
 }
@@ -81,10 +83,10 @@ pub struct Org {
 impl Org {
     /// An organization with what it has decided so far.
     pub fn new(name: String, chain: Chain, logs: Logs, halt_signer: SshSigner) -> Self {
-        let (intake, offering) = (tokio::sync::Mutex::default(), tokio::sync::Mutex::default());
+        let [intake, offering, bringing] = std::array::from_fn(|_| tokio::sync::Mutex::default());
         let replacing = tokio::sync::RwLock::default();
         let (id, chain, logs) = (chain.org(), RwLock::new(chain), RwLock::new(logs));
-        Self { id, name, replacing, halt_signer, intake, offering, chain, logs }
+        Self { id, name, replacing, halt_signer, intake, offering, bringing, chain, logs }
     }
 
     /// Its log.

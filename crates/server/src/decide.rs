@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_trust::chain::{Chain, ChainError, Inclusion, Place};
+use countersign_trust::chain::{Chain, ChainError, Inclusion, MAX_HALTS_OF_A_KEY, Place};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Name, Sha256};
 use countersign_trust::join::{EnrollError, Labels};
@@ -15,10 +15,9 @@ use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::{Enroll, What};
 use countersign_trust::statement::job::{Job, JobError, TargetLabels, Targets};
 use countersign_trust::statement::policy::{Policy, Quorum};
-use countersign_trust::statement::resume::Resume;
 use countersign_trust::statement::{self, Kind, Statement, StatementError};
 use countersign_trust::time::Time;
-use countersign_trust::verify::{AdvanceFault, Refusal, rules_met};
+use countersign_trust::verify::{Refusal, SignedBy, promoted, rules_met};
 
 use crate::anew;
 
@@ -73,6 +72,22 @@ pub enum Unfit {
     /// An advance of a job that is not logged here.
     #[error("there is no job {0} in the log")]
     NoSuchJob(Sha256),
+    /// A halt that nobody would obey.
+    #[error(
+        "the halt {0} stops nothing: a resume has lifted it, or its key has \
+         {MAX_HALTS_OF_A_KEY} active halts already; a halt of scope organization is always taken"
+    )]
+    StopsNothing(Sha256),
+    /// Too much waits for signatures.
+    #[error(
+        "{who} {most} statements that wait for signatures: let them be signed, or wait until they are over"
+    )]
+    TooManyWait {
+        /// Who, with the verb.
+        who: String,
+        /// The limit.
+        most: usize,
+    },
     /// A resume says that it must be signed anew.
     #[error("the resume {0} cuts off what was signed before it: sign it anew")]
     Cut(Sha256),
@@ -165,6 +180,15 @@ pub struct Known<'a> {
     pub now: Time,
 }
 
+/// The job that an advance is of.
+#[derive(Clone, Debug)]
+pub struct Advanced {
+    /// What it says.
+    pub job: Job,
+    /// The ids beside it.
+    pub targets: Vec<DeviceId>,
+}
+
 /// Whether enough people have signed. A halt is no matter of counting: `Chain::take_halt` judges it.
 ///
 /// # Errors
@@ -174,6 +198,7 @@ pub fn decide(
     kind: Kind,
     signed: &Signed,
     targets: &[DeviceId],
+    advanced: Option<&Advanced>,
 ) -> Result<Decision, Unfit> {
     let policy = &known.chain.policy().body;
     let recovering = kind == Kind::Policy && keys_signed(policy, &policy.recovery.keys, kind, signed) > 0;
@@ -185,7 +210,7 @@ pub fn decide(
         Kind::Resume => resume(known.chain, signed),
         Kind::Enroll => enroll(known, signed),
         Kind::Job => job(known, signed, targets),
-        Kind::Advance => advance(known, signed),
+        Kind::Advance => advance(known, signed, advanced),
         Kind::Halt => Ok(Decision::Enough),
     }
 }
@@ -203,18 +228,11 @@ fn next_policy(chain: &Chain, signed: &Signed) -> Result<Decision, Unfit> {
 }
 
 fn resume(chain: &Chain, signed: &Signed) -> Result<Decision, Unfit> {
-    let resume: Resume = read(signed)?;
-    same_org(chain, &resume.org.to_string())?;
-    chain.policy_by_hash(&resume.policy).ok_or(Unfit::NoSuchPolicy(resume.policy))?;
-    let follows = match chain.resume() {
-        Some(newest) => resume.previous.contains(&newest),
-        None => resume.previous.is_empty(),
-    };
-    if !follows {
-        let expected = chain.resume().map_or_else(|| "none".to_owned(), |resume| resume.to_string());
-        return Err(ChainError::NotNext { expected, found: resume.previous.into_iter().collect() }.into());
+    match chain.would_take_resume(signed) {
+        Ok(()) => Ok(Decision::Enough),
+        Err(error @ ChainError::Quorum { .. }) => Ok(Decision::Waiting(error.to_string())),
+        Err(error) => Err(error.into()),
     }
-    Ok(quorum(chain, Kind::Resume, signed, |policy| &policy.quorums.resume))
 }
 
 fn enroll(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
@@ -240,35 +258,33 @@ fn enroll(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
     })
 }
 
-/// Whether the requester may look alone depends on the job, which `intake` knows: see [`alone`].
-fn advance(known: Known<'_>, signed: &Signed) -> Result<Decision, Unfit> {
+/// As every device that the job is for would judge it.
+fn advance(known: Known<'_>, signed: &Signed, advanced: Option<&Advanced>) -> Result<Decision, Unfit> {
+    let Known { chain, devices, .. } = known;
     let advance: Advance = read(signed)?;
-    same_org(known.chain, &advance.org.to_string())?;
-    let named = known.chain.policy_by_hash(&advance.policy).ok_or(Unfit::NoSuchPolicy(advance.policy))?;
-    let judges = [&named.body, &known.chain.policy().body];
-    let [by_named, by_newest] = judges.map(|policy| signers(policy, Kind::Advance, signed));
-    match known.chain.cut_by(&signed.hash(), advance.resume, &by_named.and(&by_newest)) {
-        Ok(None) => {
-            let decisions =
-                judges.map(|policy| quorum_of(policy, Kind::Advance, signed, &policy.quorums.promote));
-            Ok(decisions
-                .into_iter()
-                .find(|decision| *decision != Decision::Enough)
-                .unwrap_or(Decision::Enough))
-        }
-        Ok(Some(resume)) => Err(Unfit::Cut(resume)),
-        Err(unknown) => Err(Refusal::UnknownResume(unknown).into()),
+    same_org(chain, &advance.org.to_string())?;
+    let Advanced { job, targets } = advanced.ok_or(Unfit::NoSuchJob(advance.job))?;
+    let named = chain.policy_by_hash(&advance.policy).ok_or(Unfit::NoSuchPolicy(advance.policy))?;
+    let signed_by = SignedBy::under(chain, named, Kind::Advance, signed);
+    match chain.cut_by(&signed.hash(), advance.resume, &signed_by.everybody()) {
+        Ok(None) => {}
+        Ok(Some(resume)) => return Err(Unfit::Cut(resume)),
+        Err(unknown) => return Err(Refusal::UnknownResume(unknown).into()),
     }
+    let [by_named, by_newest] = signed_by.without(&halted(chain));
+    for labels in labels_of(chain, job, devices, targets)? {
+        for (policy, by) in [(&named.body, &by_named), (&chain.policy().body, &by_newest)] {
+            if let Err(fault) = promoted(policy, &labels, job, by.clone()) {
+                return Ok(Decision::Waiting(fault.to_string()));
+            }
+        }
+    }
+    Ok(Decision::Enough)
 }
 
-/// What is missing of an advance of `job`: where approvals are asked, somebody besides its requester.
-pub fn alone(chain: &Chain, job: &Job, signed: &Signed) -> Option<String> {
-    let policy = &chain.policy().body;
-    let asked = policy.rules.iter().any(|rule| rule.approvals > 0);
-    let mut others = policy.people_of([&policy.quorums.promote.role]);
-    others.remove(&job.requester);
-    let lacking = asked && signers(policy, Kind::Advance, signed).independent().count(&others) == 0;
-    lacking.then(|| AdvanceFault::RequesterAlone(job.requester.clone()).to_string())
+/// Whoever is halted counts for nothing.
+fn halted(chain: &Chain) -> BTreeSet<&Name> {
+    chain.active_halts().filter_map(|halt| halt.body.scope.person()).collect()
 }
 
 fn quorum(chain: &Chain, kind: Kind, signed: &Signed, of: fn(&Policy) -> &Quorum) -> Decision {
@@ -296,16 +312,15 @@ fn job(known: Known<'_>, signed: &Signed, targets: &[DeviceId]) -> Result<Decisi
     if now >= job.not_after {
         return Err(Unfit::Expired { not_after: job.not_after, now });
     }
-    let halted: BTreeSet<&Name> = chain.active_halts().filter_map(|halt| halt.body.scope.person()).collect();
-    let under_named = signers(&named.body, Kind::Job, signed).without(&halted);
-    let under_current = signers(&chain.policy().body, Kind::Job, signed).without(&halted);
-    match chain.cut_by(&signed.hash(), job.resume, &under_named) {
+    let signed_by = SignedBy::under(chain, named, Kind::Job, signed);
+    match chain.cut_by(&signed.hash(), job.resume, &signed_by.everybody()) {
         Ok(None) => {}
         Ok(Some(resume)) => return Err(Unfit::Cut(resume)),
         Err(unknown) => return Err(Refusal::UnknownResume(unknown).into()),
     }
+    let [by_named, by_newest] = signed_by.without(&halted(chain));
     for labels in labels_of(chain, &job, devices, targets)? {
-        let rules = [(&named.body, &under_named), (&chain.policy().body, &under_current)];
+        let rules = [(&named.body, &by_named), (&chain.policy().body, &by_newest)];
         for (policy, signed_by) in rules {
             if let Some(missing) = missing(policy, &labels, &job, signed_by)? {
                 return Ok(Decision::Waiting(missing));

@@ -1,19 +1,20 @@
 //! A signed statement on its way in: put together with the signatures that are stored, decided, kept.
 
+mod waiting;
+
 use std::sync::Arc;
 
-use countersign_trust::chain::Place;
+use countersign_trust::chain::{Place, Taken};
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::{EnvelopeError, Signed};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::statement::advance::Advance;
-use countersign_trust::statement::job::Job;
 use countersign_trust::statement::{self as statements, Kind};
 use countersign_wire::http::JobEvent;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Org};
-use crate::decide::{self, Decision, Known, Unfit};
+use crate::decide::{self, Advanced, Decision, Known, Unfit};
 use crate::store::statement::StatementRow;
 use crate::store::{Db, StoreError, counted, device, statement, stored};
 use crate::{anew, dispatch, held, logs, settle};
@@ -55,7 +56,38 @@ pub async fn take(
     signed: &Signed,
     targets: Vec<DeviceId>,
 ) -> Result<(StatementRow, Option<JoinHandle<()>>), IntakeError> {
+    take_from(app, org, signed, targets, Source::Anybody).await
+}
+
+/// The same for a halt that a beacon names: devices take no Clear of that beacon before they have its text, even where here it
+/// stops nothing, being its key's seventeenth.
+///
+/// # Errors
+/// Nothing was kept.
+pub async fn take_of_beacon(app: &Arc<App>, org: &Arc<Org>, halt: &Signed) -> Result<(), IntakeError> {
+    take_from(app, org, halt, Vec::new(), Source::Beacon).await.map(|_| ())
+}
+
+/// Who brings a statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Anybody,
+    Beacon,
+}
+
+async fn take_from(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    signed: &Signed,
+    targets: Vec<DeviceId>,
+    source: Source,
+) -> Result<(StatementRow, Option<JoinHandle<()>>), IntakeError> {
     let kind = signed.kind()?;
+    let spread = kind == Kind::Halt && stops(org, signed, source)?;
+    // Before it is stored: a full disk keeps a halt from nobody.
+    if spread {
+        settle::spread_halt(app, org, signed);
+    }
     dispatch::look_for_recovery(app, org).await?;
     let row = {
         let _one_at_a_time = org.intake.lock().await;
@@ -64,11 +96,23 @@ pub async fn take(
     if !row.missing.is_empty() || row.proof.is_some() {
         return Ok((row, None));
     }
-    if kind == Kind::Halt {
+    if kind == Kind::Halt && !spread {
         settle::spread_halt(app, org, signed);
     }
     let settling = settle::spawn(app, org, &row.hash);
     Ok((row, Some(settling)))
+}
+
+/// Whether a halt is new and would be obeyed.
+fn stops(org: &Org, signed: &Signed, source: Source) -> Result<bool, IntakeError> {
+    let (hash, mut chain) = (signed.hash(), org.chain_now());
+    let taken = chain.take_halt(signed).map_err(Unfit::from)?;
+    let stops = chain.active_halts().any(|halt| halt.hash == hash);
+    match taken {
+        Taken::Known | Taken::Moved => Ok(false),
+        Taken::New if stops || source == Source::Beacon => Ok(true),
+        Taken::New | Taken::Lifted | Taken::Waits => Err(Unfit::StopsNothing(hash).into()),
+    }
 }
 
 async fn take_alone(
@@ -90,6 +134,10 @@ async fn take_alone(
         Some(row) => (Signed::from_text(&row.envelope)?.join(signed)?, either(targets, row)),
     };
     let decision = judge(app, org, kind, &signed, &targets).await?;
+    let over = match (&known, &decision) {
+        (None, Decision::Waiting(_)) => waiting::make_room(app, org, &signed).await?,
+        _ => Vec::new(),
+    };
     let row = StatementRow {
         hash: hash.to_string(),
         kind: kind.to_string(),
@@ -108,6 +156,9 @@ async fn take_alone(
         held::offer(&app.db, org, &News::Halt(signed), Some(&row)).await?.map_err(Unfit::from)?;
     } else {
         let mut tx = app.db.begin().await?;
+        for hash in over {
+            statement::forget(&mut tx, &id, &hash).await?;
+        }
         statement::put(&mut tx, &id, &row).await?;
         tx.commit().await?;
     }
@@ -123,7 +174,7 @@ async fn judge(
     targets: &[DeviceId],
 ) -> Result<Decision, IntakeError> {
     if kind == Kind::Halt {
-        org.chain_now().take_halt(signed).map_err(Unfit::from)?;
+        // `stops` has judged it.
         return Ok(Decision::Enough);
     }
     if kind == Kind::Policy {
@@ -133,15 +184,10 @@ async fn judge(
         anew::not_retired(app, org, signed).await?;
     }
     let devices = devices(&app.db, org).await?;
-    let job = if kind == Kind::Advance { Some(advanced(app, org, signed).await?) } else { None };
+    let advanced = if kind == Kind::Advance { Some(advanced(app, org, signed).await?) } else { None };
     let chain = org.chain();
     let known = Known { chain: &chain, devices: &devices, now: app.now() };
-    let decision = decide::decide(known, kind, signed, targets)?;
-    let lacking = job.and_then(|job| decide::alone(&chain, &job, signed));
-    match (decision, lacking) {
-        (Decision::Enough, Some(missing)) => Ok(Decision::Waiting(missing)),
-        (decision, _) => Ok(decision),
-    }
+    Ok(decide::decide(known, kind, signed, targets, advanced.as_ref())?)
 }
 
 /// The advances of a job, with what they say, in the order they came.
@@ -156,12 +202,13 @@ pub async fn advances(db: &Db, org: &str, job: &Sha256) -> Result<Vec<(Advance, 
 }
 
 /// The job that an advance is of; it must be logged.
-async fn advanced(app: &App, org: &Org, signed: &Signed) -> Result<Job, IntakeError> {
+async fn advanced(app: &App, org: &Org, signed: &Signed) -> Result<Advanced, IntakeError> {
     let advance: Advance = statements::read(signed.statement()).map_err(Unfit::from)?;
     let row = statement::get(&app.db, &org.id.to_string(), &advance.job.to_string()).await?;
     let row = row.filter(|row| row.proof.is_some() && row.kind == Kind::Job.to_string());
     let row = row.ok_or(Unfit::NoSuchJob(advance.job))?;
-    Ok(statements::read(Signed::from_text(&row.envelope)?.statement()).map_err(Unfit::from)?)
+    let job = statements::read(Signed::from_text(&row.envelope)?.statement()).map_err(Unfit::from)?;
+    Ok(Advanced { job, targets: row.devices() })
 }
 
 /// The organization's devices as the rules see them.

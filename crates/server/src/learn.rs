@@ -66,7 +66,7 @@ async fn take(app: &Arc<App>, org: &Arc<Org>, url: &str, news: &News) {
             }
         }
         News::Halt(signed) => {
-            if let Err(error) = intake::take(app, org, signed, Vec::new()).await {
+            if let Err(error) = intake::take_of_beacon(app, org, signed).await {
                 tracing::warn!(beacon.url = url, why = %error, "halt of a beacon not taken");
             }
         }

@@ -36,6 +36,7 @@ pub mod orgs;
 pub mod peers;
 pub mod problem;
 pub mod quiet;
+pub mod reach;
 pub mod receipts;
 pub mod serve;
 pub mod settle;

@@ -5,6 +5,7 @@
 //!
 //! Source: docs/spec/8-interfaces.md, "Beacon" and "Witness".
 
+mod bring;
 mod connect;
 
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::{Note, VerifierKey};
 use countersign_trust::statement::policy::Policy;
+use countersign_trust::words::Address;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
@@ -38,7 +40,7 @@ const IDLE_TIME: Duration = Duration::from_secs(45);
 const MOST_ANSWER: usize = 4 * 1024 * 1024;
 
 /// Why there is no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum PeerError {
     /// The request is none.
     #[error("{url} is no address of a peer: {error}")]
@@ -46,7 +48,7 @@ pub enum PeerError {
         /// The address.
         url: String,
         /// Why not.
-        error: hyper::http::Error,
+        error: String,
     },
     /// No connection, or it broke.
     #[error("{url} does not answer: {why}")]
@@ -134,8 +136,9 @@ impl Peers {
     async fn request(&self, method: Method, url: &str, body: String) -> Result<Answer, PeerError> {
         let request =
             Request::builder().method(method).uri(url).header("content-type", "text/plain; charset=utf-8");
-        let request =
-            request.body(Full::from(body)).map_err(|error| PeerError::Url { url: url.to_owned(), error })?;
+        let request = request
+            .body(Full::from(body))
+            .map_err(|error| PeerError::Url { url: url.to_owned(), error: error.to_string() })?;
         let silent =
             |error: &dyn std::error::Error| PeerError::Silent { url: url.to_owned(), why: chain_of(error) };
         let answer = async {
@@ -202,7 +205,7 @@ impl Peers {
             Err(error) => {
                 tracing::warn!(beacon.name = key.name(), why = %error, "no Clear");
                 if matches!(error, PeerError::Answer { .. }) {
-                    self.reconcile(chain, url);
+                    self.reconcile(chain, key, url);
                 }
                 None
             }
@@ -213,27 +216,6 @@ impl Peers {
         let url = format!("{url}/v1/orgs/{org}/clear");
         let text = self.post_well(url.clone(), format!("{root}\n")).await?;
         text.parse().map_err(|_| PeerError::Answer { url, status: 200, text })
-    }
-
-    /// Tells every beacon of the newest policy everything that was decided, and waits for all answers.
-    pub async fn tell_beacons(&self, chain: &Chain) {
-        self.tell_beacons_of(&chain.policy().body, chain).await;
-    }
-
-    /// The same for every beacon that `policy` names.
-    pub async fn tell_beacons_of(&self, policy: &Policy, chain: &Chain) {
-        let news = write_sequence(&News::since(chain, 0));
-        let mut told = JoinSet::new();
-        for (key, url) in beacons(policy) {
-            let (peers, url) = (self.clone(), format!("{url}/v1/orgs/{}/news", chain.org()));
-            let news = news.clone();
-            told.spawn(async move { (key, peers.post_well(url, news).await) });
-        }
-        while let Some(answered) = told.join_next().await {
-            if let Ok((key, Err(error))) = answered {
-                tracing::warn!(beacon.name = key.name(), why = %error, "beacon not told");
-            }
-        }
     }
 
     /// What the beacons of the newest policy know besides it; of those that answer, whatever can be read.
@@ -264,14 +246,13 @@ impl Peers {
     }
 
     /// Tells one beacon what it may lack, and lets somebody ask what it knows; in the background.
-    fn reconcile(&self, chain: &Chain, url: String) {
+    fn reconcile(&self, chain: &Chain, key: VerifierKey, url: String) {
         // Nobody follows hints while the server stops.
         let _ = self.hints.send(Hint { org: chain.org(), url: url.clone() });
-        let (peers, news) = (self.clone(), write_sequence(&News::since(chain, 0)));
-        let url = format!("{url}/v1/orgs/{}/news", chain.org());
+        let (peers, chain) = (self.clone(), chain.clone());
         tokio::spawn(async move {
-            if let Err(error) = peers.post_well(url, news).await {
-                tracing::warn!(why = %error, "beacon not told");
+            if let Err(error) = peers.bring_one(&chain, &key, &url).await {
+                tracing::warn!(beacon.name = key.name(), why = %error, "beacon not told");
             }
         });
     }
@@ -323,9 +304,8 @@ impl Peers {
 
 /// The beacons of a policy with their addresses.
 fn beacons(policy: &Policy) -> Vec<(VerifierKey, String)> {
-    let url =
-        |key: &VerifierKey| policy.addresses.beacons.iter().find(|(name, _)| name.as_str() == key.name());
-    addressed(policy.beacons.keys.iter().map(|key| (key, url(key).map(|(_, url)| url.as_str()))))
+    let url = |key| policy.address_of_beacon(key).map(Address::as_str);
+    addressed(policy.beacons.keys.iter().map(|key| (key, url(key))))
 }
 
 /// The witnesses of a policy with their addresses.

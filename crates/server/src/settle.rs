@@ -26,7 +26,7 @@ use crate::orgs::LoadError;
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
 use crate::store::{StoreError, Tx, device, enrollment, job_device, statement, stored};
-use crate::{anew, decide, dispatch, held, intake, receipts};
+use crate::{anew, decide, dispatch, held, intake, reach, receipts};
 
 /// How long to wait after a failure that may pass, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -112,11 +112,7 @@ pub async fn go_on(app: &Arc<App>, org: &Arc<Org>) -> Result<(), StoreError> {
 async fn follow_again(app: &Arc<App>, org: &Arc<Org>) {
     let chain = org.chain_now();
     app.peers.tell_witnesses(&chain).await;
-    let before = chain.policies().iter().rev().nth(1).filter(|_| chain.was_recovered(&chain.policy().hash));
-    if let Some(before) = before {
-        app.peers.tell_beacons_of(&before.body, &chain).await;
-    }
-    app.peers.tell_beacons(&chain).await;
+    reach::bring(app, org).await;
     if let Err(error) = judge_again(app, org).await {
         tracing::error!(org.id = %org.id, %error, "what waits for signatures was not looked at again");
     }
@@ -349,16 +345,14 @@ pub async fn recovered(app: &Arc<App>, org: &Arc<Org>, word: &Note) -> Result<()
     tracing::warn!(org.id = %org.id, statement.hash = %chain.policy().hash, "a policy of the recovery set is in force");
     app.gate.push_news(&org.id, &News::since(&chain, before.policy().body.number));
     app.peers.tell_witnesses(&chain).await;
-    // Those that it dismisses too: a late one must not go on answering for the policy before.
-    app.peers.tell_beacons_of(&before.policy().body, &chain).await;
-    app.peers.tell_beacons(&chain).await;
+    reach::bring(app, org).await;
     judge_again(app, org).await
 }
 
 /// Tells agents at once and waits for the beacons: who sees a policy as logged may ask for Clears under it.
-async fn spread(app: &App, org: &Org, news: News) {
+async fn spread(app: &Arc<App>, org: &Arc<Org>, news: News) {
     app.gate.push_news(&org.id, &[news]);
-    app.peers.tell_beacons(&org.chain_now()).await;
+    reach::bring(app, org).await;
 }
 
 /// The device hears it before any job that is for it only now.

@@ -153,6 +153,26 @@ pub async fn open(db: &Db, org: &str) -> Result<Vec<StatementRow>, StoreError> {
     )
 }
 
+/// Statements that wait for people, in the order they came.
+pub async fn waiting(db: &Db, org: &str) -> Result<Vec<StatementRow>, StoreError> {
+    query!(
+        db: fetch_all StatementRow, db,
+        "SELECT hash, kind, envelope, targets, missing, leaf, proof, received_ms
+         FROM statement WHERE org = $1 AND proof IS NULL AND missing <> '' ORDER BY received_ms, hash",
+        org,
+    )
+}
+
+/// Forgets a statement that waits for people.
+pub async fn forget(tx: &mut Tx, org: &str, hash: &str) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
+        "DELETE FROM statement WHERE org = $1 AND hash = $2 AND proof IS NULL AND missing <> ''",
+        org,
+        hash,
+    )
+}
+
 impl StatementRow {
     /// The envelope with its proof, once it has one.
     pub fn logged(&self) -> Option<String> {

@@ -9,11 +9,13 @@
 )]
 
 mod agent;
+mod decisions;
 mod deliveries;
 mod frames;
 mod history;
 mod hostile;
 mod http;
+mod intake;
 mod interface;
 mod joins;
 mod log;
