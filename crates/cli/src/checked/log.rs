@@ -44,6 +44,9 @@ pub struct SeenLog {
     /// When it was seen how long, by the witnesses' time, the earliest first.
     #[serde(default)]
     marks: Vec<Mark>,
+    /// The number of the newest policy whose witnesses have vouched for it.
+    #[serde(default)]
+    vouched: u64,
     /// Places of leaves that are none of this organization's: the first of them.
     #[serde(default)]
     pub strange: Vec<u64>,
@@ -231,7 +234,7 @@ impl SeenLog {
             .get_text(&path.replace("{*path}", "checkpoint"))?
             .parse()
             .context("the server's checkpoint")?;
-        let (Checkpoint { origin, size, root }, time) = witnessed(chain, &note)?;
+        let (Checkpoint { origin, size, root }, time, vouched) = witnessed(chain, &note, self.vouched)?;
         let mut seen = self.of(&origin);
         seen.nth = chain.policy().place.log;
         let earlier = seen.size;
@@ -250,7 +253,7 @@ impl SeenLog {
         if seen.marks.last().is_none_or(|mark| mark.size < size) {
             seen.marks.push(Mark { size, time: time.0 });
         }
-        Ok(Self { before, ..seen })
+        Ok(Self { before, vouched, ..seen })
     }
 
     /// What was seen of the log with this origin, without those before it.
@@ -360,14 +363,18 @@ impl SeenLog {
     }
 }
 
-/// A checkpoint of the newest policy's log, cosigned by its witnesses, and when. Right after a change of witnesses those of the
-/// policy before still count.
-fn witnessed(chain: &Chain, note: &Note) -> anyhow::Result<(Checkpoint, Time)> {
+/// A checkpoint of the newest policy's log, cosigned by its witnesses, when, and by whose policy's. Right after a change of witnesses
+/// those of the policy before still count, until those of the newest have vouched here once: whoever was removed as a witness may
+/// be in wrong hands.
+fn witnessed(chain: &Chain, note: &Note, vouched: u64) -> anyhow::Result<(Checkpoint, Time, u64)> {
     let newest = &chain.policy().body;
     let mut last = None;
-    for held in chain.policies().iter().rev().filter(|held| held.body.log.key == newest.log.key) {
-        match verify_checkpoint(note, log_keys(&held.body, &held.body.witnesses)) {
-            Ok(seen) => return Ok(seen),
+    let may =
+        |number: u64| number == newest.number || (number + 1 == newest.number && vouched < newest.number);
+    let policies = chain.policies().iter().rev().map(|held| &held.body);
+    for policy in policies.filter(|policy| policy.log.key == newest.log.key && may(policy.number)) {
+        match verify_checkpoint(note, log_keys(policy, &policy.witnesses)) {
+            Ok((checkpoint, time)) => return Ok((checkpoint, time, policy.number)),
             Err(error) => last = last.or(Some(error)),
         }
     }
@@ -390,7 +397,12 @@ fn split_bundle(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 #[cfg(test)]
+#[path = "../../../trust/tests/acceptance/organization.rs"]
+mod organization;
+
+#[cfg(test)]
 mod tests {
+    use super::organization::{self, Organization, WITNESSES, witness_key};
     use super::*;
     use countersign_trust::merkle::Tree;
 
@@ -423,5 +435,41 @@ mod tests {
     fn a_bundle_is_split_by_its_lengths_and_refused_when_cut() {
         assert_eq!(split_bundle(b"\x00\x01a\x00\x02bc"), Some(vec![&b"a"[..], &b"bc"[..]]));
         assert_eq!(split_bundle(b"\x00\x03a"), None);
+    }
+
+    const OTHERS: [&str; 4] = ["new-1", "new-2", "new-3", "new-4"];
+
+    /// An organization whose second policy names other witnesses for the same log.
+    fn with_other_witnesses() -> Organization {
+        let mut org = Organization::found();
+        org.decide(|policy| {
+            policy.witnesses.keys = OTHERS.iter().map(|name| witness_key(name).verifier().clone()).collect();
+        });
+        org.log.append("a leaf");
+        org
+    }
+
+    #[test]
+    fn witnesses_that_a_policy_removed_vouch_until_the_new_ones_have_once() {
+        let org = with_other_witnesses();
+        let of_old = |vouched| witnessed(&org.chain, &org.log.checkpoint(&WITNESSES), vouched);
+        assert_eq!(of_old(1).unwrap().2, 1);
+        assert_eq!(witnessed(&org.chain, &org.log.checkpoint(&OTHERS), 1).unwrap().2, 2);
+        assert!(of_old(2).is_err(), "removed witnesses vouch although the new ones have");
+    }
+
+    #[test]
+    fn witnesses_that_the_policy_before_the_last_removed_vouch_for_nothing() {
+        let mut org = with_other_witnesses();
+        let mut next = org.next_policy();
+        next.limits.life = 3 * 86_400;
+        let signed = organization::sign(&next, &["anna", "bo"]);
+        let index = org.log.append(&signed.leaf(&org.org).unwrap());
+        let proof = org.log.proof(index, &OTHERS);
+        let logged = countersign_trust::envelope::Logged { signed, proof };
+        org.take(countersign_trust::delivery::News::Policy(logged));
+        assert!(witnessed(&org.chain, &org.log.checkpoint(&OTHERS), 1).is_ok());
+        let old = witnessed(&org.chain, &org.log.checkpoint(&WITNESSES), 1);
+        assert!(old.is_err(), "two policies later the removed witnesses still vouch: {old:?}");
     }
 }
