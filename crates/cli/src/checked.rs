@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod devices;
 pub mod log;
+pub mod reach;
 pub mod unexplained;
 pub mod witnesses;
 
@@ -22,6 +23,7 @@ use crate::output::{Stop, Ui};
 
 pub use devices::{BatchUse, Device, Devices};
 pub use log::SeenLog;
+use reach::Reached;
 use witnesses::Witnessed;
 
 /// An organization as far as this tool has checked it.
@@ -32,6 +34,8 @@ pub struct Checked {
     pub log: SeenLog,
     /// Its devices and batches.
     pub devices: Devices,
+    /// How far its newest policy and resume came with beacons.
+    pub reached: Reached,
     /// What a person should know: who was silent, who hides something.
     pub warnings: Vec<String>,
     /// Why the server's log is not all of the log, if it is not: it was set back, or a thief has the log's key.
@@ -48,9 +52,11 @@ impl Checked {
             let renewed = chain::renew(profile, server, known);
             (renewed, early.and_then(|early| early.join().ok()))
         });
-        let (chain, mut warnings) = renewed?;
+        let (chain, mut warnings) = renewed.map_err(|error| without_server(profile, error))?;
         let seen_by = early.unwrap_or_else(|| witnesses::ask(&chain));
         chain::keep(profile, &chain)?;
+        let reached = reach::reach(profile, &chain)?;
+        warnings.extend(reached.warnings(&chain));
         let (log, set_back) = read_log(profile, server, &chain, &seen_by)?;
         warnings.extend(seen_by.silence());
         let devices = devices::fetch(profile, server, &chain, &log)?;
@@ -58,14 +64,35 @@ impl Checked {
             log.keep(profile)?;
         }
         warnings.extend(devices.warnings.iter().cloned());
-        Ok(Self { chain, log, devices, warnings, set_back })
+        Ok(Self { chain, log, devices, reached, warnings, set_back })
+    }
+
+    /// Brings beacons a policy or resume that was logged a moment ago, and says how far it came.
+    pub fn hand_on(profile: &Profile, server: &Client, ui: &Ui) -> anyhow::Result<()> {
+        let (chain, _) = chain::renew(profile, server, chain::known(profile)?)?;
+        chain::keep(profile, &chain)?;
+        let reached = reach::reach(profile, &chain)?;
+        reached.notes(&chain).iter().for_each(|note| ui.note(note));
+        reached.warnings(&chain).iter().for_each(|warning| ui.warn(warning));
+        reached.alarm(&chain).iter().for_each(|alarm| ui.alarm(alarm));
+        Ok(())
     }
 
     /// Says what a person should know.
     pub fn warn(&self, ui: &Ui) {
+        self.reached.notes(&self.chain).iter().for_each(|note| ui.note(note));
         self.warnings.iter().for_each(|warning| ui.warn(warning));
+        self.reached.alarm(&self.chain).iter().for_each(|alarm| ui.alarm(alarm));
         self.devices.unexplained.alarm().iter().for_each(|alarm| ui.alarm(alarm));
     }
+}
+
+/// A server that says nothing keeps nothing from beacons that is known here.
+fn without_server(profile: &Profile, error: anyhow::Error) -> anyhow::Error {
+    let Ok(Some(chain)) = chain::known(profile) else { return error };
+    let Ok(reached) = reach::reach(profile, &chain) else { return error };
+    let said: Vec<String> = [reached.notes(&chain), reached.alarm(&chain).into_iter().collect()].concat();
+    if said.is_empty() { error } else { error.context(said.join("; ")) }
 }
 
 /// How often the server is asked again for what a witness has seen already: it may be a moment behind.

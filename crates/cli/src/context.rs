@@ -12,7 +12,7 @@ use crate::checked::Checked;
 use crate::client::{Client, filled};
 use crate::cmd::halt::words;
 use crate::home::{Home, Profile};
-use crate::output::{Ui, indent, short};
+use crate::output::{Ui, indent, plain, short};
 use crate::prose::prose;
 use crate::signer::Signer;
 
@@ -104,6 +104,16 @@ impl Session {
     pub fn statement(&self, hash: &str) -> anyhow::Result<StatementView> {
         let view: StatementView = self.server.get(&self.path(paths::STATEMENT, &[("hash", hash)]))?;
         Ok(view)
+    }
+
+    /// Brings beacons a policy or resume that is logged by now, and says how far it came.
+    pub fn hand_on(&self, context: &Context, kind: Kind, view: &StatementView) {
+        let changes = matches!(kind, Kind::Policy | Kind::Resume) && view.missing.is_empty();
+        if changes && let Err(error) = Checked::hand_on(&self.profile, &self.server, &context.ui) {
+            let why = plain(&format!("{error:#}"));
+            let text = format!("how far it came with beacons was not seen: {why}; run `countersign status`");
+            context.ui.warn(&text);
+        }
     }
 
     /// Brings a signed statement to the server.

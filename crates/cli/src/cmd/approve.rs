@@ -154,6 +154,7 @@ fn sign_known(
     }
     let mine = Signed::new(signed.statement().to_owned(), [signer.sign(kind, signed.statement())?])?;
     let view = session.post(&signed.join(&mine)?, targets)?;
+    session.hand_on(context, kind, &view);
     let hash: Sha256 = signed.hash();
     let answer = json!({"hash": hash.to_string(), "kind": kind.to_string(), "state": view.state, "missing": view.missing});
     context.ui.answer(&answer, || {

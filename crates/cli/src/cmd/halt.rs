@@ -1,7 +1,7 @@
 //! `countersign halt`: to every beacon and the server at once. Works without the server, from what was kept here.
 
 pub mod room;
-mod set;
+pub mod set;
 
 use std::process::ExitCode;
 use std::thread;

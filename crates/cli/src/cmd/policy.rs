@@ -19,7 +19,7 @@ use crate::cmd::job::ReadJob;
 use crate::context::{Context, Session};
 use crate::difference;
 use crate::os::write_private;
-use crate::output::{Stop, indent, plain, plain_lines, short};
+use crate::output::{Stop, count, indent, plain, plain_lines, short};
 use crate::prose::brief;
 use crate::weakness::weaknesses;
 use new_log::NewLogArgs;
@@ -135,6 +135,7 @@ pub fn propose(context: &Context, session: &Session, changed: &Policy) -> anyhow
     let (text, hash) = statement::write(changed);
     let (_, view) =
         session.sign_and_post(&context.signer(&session.profile)?, Kind::Policy, text, Vec::new())?;
+    session.hand_on(context, Kind::Policy, &view);
     let answer = json!({"policy": hash.to_string(), "number": changed.number, "state": view.state, "missing": view.missing});
     context.ui.answer(&answer, || match view.missing.as_str() {
         "" => {
@@ -175,6 +176,7 @@ pub fn show_change(context: &Context, session: &Session, changed: &Policy) -> an
         let since = if before.contains(&weak) { "weak, as before" } else { "NEWLY weak" };
         context.ui.warn(&format!("{since}: {}", plain(&weak)));
     }
+    new_beacons(&session.checked.chain, changed).iter().for_each(|line| context.ui.warn(line));
     let ended = ends(context, session, changed)?;
     if !ended.is_empty() {
         context
@@ -182,6 +184,34 @@ pub fn show_change(context: &Context, session: &Session, changed: &Policy) -> an
             .warn(&format!("this ends jobs that may still run:\n{}", indent(&ended.join("\n")).trim_end()));
     }
     Ok(())
+}
+
+/// Which beacons are new, and when they answer: until then devices must do with the others.
+fn new_beacons(chain: &Chain, changed: &Policy) -> Option<String> {
+    let held = &chain.policy().body;
+    let (before, after) = (&held.beacons, &changed.beacons);
+    let new: Vec<_> = after.keys.difference(&before.keys).map(|key| plain(key.name())).collect();
+    if new.is_empty() {
+        return None;
+    }
+    let stay = after.keys.len() - new.len();
+    let mut text = format!(
+        "{}: {}. A new beacon answers no device until {} of the {} beacons of policy {} have said to it what they know, those that \
+         this policy removes among them. Every command here, and the server, carries that: leave them running until \
+         `countersign status` warns of none",
+        count(new.len(), "beacon is new", "beacons are new"),
+        new.join(", "),
+        before.need,
+        before.keys.len(),
+        held.number,
+    );
+    if stay < usize::from(after.need.get()) {
+        text.push_str(&format!(
+            ". {stay} that stay are fewer than the {} that devices need: until then nothing starts anywhere",
+            after.need
+        ));
+    }
+    Some(text)
 }
 
 /// Jobs whose time is not over and which no device would run under `changed`, of the newest 200.

@@ -95,6 +95,7 @@ pub fn run(context: &Context, args: ResumeArgs) -> anyhow::Result<()> {
     let (text, hash) = statement::write(&resume);
     let (_, view) =
         session.sign_and_post(&context.signer(&session.profile)?, Kind::Resume, text, Vec::new())?;
+    session.hand_on(context, Kind::Resume, &view);
     let answer = json!({"resume": hash.to_string(), "state": view.state, "missing": view.missing});
     context.ui.answer(&answer, || match view.missing.as_str() {
         "" => format!("Resume {}; the server says: {}", short(&hash), plain(&view.state)),

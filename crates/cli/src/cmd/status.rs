@@ -21,6 +21,7 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
         "org": chain.org().to_string(), "name": policy.name.to_string(), "policy": chain.policy().hash.to_string(),
         "policy_number": policy.number, "resume": chain.resume().map(|hash| hash.to_string()), "log_size": log.size,
         "devices": session.checked.devices.enrolled.len(), "weaknesses": weak, "warnings": session.checked.warnings,
+        "reached": session.checked.reached.json(chain),
         "unexplained": session.checked.devices.unexplained.json(),
         "halts": halts.iter().map(|halt| json!({"halt": halt.hash.to_string(), "scope": halt::words(&halt.body.scope), "by": halt.by.to_string(), "reason": halt.body.reason.to_string()})).collect::<Vec<_>>(),
         "the_server_says": {"connected": view.connected},
@@ -44,7 +45,10 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
     });
     // Whoever asks whether all is well, a program above all, is told so by the exit code; the answer is whole all the same.
     match session.checked.devices.unexplained.alarm() {
-        None => Ok(()),
+        None => match session.checked.reached.alarm(chain) {
+            None => Ok(()),
+            Some(_) => Err(Stop::Alarm("too few beacons hold what is newest; see above".to_owned()).into()),
+        },
         Some(_) => Err(Stop::Alarm("the log is not explained; see above".to_owned()).into()),
     }
 }

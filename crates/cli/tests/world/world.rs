@@ -293,6 +293,38 @@ impl World {
         }
     }
 
+    /// Starts all beacons again where they were.
+    pub fn start_beacons(&mut self) {
+        for (number, url) in (1..).zip(self.beacon_urls.clone()) {
+            let file = self.folder.path().join(format!("beacon{number}.toml"));
+            let mut config = countersign_beacon::config::Config::read(&file).unwrap();
+            config.listen = url.strip_prefix("https://").unwrap().parse().unwrap();
+            let beacon = self.runtime.block_on(countersign_beacon::serve::start(&config, later(&self.ahead)));
+            self.beacons.push(beacon.unwrap());
+        }
+    }
+
+    /// One more beacon, with this name: its key and its URL.
+    pub fn another_beacon(&mut self, name: &str) -> (String, String) {
+        let (file, data) = (self.folder.path().join(format!("{name}.toml")), self.folder.path().join(name));
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let config = countersign_beacon::config::init(&file, &data, name, any).unwrap();
+        let key = config.signer().unwrap().verifier().to_string();
+        let beacon = self.runtime.block_on(countersign_beacon::serve::start(&config, later(&self.ahead)));
+        let beacon = beacon.unwrap();
+        let url = format!("https://{}", beacon.address);
+        self.beacon_urls.push(url.clone());
+        self.beacons.push(beacon);
+        (key, url)
+    }
+
+    /// What a beacon says of itself.
+    pub fn beacon_state(&self, beacon: usize, org: &str) -> String {
+        let url = format!("{}/v1/orgs/{org}/state", self.beacon_urls[beacon]);
+        let (peers, _) = countersign_server::peers::Peers::new().unwrap();
+        self.runtime.block_on(peers.get(&url)).unwrap().text
+    }
+
     /// Changes the stopped server's database, as whoever owns the server can.
     pub fn tamper(&self, statement: &'static str) {
         let url = format!("sqlite://{}", self.path("server/countersign.db"));

@@ -72,6 +72,11 @@ impl Reach {
         self.got() >= self.wanted()
     }
 
+    /// Whether it is set if no beacon lies.
+    pub fn enough_if_none_lies(&self) -> bool {
+        self.got() + self.need > self.there
+    }
+
     /// In words, how many have it and why so many must.
     pub fn words(&self) -> String {
         let (got, there, need, wanted) = (self.got(), self.there, self.need, self.wanted());
