@@ -22,6 +22,7 @@ pub mod log;
 pub mod machine;
 pub mod mailman;
 pub mod people;
+mod reach;
 pub mod story;
 pub mod thief;
 pub mod wire;

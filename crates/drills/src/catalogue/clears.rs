@@ -271,9 +271,7 @@ fn swapped() -> Story {
     let refusal = world.beacons[4].hand_over(org, &told[0]).unwrap_err();
     assert!(refusal.contains("it names the halt"), "{refusal}");
     world.story.add(now_ms, "beacon-5", format!("does not count what beacon-1 hands over: {refusal}"));
-    world.tell("an operator", "brings beacon-5 the others' news, and their word again");
-    world.beacons[4].take(org, &write_sequence(&[&halt]), world.now_ms);
-    told.iter().for_each(|note| drop(world.beacons[4].hand_over(org, note).unwrap()));
+    world.reach();
     let note = world.beacons[4].clear(org, &root, now_ms).unwrap();
     let clear: Clear = note.text().parse().unwrap();
     assert!(clear.halts.contains(&halt.hash()), "{clear}");

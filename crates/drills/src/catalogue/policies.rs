@@ -7,7 +7,7 @@ use countersign_trust::text::Nothing;
 
 use super::play::{EVIL, bent, keep_beacons_from, ran_once, refused, stolen, twin_runs};
 use super::{Attack, How, Promise};
-use crate::organization::{everything, sign, word};
+use crate::organization::{everything, person, sign, word};
 use crate::rehearsal::story::Story;
 
 /// In the order of the list.
@@ -45,6 +45,18 @@ pub fn attacks() -> Vec<Attack> {
                     "policy-drops-the-approvers-key",
                     "policy-gives-a-signer-too-late",
                     "clears-of-a-newer-policy-withheld",
+                ]),
+            ],
+        },
+        Attack {
+            name: "policy-kept-from-beacons",
+            says: "Anna and Bo were dismissed; the thief logs the policy that says so, shows it to people, and tells neither beacons nor machines.",
+            promise: Promise::Forward,
+            how: vec![
+                How::Virtual(kept_from_beacons),
+                How::Real(&[
+                    ("countersign-cli", "what_the_server_keeps_from_beacons_is_brought_to_them_without_it"),
+                    ("countersign-cli", "a_policy_that_too_few_beacons_hold_is_an_alarm_until_they_have_it"),
                 ]),
             ],
         },
@@ -186,6 +198,52 @@ fn removed_signer() -> Story {
     let delivery = world.forged(signed.clone(), 0);
     world.bring(0, &delivery);
     refused(&world, 0, &signed.hash(), "0 of 1 approvals");
+    world.story
+}
+
+/// Until somebody looks, what Anna and Bo sign goes on running: that is the delay that SECURITY.md tells of.
+fn kept_from_beacons() -> Story {
+    let mut world = stolen(1);
+    let first = world.decide(|policy| {
+        policy.people.insert(word("dan"), person(&["dan"]));
+        for people in policy.roles.values_mut() {
+            people.insert(word("dan"));
+        }
+    });
+    world.tell("Anna and Bo", "take Dan in by policy 2");
+    world.tell_all(&first);
+    world.push_news(0, std::slice::from_ref(&first));
+    world.pass(1);
+    let jobs = [(); 2].map(|()| sign(&bent(&mut world, |_| ()), &["anna", "bo"]));
+    world.decide_by(&["cia", "dan"], |policy| {
+        for name in ["anna", "bo"] {
+            policy.people.remove(&word(name));
+            for people in policy.roles.values_mut() {
+                people.remove(&word(name));
+            }
+        }
+    });
+    world.tell(
+        "Cia and Dan",
+        "dismiss Anna and Bo by policy 3, which the thief logs, shows to people, and tells to nobody else",
+    );
+    keep_beacons_from(&mut world, 0);
+    let [before, after] = jobs;
+    world.story.call(before.hash(), "a job of the dismissed before anybody looked");
+    let delivery = world.forged(before.clone(), 0);
+    world.bring(0, &delivery);
+    world.pass(5);
+    ran_once(&world, 0, &before.hash());
+    world.reach();
+    let org = world.org;
+    assert!(world.beacons.iter().all(|beacon| beacon.policy_number(org) == 3), "{}", world.story);
+    world.pass(200);
+    world.story.call(after.hash(), EVIL);
+    world.tell("a thief", "brings another job of Anna and Bo");
+    let delivery = world.forged(after.clone(), 0);
+    world.bring(0, &delivery);
+    world.pass(200);
+    refused(&world, 0, &after.hash(), "it names policy");
     world.story
 }
 
