@@ -28,13 +28,13 @@ use countersign_wire::message::{Sorry, from_server};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
-use crate::anew;
 use crate::app::App;
 use crate::dispatch::Work;
 use crate::facts::{self, Fact, Kind};
 use crate::guests::Guest;
 use crate::inbox::Inboxes;
 use crate::receipts::{self, Letter};
+use crate::statements::anew;
 use connection::{Connection, frame, news_frames};
 use incoming::Incoming;
 use threads::{Shows, Spoken, Threads};

@@ -10,7 +10,7 @@ use countersign_trust::ids::OrgId;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::app::{App, Org};
-use crate::{intake, settle};
+use crate::statements::{intake, settle};
 
 /// A beacon whose Clear names something else than is held here.
 #[derive(Clone, Debug)]

@@ -14,12 +14,10 @@
 //! **Invariant:** this crate holds no key that can sign a job. What it believes wrongly makes a page wrong, never a
 //! machine act.
 
-pub mod anew;
 pub mod api;
 pub mod app;
 pub mod auth;
 pub mod config;
-pub mod decide;
 pub mod disk;
 pub mod dispatch;
 pub mod events;
@@ -28,7 +26,6 @@ pub mod gate;
 pub mod guests;
 pub mod held;
 mod inbox;
-pub mod intake;
 pub mod learn;
 pub mod log;
 pub mod logs;
@@ -39,7 +36,7 @@ pub mod quiet;
 pub mod reach;
 pub mod receipts;
 pub mod serve;
-pub mod settle;
+pub mod statements;
 pub mod store;
 pub mod tls;
 pub mod turnstile;

@@ -21,11 +21,11 @@ use countersign_trust::statement::policy::Policy;
 use countersign_wire::http::NewLogView;
 
 use crate::app::{App, Org};
-use crate::decide::Unfit;
-use crate::intake::IntakeError;
 use crate::log::tiles::Tiles;
 use crate::log::{self, Cosigned, OrgLog, Which};
 use crate::orgs::{KeysError, LoadError};
+use crate::statements::decide::Unfit;
+use crate::statements::intake::IntakeError;
 use crate::store::new_log::NewLogRow;
 use crate::store::statement::StatementRow;
 use crate::store::{Db, StoreError, checkpoint, counted, leaf, new_log, stored};

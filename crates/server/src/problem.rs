@@ -10,9 +10,9 @@ use axum::response::{IntoResponse, Response};
 use countersign_wire::http::Problem;
 
 use crate::dispatch::EvidenceError;
-use crate::intake::IntakeError;
 use crate::logs::DrawError;
 use crate::orgs::BeginError;
+use crate::statements::intake::IntakeError;
 use crate::store::StoreError;
 
 /// What a problem is sent as.

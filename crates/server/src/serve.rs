@@ -33,10 +33,11 @@ use crate::guests::{Guest, Guests};
 use crate::orgs::{LoadError, load_all};
 use crate::peers::Peers;
 use crate::quiet::Activity;
+use crate::statements::settle;
 use crate::store::{Db, OpenError, StoreError};
 use crate::tls::{HTTP_2, Tls, TlsError, device_key};
 use crate::turnstile::Turnstile;
-use crate::{api, facts, learn, settle};
+use crate::{api, facts, learn};
 
 /// How long a TLS handshake may take.
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);

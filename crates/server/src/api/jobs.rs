@@ -20,9 +20,10 @@ use super::statements::{get, hash_of, missing, view};
 use super::{Raw, org_of};
 use crate::app::App;
 use crate::problem::ApiError;
+use crate::statements::intake;
 use crate::store::job_device::{self, JobDeviceRow};
 use crate::store::{counted, output, statement};
-use crate::{dispatch, intake, logs};
+use crate::{dispatch, logs};
 
 /// Pages of jobs, the newest first.
 #[utoipa::path(

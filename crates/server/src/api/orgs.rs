@@ -18,7 +18,7 @@ use crate::app::{App, Org};
 use crate::auth::new_token;
 use crate::orgs::{self, BeginError};
 use crate::problem::ApiError;
-use crate::settle;
+use crate::statements::settle;
 use crate::store::api_token::TokenRow;
 use crate::store::org::DraftRow;
 use crate::store::{api_token, counted, device, org, stored};

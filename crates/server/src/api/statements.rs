@@ -15,8 +15,8 @@ use utoipa::IntoParams;
 use super::org_of;
 use super::page::{Asked, At, Body, PageQuery, cursor, page};
 use crate::app::App;
-use crate::intake::{self, IntakeError};
 use crate::problem::ApiError;
+use crate::statements::intake::{self, IntakeError};
 use crate::store::statement::StatementRow;
 use crate::store::{counted, statement};
 

@@ -19,8 +19,8 @@ use countersign_trust::verify::needs_people;
 use countersign_wire::message::Target;
 
 use crate::app::{App, Org};
-use crate::intake;
 use crate::log::{self, AppendError};
+use crate::statements::intake;
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
 use crate::store::{self, StoreError};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use countersign_trust::delivery::News;
 
 use crate::app::{App, Org};
-use crate::settle;
+use crate::statements::settle;
 use crate::store::StoreError;
 
 /// Asks the beacons of the policy in force if another waits: what people sign next may name it. True if it is in force.

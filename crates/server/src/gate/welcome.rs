@@ -16,9 +16,9 @@ use super::incoming::{Incoming, IncomingError};
 use super::join::{self, JoinError};
 use super::records;
 use super::threads::{Shows, Spoken};
-use crate::anew;
 use crate::app::{App, Org};
 use crate::facts::{self, Fact};
+use crate::statements::anew;
 use crate::store::{StoreError, device, stored};
 
 /// The largest first frame of a key that no organization knows, in bytes: a join fits.

@@ -18,11 +18,12 @@ use countersign_trust::statement::job::Job;
 
 use super::ends;
 use crate::app::{App, Org};
+use crate::dispatch;
 use crate::log::{self, AppendError};
 use crate::receipts::batch::batch_leaf;
+use crate::statements::settle;
 use crate::store::device::DeviceRow;
 use crate::store::{StoreError, batch, device, statement, stored};
-use crate::{dispatch, settle};
 
 /// How long to wait after a failure that may pass, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU8;
 
-use countersign_server::decide::{Advanced, Decision, Device, Known, Unfit, decide};
+use countersign_server::statements::decide::{Advanced, Decision, Device, Known, Unfit, decide};
 use countersign_trust::delivery::News;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::Sha256;

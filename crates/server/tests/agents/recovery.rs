@@ -107,7 +107,7 @@ async fn words_come(world: &World, policy: Sha256) {
     for word in words(world, policy, 3) {
         let News::Recovered(word) = word else { unreachable!() };
         let org = world.server.app.orgs.get(&world.org).unwrap();
-        countersign_server::settle::recovered(&world.server.app, &org, &word).await.unwrap();
+        countersign_server::statements::settle::recovered(&world.server.app, &org, &word).await.unwrap();
     }
     assert_eq!(number(world), 2);
 }

@@ -12,7 +12,7 @@ use countersign_trust::time::Time;
 
 use super::IntakeError;
 use crate::app::{App, Org};
-use crate::decide::Unfit;
+use crate::statements::decide::Unfit;
 use crate::store::counted;
 use crate::store::statement::{self, StatementRow};
 

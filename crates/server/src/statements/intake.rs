@@ -14,10 +14,11 @@ use countersign_wire::http::JobEvent;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Org};
-use crate::decide::{self, Advanced, Decision, Known, Unfit};
+use crate::statements::decide::{self, Advanced, Decision, Known, Unfit};
+use crate::statements::{anew, settle};
 use crate::store::statement::StatementRow;
 use crate::store::{Db, StoreError, counted, device, statement, stored};
-use crate::{anew, dispatch, held, logs, settle};
+use crate::{dispatch, held, logs};
 
 /// Why a statement is not taken.
 #[derive(Debug, thiserror::Error)]

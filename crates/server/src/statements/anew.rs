@@ -21,9 +21,9 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 use crate::app::{App, Org};
-use crate::decide::{Known, Unfit};
 use crate::gate::connection::news_frames;
-use crate::intake::IntakeError;
+use crate::statements::decide::{Known, Unfit};
+use crate::statements::intake::IntakeError;
 use crate::store::device::DeviceRow;
 use crate::store::{StoreError, counted, device, enrollment};
 

@@ -23,10 +23,11 @@ use crate::gate::join;
 use crate::log::{self, AppendError};
 use crate::logs::{self, again};
 use crate::orgs::LoadError;
+use crate::statements::{anew, decide, intake};
 use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
 use crate::store::{StoreError, Tx, device, enrollment, job_device, statement, stored};
-use crate::{anew, decide, dispatch, held, intake, reach, receipts};
+use crate::{dispatch, held, reach, receipts};
 
 /// How long to wait after a failure that may pass, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(5);

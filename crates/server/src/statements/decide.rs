@@ -19,7 +19,7 @@ use countersign_trust::statement::{self, Kind, Statement, StatementError};
 use countersign_trust::time::Time;
 use countersign_trust::verify::{Refusal, SignedBy, promoted, rules_met};
 
-use crate::anew;
+use crate::statements::anew;
 
 /// A device as the rules see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
