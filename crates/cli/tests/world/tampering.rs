@@ -138,6 +138,7 @@ fn a_halt_that_the_server_hides_is_heard_from_the_beacons() {
     let mut world = World::of_two();
     world.bo(&["halt", "--reason", "stop"]).well();
     world.stop_server();
+    world.tamper("DELETE FROM offered WHERE hash IN (SELECT hash FROM statement WHERE kind = 'halt')");
     world.tamper("DELETE FROM statement WHERE kind = 'halt'");
     world.start_server();
     let said = world.anna(&["status"]);

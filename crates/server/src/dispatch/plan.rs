@@ -94,6 +94,11 @@ impl Plan {
         let unreadable =
             |why: &dyn std::fmt::Display| PlanError::Unreadable { job: hash, why: why.to_string() };
         let mut logged = Logged::from_text(&text).map_err(|error| unreadable(&error))?;
+        // What somebody changed in the records would be logged as a job of its own where a new proof is needed.
+        let found = logged.signed.hash();
+        if found != hash {
+            return Err(unreadable(&format_args!("its text is that of {found}")));
+        }
         let leaf = logged.signed.leaf(&org.id).map_err(|error| unreadable(&error))?;
         let job: Job = statement::read(logged.signed.statement()).map_err(|error| unreadable(&error))?;
         if !holds(&org.chain(), &leaf, &logged.proof) {

@@ -123,11 +123,11 @@ pub async fn join(tx: &mut Tx, org: &str, rows: &[DeviceRow]) -> Result<u64, Sto
     Ok(query!(
         tx: execute_each tx,
         "INSERT INTO device (org, id, enroll, join_note, join_proof, leaf, labels, version, hostname, system,
-             policy_number, last_seen_ms, retired, batch, seq)
-         VALUES {rows TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT, TEXT, TEXT, TEXT, BIGINT, BIGINT, BOOLEAN, TEXT, BIGINT}
+             policy_number, last_seen_ms, retired, batch, seq, nth_log)
+         VALUES {rows TEXT, TEXT, TEXT, TEXT, TEXT, BIGINT, TEXT, TEXT, TEXT, TEXT, BIGINT, BIGINT, BOOLEAN, TEXT, BIGINT, BIGINT}
          ON CONFLICT (org, id) DO NOTHING";
         rows, |row| org, &row.id, &row.enroll, &row.join_note, &row.join_proof, row.leaf, &row.labels, &row.version, &row.hostname,
-            &row.system, row.policy_number, row.last_seen_ms, row.retired, &row.batch, row.seq
+            &row.system, row.policy_number, row.last_seen_ms, row.retired, &row.batch, row.seq, row.nth_log
     ))
 }
 
@@ -136,7 +136,7 @@ pub async fn named(tx: &mut Tx, org: &str, ids: &[String]) -> Result<Vec<DeviceR
     Ok(query!(
         tx: fetch_each DeviceRow, tx,
         "SELECT id, enroll, join_note, join_proof, leaf, labels, version, hostname, system, policy_number,
-             last_seen_ms, retired, batch, seq
+             last_seen_ms, retired, batch, seq, nth_log
          FROM device WHERE org = $1 AND id IN ({rows TEXT})",
         org;
         ids, |id| id

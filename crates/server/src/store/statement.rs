@@ -157,7 +157,7 @@ pub async fn open(db: &Db, org: &str) -> Result<Vec<StatementRow>, StoreError> {
 pub async fn waiting(db: &Db, org: &str) -> Result<Vec<StatementRow>, StoreError> {
     query!(
         db: fetch_all StatementRow, db,
-        "SELECT hash, kind, envelope, targets, missing, leaf, proof, received_ms
+        "SELECT hash, kind, envelope, targets, missing, leaf, nth_log, proof, received_ms
          FROM statement WHERE org = $1 AND proof IS NULL AND missing <> '' ORDER BY received_ms, hash",
         org,
     )
