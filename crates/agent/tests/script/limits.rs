@@ -50,7 +50,7 @@ async fn the_processor_is_limited(way: Way) {
 async fn a_fork_bomb_ends_with_its_run(way: Way) {
     let world = World::new(way);
     let mut script =
-        world.script(&["bomb() { while :; do (bomb) & done; }", "bomb 2>/dev/null &", "sleep 60"]);
+        world.script(&["bomb() { while :; do (bomb) & done; }", "sleep 60 &", "bomb 2>/dev/null &", "wait"]);
     script.limits = Limits { processes: 30, ..Limits::default() };
     script.timeout_s = 1;
     if me() == "root" {

@@ -119,7 +119,13 @@ async fn who_fills_the_door_from_one_address_shuts_nobody_elses() {
     for _ in 0..1_100 {
         there.push(reach(served.at(), [127, 0, 0, 2]).await.unwrap());
     }
-    assert!(connect(served.at(), [127, 0, 0, 2]).await.is_err(), "the thousandth is enough");
+    // Each is counted by a task of its own, so the last to come may be counted first.
+    let shut = async {
+        while connect(served.at(), [127, 0, 0, 2]).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), shut).await.expect("the thousandth is enough");
     assert!(served.clear().await < PATIENCE);
     println!("VmHWM {} KiB with 1,024 connections that say nothing", served.process.most_memory());
 }

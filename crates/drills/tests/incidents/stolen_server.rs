@@ -30,6 +30,9 @@ fn every_machine_refuses_whatever_the_thief_of_the_server_tries() {
     world.server.stop();
     let (loot, letters) = (world.folder.path().join("loot"), world.folder.path().join("letters"));
     fs::create_dir(&loot).unwrap();
+    // SQLite's threads close the file by themselves, and take what stands beside it away at the end.
+    let beside = world.server.folder.join("countersign.db-wal");
+    until("the database is closed", || (!beside.exists()).then_some(()));
     for entry in fs::read_dir(&world.server.folder).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), loot.join(entry.file_name())).unwrap();
