@@ -10,7 +10,7 @@ use countersign_trust::ids::Sha256;
 use countersign_trust::statement::policy::{Policy, Recovery};
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use countersign_trust::text::Nothing;
-use countersign_wire::http::StatementView;
+use countersign_wire::http::{PostStatement, StatementView};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -37,6 +37,32 @@ async fn safes(world: &World) -> Sha256 {
     next.beacons.keys = [note_key("beacon-5").verifier().clone()].into();
     next.recovery = Recovery { need: 0, keys: BTreeSet::new() };
     world.log(&sign(&next, &[&SAFE[..], &NEW_KEYS[..]].concat()), &[]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_the_safe_crowd_out_nobodys_statements() {
+    let world = World::with(with_a_safe).await;
+    let next = |day: u64| {
+        let mut next = world.policy.clone();
+        (next.org, next.number) = (Some(world.org), 2);
+        next.previous = [Sha256(world.org.0)].into();
+        next.limits.output += day;
+        next
+    };
+    for day in 0..64 {
+        assert_ne!(world.post(&sign(&next(day), &SAFE[..1]), &[]).await.missing, "");
+    }
+    let body = PostStatement { signed: sign(&next(64), &SAFE[..1]).to_string(), targets: Vec::new() };
+    let path = format!("/v1/orgs/{}/statements", world.org);
+    let problem = world.http.refused("POST", &path, &serde_json::to_string(&body).unwrap()).await;
+    assert!(
+        problem.detail.starts_with("keys of no person have 64 statements that wait"),
+        "{}",
+        problem.detail
+    );
+    // A policy and a job that a person asks for wait beside them.
+    assert_ne!(world.post(&sign(&next(65), &["anna"]), &[]).await.missing, "");
+    assert_ne!(world.post(&sign(&world.job(&[]), &["anna"]), &[]).await.missing, "");
 }
 
 /// What the first so many beacons sign after 72 hours.

@@ -5,9 +5,9 @@ use std::time::Duration;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::Name;
 use countersign_trust::signers::signers;
-use countersign_trust::statement as statements;
 use countersign_trust::statement::job::Job;
 use countersign_trust::statement::policy::Policy;
+use countersign_trust::statement::{self as statements, Kind};
 use countersign_trust::time::Time;
 
 use super::IntakeError;
@@ -28,10 +28,18 @@ pub async fn make_room(app: &App, org: &Org, signed: &Signed) -> Result<Vec<Stri
     let policy = org.chain().policy().body.clone();
     let rows = statement::waiting(&app.db, &org.id.to_string()).await?;
     let (over, open): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| is_over(app, row));
-    if open.len() >= MOST {
+    let (kind, by) = (signed.kind()?, signers(&policy, signed.kind()?, signed));
+    // The people's policies and resumes end what others do here: each has a few, and nobody else's are in their way.
+    if open.len() >= MOST && (by.is_empty() || !matches!(kind, Kind::Policy | Kind::Resume)) {
         return Err(Unfit::TooManyWait { who: "the organization has".to_owned(), most: MOST }.into());
     }
-    for person in signers(&policy, signed.kind()?, signed).people() {
+    // A key of the recovery set is nobody's: all of them have together what a person has.
+    if by.is_empty() && open.iter().filter(|row| is_nobodys(&policy, row)).count() >= MOST_OF_A_PERSON {
+        return Err(
+            Unfit::TooManyWait { who: "keys of no person have".to_owned(), most: MOST_OF_A_PERSON }.into()
+        );
+    }
+    for person in by.people() {
         // Keys are quickly compared; whether they have signed is asked only of somebody who may be at the limit.
         let named: Vec<_> = open.iter().filter_map(|row| under(&policy, row, person)).collect();
         let of_person = |signed: &&Signed| {
@@ -55,6 +63,13 @@ fn is_over(app: &App, row: &StatementRow) -> bool {
         job.is_some_and(|job| job.not_after <= now)
     };
     counted(row.received_ms) < oldest || ended(app.now())
+}
+
+/// Whether no person has signed a row.
+fn is_nobodys(policy: &Policy, row: &StatementRow) -> bool {
+    let signed = Signed::from_text(&row.envelope).ok();
+    let signed = signed.as_ref().and_then(|signed| Some((signed.kind().ok()?, signed)));
+    signed.is_none_or(|(kind, signed)| signers(policy, kind, signed).is_empty())
 }
 
 /// The statement of a row, if a key of this person stands under it.
