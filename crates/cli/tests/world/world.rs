@@ -75,11 +75,11 @@ fn milliseconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
 }
 
-/// Any port of an address of this process: what connects from elsewhere takes its ports from 127.0.0.1, and a part that was stopped finds
-/// its own free again.
-fn any_port() -> SocketAddr {
+/// Any port of an address of this process, one for the server and one for the others: nobody else takes a port there that was free, or
+/// that somebody will come back to.
+fn any_port(whose: u8) -> SocketAddr {
     let [_, _, middle, low] = std::process::id().to_be_bytes();
-    ([127, 2, middle, low.clamp(1, 254)], 0).into()
+    ([127, whose, middle, low.clamp(1, 254)], 0).into()
 }
 
 impl World {
@@ -88,8 +88,8 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let any = any_port();
-        let address = TcpListener::bind(any).unwrap().local_addr().unwrap();
+        let any = any_port(2);
+        let address = TcpListener::bind(any_port(3)).unwrap().local_addr().unwrap();
         let ahead = Arc::new(AtomicU64::new(0));
         let (mut beacons, mut witnesses) = (Vec::new(), Vec::new());
         for number in 1..=4 {
@@ -314,7 +314,7 @@ impl World {
     /// One more beacon, with this name: its key and its URL.
     pub fn another_beacon(&mut self, name: &str) -> (String, String) {
         let (file, data) = (self.folder.path().join(format!("{name}.toml")), self.folder.path().join(name));
-        let any = any_port();
+        let any = any_port(2);
         let config = countersign_beacon::config::init(&file, &data, name, any).unwrap();
         let key = config.signer().unwrap().verifier().to_string();
         let beacon = self.runtime.block_on(countersign_beacon::serve::start(&config, later(&self.ahead)));
