@@ -17,7 +17,7 @@ use countersign_trust::verify::Code;
 use tokio::sync::mpsc;
 
 use crate::app::{App, Org};
-use crate::inbox::gather;
+use crate::queue::gather;
 use crate::receipts;
 use crate::store::device::DeviceRow;
 use crate::store::{self, StoreError};
@@ -26,7 +26,7 @@ use later::Later;
 pub use evidence::{EvidenceError, clears as clears_sent};
 pub use recovery::look as look_for_recovery;
 
-/// How many letters are looked at in one round.
+/// How much work is looked at in one round.
 const MOST_AT_ONCE: usize = 4_096;
 /// The longest sleep, in milliseconds: a clock may be set.
 const LONGEST_SLEEP_MS: u64 = 60_000;
@@ -90,8 +90,8 @@ pub fn wants_a_proof(receipt: &Receipt) -> bool {
 
 async fn bring(app: &Arc<App>, org: &Arc<Org>, work: Work) {
     let (weak, of) = (Arc::downgrade(app), org.clone());
-    let inbox = app.gate.work.of(&org.id, |letters| drop(tokio::spawn(run(weak, of, letters))));
-    if inbox.send(work).await.is_err() {
+    let queue = app.gate.work.of(&org.id, |waiting| drop(tokio::spawn(run(weak, of, waiting))));
+    if queue.send(work).await.is_err() {
         tracing::error!(org.id = %org.id, "the task that brings jobs has died");
     }
 }
@@ -122,14 +122,14 @@ async fn add_standing(app: &App, org: &Org, devices: &[DeviceRow]) -> Result<(),
     }
 }
 
-/// Works until the inbox is closed.
-async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Work>) {
+/// Works until the queue is closed.
+async fn run(app: Weak<App>, org: Arc<Org>, mut waiting: mpsc::Receiver<Work>) {
     let (mut later, mut todo) = (Later::default(), Vec::new());
     let Some(now_ms) = app.upgrade().map(|app| app.now_ms) else { return };
     loop {
         let sleep_ms = later.next_ms().map_or(LONGEST_SLEEP_MS, |due| due.saturating_sub(now_ms()));
         tokio::select! {
-            count = letters.recv_many(&mut todo, MOST_AT_ONCE) => if count == 0 { return },
+            count = waiting.recv_many(&mut todo, MOST_AT_ONCE) => if count == 0 { return },
             () = tokio::time::sleep(Duration::from_millis(sleep_ms.min(LONGEST_SLEEP_MS))) => {}
         }
         later.put_off_unheard(&mut todo, now_ms() + GRACE_MS);

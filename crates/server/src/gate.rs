@@ -32,8 +32,8 @@ use crate::app::App;
 use crate::dispatch::Work;
 use crate::facts::{self, Fact, Kind};
 use crate::guests::Guest;
-use crate::inbox::Inboxes;
-use crate::receipts::{self, Letter};
+use crate::queue::Queues;
+use crate::receipts::{self, Report};
 use crate::statements::anew;
 use connection::{Connection, frame, news_frames};
 use incoming::Incoming;
@@ -42,7 +42,7 @@ use welcome::{Visitor, Welcome};
 
 /// How long a last sentence may take to be read.
 const LAST_WORDS: Duration = Duration::from_secs(5);
-/// How many letters of agents wait before agents do.
+/// How much of what agents say waits before agents do.
 const ROOM: usize = 1_024;
 /// How many places are remembered from which a clone's key is used.
 const MOST_PLACES: usize = 8;
@@ -56,11 +56,11 @@ pub struct Gate {
     threads: Mutex<HashMap<(OrgId, DeviceId), Threads>>,
     made: AtomicU64,
     pub(crate) joins: join::Joins,
-    pub(crate) places: Inboxes<places::Step>,
-    pub(crate) records: Inboxes<records::Row>,
-    pub(crate) letters: Inboxes<Letter>,
-    pub(crate) batches: Inboxes<()>,
-    pub(crate) work: Inboxes<Work>,
+    pub(crate) places: Queues<places::Step>,
+    pub(crate) records: Queues<records::Row>,
+    pub(crate) reports: Queues<Report>,
+    pub(crate) batches: Queues<()>,
+    pub(crate) work: Queues<Work>,
 }
 
 /// Who is connected, and who may not be.
@@ -85,11 +85,11 @@ impl Gate {
             threads: Mutex::default(),
             made: AtomicU64::new(0),
             joins: join::Joins::default(),
-            places: Inboxes::new(ROOM),
-            records: Inboxes::new(ROOM),
-            letters: Inboxes::new(ROOM),
-            batches: Inboxes::new(1),
-            work: Inboxes::new(ROOM),
+            places: Queues::new(ROOM),
+            records: Queues::new(ROOM),
+            reports: Queues::new(ROOM),
+            batches: Queues::new(1),
+            work: Queues::new(ROOM),
         }
     }
 

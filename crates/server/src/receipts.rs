@@ -49,9 +49,9 @@ pub struct Piece {
     pub row: OutputRow,
 }
 
-/// What waits to be kept, in the order in which the device told it.
+/// What a device tells of a job, in the order in which it waits to be kept.
 #[derive(Debug)]
-pub enum Letter {
+pub enum Report {
     /// A receipt.
     Receipt(Box<Heard>),
     /// Output.
@@ -116,14 +116,14 @@ pub async fn take(
     note: &str,
 ) -> Result<(), ReceiptError> {
     let heard = check(org.id, connection, note)?;
-    Ok(keep(app, org, Letter::Receipt(Box::new(heard))).await?)
+    Ok(keep(app, org, Report::Receipt(Box::new(heard))).await?)
 }
 
-/// Has a letter kept; waits while too many wait before it.
-pub async fn keep(app: &Arc<App>, org: &Arc<Org>, letter: Letter) -> Result<(), Stopping> {
+/// Has a report kept; waits while too many wait before it.
+pub async fn keep(app: &Arc<App>, org: &Arc<Org>, report: Report) -> Result<(), Stopping> {
     let (weak, of) = (Arc::downgrade(app), org.clone());
-    let inbox = app.gate.letters.of(&org.id, |letters| drop(tokio::spawn(keep::run(weak, of, letters))));
-    inbox.send(letter).await.map_err(|_| Stopping)
+    let queue = app.gate.reports.of(&org.id, |reports| drop(tokio::spawn(keep::run(weak, of, reports))));
+    queue.send(report).await.map_err(|_| Stopping)
 }
 
 fn check(org: OrgId, connection: &Connection, note: &str) -> Result<Heard, ReceiptError> {
@@ -159,7 +159,7 @@ pub fn most_about(job: &Job) -> u64 {
 /// Has the log take what is kept and not logged yet.
 pub fn log_soon(app: &Arc<App>, org: &Arc<Org>) {
     let (weak, of) = (Arc::downgrade(app), org.clone());
-    let inbox = app.gate.batches.of(&org.id, |letters| drop(tokio::spawn(batch::run(weak, of, letters))));
-    // A letter that waits already says the same.
-    let _ = inbox.try_send(());
+    let queue = app.gate.batches.of(&org.id, |calls| drop(tokio::spawn(batch::run(weak, of, calls))));
+    // A call that waits already says the same.
+    let _ = queue.try_send(());
 }

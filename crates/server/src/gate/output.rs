@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::hear::hash_of;
 use crate::app::{App, Org};
 use crate::facts::{self, Fact, Kind};
-use crate::receipts::{self, Letter, Piece, Stopping};
+use crate::receipts::{self, Piece, Report, Stopping};
 use crate::store::output::{self, OutputRow};
 use crate::store::{StoreError, counted, stored};
 
@@ -100,7 +100,7 @@ impl Outputs {
             bytes: piece.bytes,
         };
         self.0.insert(place, after);
-        Ok(receipts::keep(app, org, Letter::Output(Piece { device: connection.device, job, row })).await?)
+        Ok(receipts::keep(app, org, Report::Output(Piece { device: connection.device, job, row })).await?)
     }
 
     /// How much of this step is kept; none if a later occurrence has taken its place.

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::join::JoinError;
 use crate::app::{App, Org};
 use crate::dispatch;
-use crate::inbox::gather;
+use crate::queue::gather;
 use crate::store::device::{self, DeviceRow};
 use crate::store::wish::{self, WishRow};
 use crate::store::{StoreError, Tx, counted};
@@ -66,12 +66,12 @@ async fn ask<T>(
 ) -> Result<T, JoinError> {
     let (answer, answered) = oneshot::channel();
     let (weak, of) = (Arc::downgrade(app), org.clone());
-    let inbox = app.gate.places.of(&org.id, |steps| drop(tokio::spawn(run(weak, of, steps))));
-    inbox.send(step(answer)).await.map_err(|_| JoinError::Stopping)?;
+    let queue = app.gate.places.of(&org.id, |steps| drop(tokio::spawn(run(weak, of, steps))));
+    queue.send(step(answer)).await.map_err(|_| JoinError::Stopping)?;
     answered.await.map_err(|_| JoinError::NotStored)?
 }
 
-/// Works off the inbox until it is closed.
+/// Works off the queue until it is closed.
 async fn run(app: Weak<App>, org: Arc<Org>, mut steps: mpsc::Receiver<Step>) {
     let mut these = Vec::new();
     loop {

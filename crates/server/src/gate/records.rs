@@ -7,7 +7,7 @@ use countersign_trust::ids::DeviceId;
 use tokio::sync::mpsc;
 
 use crate::app::{App, Org};
-use crate::inbox::gather;
+use crate::queue::gather;
 use crate::store::device::{self, Said};
 use crate::store::{StoreError, stored};
 
@@ -26,13 +26,13 @@ pub enum Row {
 /// Has a row written down with the next others.
 pub async fn write(app: &Arc<App>, org: &Arc<Org>, row: Row) {
     let (weak, of) = (Arc::downgrade(app), org.clone());
-    let inbox = app.gate.records.of(&org.id, |rows| drop(tokio::spawn(run(weak, of, rows))));
-    if inbox.send(row).await.is_err() {
+    let queue = app.gate.records.of(&org.id, |rows| drop(tokio::spawn(run(weak, of, rows))));
+    if queue.send(row).await.is_err() {
         tracing::error!(org.id = %org.id, "the task that writes down who is there has died");
     }
 }
 
-/// Works off the inbox until it is closed.
+/// Works off the queue until it is closed.
 async fn run(app: Weak<App>, org: Arc<Org>, mut rows: mpsc::Receiver<Row>) {
     let mut these = Vec::new();
     while rows.recv_many(&mut these, MOST_AT_ONCE).await > 0 {

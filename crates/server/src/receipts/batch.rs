@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 
 use crate::app::{App, Org};
 use crate::gate::connection::frame;
-use crate::inbox::gather;
 use crate::log::{self, AppendError};
+use crate::queue::gather;
 use crate::store::batch::{self, BatchRow};
 use crate::store::receipt::{LoggedReceipt, Unlogged};
 use crate::store::{StoreError, counted, receipt, stored};
@@ -46,10 +46,10 @@ enum BatchError {
     Path(#[from] serde_json::Error),
 }
 
-/// Logs what is kept each time a letter says that there is something.
-pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<()>) {
+/// Logs what is kept, each time somebody calls.
+pub async fn run(app: Weak<App>, org: Arc<Org>, mut calls: mpsc::Receiver<()>) {
     let mut pause = PAUSES.0;
-    while letters.recv().await.is_some() {
+    while calls.recv().await.is_some() {
         tokio::time::sleep(COLLECT).await;
         loop {
             let Some(app) = app.upgrade() else { return };

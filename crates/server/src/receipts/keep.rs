@@ -12,18 +12,18 @@ use tokio::sync::mpsc;
 
 use super::chain::{Fits, Newest, fits};
 use super::pending::Pending;
-use super::{Heard, Letter, Piece, batch, log_soon};
+use super::{Heard, Piece, Report, batch, log_soon};
 use crate::app::{App, Org};
 use crate::dispatch;
 use crate::facts::{self, Fact, Kind};
-use crate::inbox::gather;
+use crate::queue::gather;
 use crate::store::receipt::NewReceipt;
 use crate::store::{StoreError, counted, stored};
 
-/// How many letters go into one transaction.
+/// How many reports go into one transaction.
 const MOST_AT_ONCE: usize = 1_024;
 
-/// What became of a letter.
+/// What became of a report.
 enum Kept {
     /// It is new.
     New,
@@ -36,11 +36,11 @@ enum Kept {
     Not,
 }
 
-/// Works off the inbox until it is closed.
-pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Letter>) {
+/// Works off the queue until it is closed.
+pub async fn run(app: Weak<App>, org: Arc<Org>, mut reports: mpsc::Receiver<Report>) {
     let (mut heard, mut newest) = (Vec::new(), Newest::default());
     loop {
-        let count = letters.recv_many(&mut heard, MOST_AT_ONCE).await;
+        let count = reports.recv_many(&mut heard, MOST_AT_ONCE).await;
         if count == 0 {
             return;
         }
@@ -50,8 +50,8 @@ pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Lett
             Err(error) => {
                 // What is remembered may not be in the records.
                 newest = Newest::default();
-                tracing::error!(org.id = %org.id, letters = heard.len(), %error, "what devices told is not kept");
-                heard.drain(..).for_each(|letter| bring_again(&app, &org, &letter));
+                tracing::error!(org.id = %org.id, reports = heard.len(), %error, "what devices told is not kept");
+                heard.drain(..).for_each(|report| bring_again(&app, &org, &report));
             }
         }
         drop(app);
@@ -60,10 +60,10 @@ pub async fn run(app: Weak<App>, org: Arc<Org>, mut letters: mpsc::Receiver<Lett
 }
 
 /// A device that is dismissed connects again and brings its receipts again.
-fn bring_again(app: &App, org: &Org, letter: &Letter) {
-    let device = match letter {
-        Letter::Receipt(heard) => heard.receipt.device,
-        Letter::Output(piece) => piece.device,
+fn bring_again(app: &App, org: &Org, report: &Report) {
+    let device = match report {
+        Report::Receipt(heard) => heard.receipt.device,
+        Report::Output(piece) => piece.device,
     };
     app.gate.dismiss(&org.id, &device, "the server cannot reach its records; try again later");
 }
@@ -71,25 +71,25 @@ fn bring_again(app: &App, org: &Org, letter: &Letter) {
 async fn keep(
     app: &App,
     org: &Org,
-    heard: &[Letter],
+    heard: &[Report],
     newest: &mut Newest,
 ) -> Result<Vec<(Kept, Option<Fact>)>, StoreError> {
     let (id, now_ms) = (org.id.to_string(), stored((app.now_ms)()));
     let mut kept = Vec::with_capacity(heard.len());
     let mut tx = app.db.begin().await?;
     let mut pending = Pending::of(&mut tx, &id, heard, newest).await?;
-    for letter in heard {
-        kept.push(match letter {
-            Letter::Receipt(heard) => keep_receipt(&mut pending, heard, newest, now_ms).await?,
-            Letter::Output(piece) => {
+    for report in heard {
+        kept.push(match report {
+            Report::Receipt(heard) => keep_receipt(&mut pending, heard, newest, now_ms).await?,
+            Report::Output(piece) => {
                 pending.output(piece).await?;
                 (Kept::Known { logged: false }, None)
             }
         });
     }
     let mut new_outputs = pending.write().await?;
-    for (letter, (kept, _)) in heard.iter().zip(&mut kept) {
-        if let Letter::Output(Piece { device, job, row }) = letter
+    for (report, (kept, _)) in heard.iter().zip(&mut kept) {
+        if let Report::Output(Piece { device, job, row }) = report
             && new_outputs.remove(&(job.to_string(), device.to_string(), row.step, row.place))
         {
             *kept = Kept::New;
@@ -151,7 +151,7 @@ fn contradiction(receipt: &Receipt, against: String, note: &str) -> Fact {
     Fact { evidence, ..Fact::new(receipt.device, Kind::Clone, words) }
 }
 
-/// What is to be done about letters that are kept.
+/// What is to be done about reports that are kept.
 #[derive(Default)]
 struct Duties {
     log: bool,
@@ -159,18 +159,18 @@ struct Duties {
     free: Vec<DeviceId>,
 }
 
-async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Letter, (Kept, Option<Fact>))>) {
+async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Report, (Kept, Option<Fact>))>) {
     let mut duties = Duties::default();
-    for (letter, (kept, fact)) in heard {
+    for (report, (kept, fact)) in heard {
         if let Some(fact) = fact {
             facts::follow(app, org, &fact).await;
             if matches!(kept, Kept::Not) {
                 app.gate.dismiss(&org.id, &fact.device, &fact.words);
             }
         }
-        match letter {
-            Letter::Receipt(heard) => tell_receipt(app, org, *heard, kept, &mut duties),
-            Letter::Output(piece) => tell_output(app, org, piece, kept),
+        match report {
+            Report::Receipt(heard) => tell_receipt(app, org, *heard, kept, &mut duties),
+            Report::Output(piece) => tell_output(app, org, piece, kept),
         }
     }
     if duties.log {

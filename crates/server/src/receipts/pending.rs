@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use countersign_trust::receipt::{Receipt, Verdict};
 
 use super::chain::Newest;
-use super::{Letter, Piece};
+use super::{Piece, Report};
 use crate::dispatch;
 use crate::store::job_device::{self, Told};
 use crate::store::output::{self, OutputRow};
@@ -30,16 +30,16 @@ pub struct Pending<'a> {
 }
 
 impl<'a> Pending<'a> {
-    /// Nothing yet; knows from here on what the records say of the jobs and devices of `letters`.
+    /// Nothing yet; knows from here on what the records say of the jobs and devices of `reports`.
     pub async fn of(
         tx: &'a mut Tx,
         org: &'a str,
-        letters: &[Letter],
+        reports: &[Report],
         newest: &mut Newest,
     ) -> Result<Self, StoreError> {
         let (mut pairs, mut strangers) = (BTreeSet::new(), BTreeSet::new());
-        for letter in letters {
-            let Letter::Receipt(heard) = letter else { continue };
+        for report in reports {
+            let Report::Receipt(heard) = report else { continue };
             let device = heard.receipt.device.to_string();
             pairs.extend(heard.receipt.job.map(|job| (job.to_string(), device.clone())));
             if !newest.knows(&device) {

@@ -13,7 +13,7 @@ use countersign_trust::ids::Sha256;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqliteRow};
 
-/// How many deliveries the server notes in one transaction, and how many letters of machines it keeps in one: of each three, two
+/// How many deliveries the server notes in one transaction, and how many reports of machines it keeps in one: of each three, two
 /// are receipts.
 const AT_ONCE: (usize, usize) = (256, 1_024);
 
