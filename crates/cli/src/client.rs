@@ -169,15 +169,27 @@ impl Client {
 
     /// GET, all pages of a list, at most `most` items.
     pub fn pages<T: DeserializeOwned>(&self, path: &str, most: usize) -> Result<Vec<T>, ClientError> {
-        let (mut items, mut after) = (Vec::new(), None::<String>);
+        self.pages_from(path, None, most, |_| true)
+    }
+
+    /// The same from behind `after` on, up to the page whose last item is no longer `wanted`.
+    pub fn pages_from<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        mut after: Option<String>,
+        most: usize,
+        wanted: impl Fn(&T) -> bool,
+    ) -> Result<Vec<T>, ClientError> {
+        let mut items = Vec::new();
         let mark = if path.contains('?') { '&' } else { '?' };
         let limit = most.min(1_000);
         loop {
             let start =
                 after.as_deref().map(|after| format!("&after={}", escaped(after))).unwrap_or_default();
             let page: Page<T> = self.get(&format!("{path}{mark}limit={limit}{start}"))?;
+            let ends = page.items.last().is_some_and(|last| !wanted(last));
             items.extend(page.items);
-            if page.next.is_none() || items.len() >= most {
+            if ends || page.next.is_none() || items.len() >= most {
                 items.truncate(most);
                 return Ok(items);
             }

@@ -19,6 +19,8 @@ use tokio::sync::mpsc;
 use crate::app::{App, Org};
 use crate::queue::gather;
 use crate::receipts;
+use crate::statements::decide::{self, Device};
+use crate::statements::intake;
 use crate::store::device::DeviceRow;
 use crate::store::{self, StoreError};
 use later::Later;
@@ -101,11 +103,12 @@ async fn add_standing(app: &App, org: &Org, devices: &[DeviceRow]) -> Result<(),
         return Ok(());
     }
     let (id, now, chain) = (org.id.to_string(), (app.now_ms)() / 1_000, org.chain_now());
+    let devices: Vec<Device> = devices.iter().filter_map(intake::as_the_rules_see).collect();
     let mut tx = None;
     for row in store::statement::standing(&app.db, &id, "job").await? {
-        let Some(standing) = plan::Standing::of(&row, &chain, now) else { continue };
-        let fitting = devices.iter().filter(|device| standing.is_for(device));
-        let fitting: Vec<String> = fitting.map(|device| device.id.clone()).collect();
+        let Some(job) = plan::standing(&row, &chain, now) else { continue };
+        let fitting = decide::devices_of(&chain, &job, &devices, &[]);
+        let fitting: Vec<String> = fitting.map(|device| device.id.to_string()).collect();
         if fitting.is_empty() {
             continue;
         }
@@ -113,7 +116,7 @@ async fn add_standing(app: &App, org: &Org, devices: &[DeviceRow]) -> Result<(),
             Some(tx) => tx,
             none => none.insert(app.db.begin().await?),
         };
-        let receipts = store::stored(receipts::most_about(&standing.job));
+        let receipts = store::stored(receipts::most_about(&job));
         store::job_device::insert_waiting(tx, &id, &row.hash, &fitting, receipts).await?;
     }
     match tx {

@@ -256,11 +256,8 @@ pub async fn load(db: &Db, chain: &Chain, first: NoteSigner) -> Result<Logs, Loa
     let first_key = first.verifier().clone();
     let mut logs = Logs::first(open(db, &org, Which { number: FIRST, nth: 0, begun_by: None }, first).await?);
     let rows = new_log::all(db, &org).await?;
-    for (held, before) in chain.policies().iter().skip(1).zip(chain.policies()) {
+    for (_, held) in chain.replaced_logs() {
         let key = &held.body.log.key;
-        if key == &before.body.log.key {
-            continue;
-        }
         let damaged = || LoadError::Damaged {
             org: org.clone(),
             what: format!("the key of the log {} is not there", key.name()),
@@ -300,11 +297,11 @@ pub async fn proof_under(
     Ok(place.and_then(|place| log.proof(counted(place))).map(|proof| proof.to_string()))
 }
 
-/// Where each log ended that was replaced: which it was, and at what size.
-pub fn ends(chain: &Chain) -> Vec<(usize, u64)> {
-    let pairs = chain.policies().iter().skip(1).zip(chain.policies());
-    let moved = pairs.filter(|(held, before)| held.place.log > before.place.log);
-    moved.map(|(held, before)| (before.place.log, held.body.log.old_size)).collect()
+/// Where each log ended that was replaced, as the records have it: which it was, and at what size.
+pub fn ends(chain: &Chain) -> Vec<(i64, i64)> {
+    let nth = |log: usize| i64::try_from(log).unwrap_or(i64::MAX);
+    let ends = chain.replaced_logs();
+    ends.map(|(last, next)| (nth(last.place.log), stored(next.body.log.old_size))).collect()
 }
 
 /// The log that the newest policy names takes the place of the one before, if it has not yet. To be called with the chain's lock of

@@ -195,6 +195,13 @@ pub fn counted(number: i64) -> u64 {
 /// `execute_each` (answers the number of rows it touched) and `fetch_each` (answers all rows) are for one statement about many rows,
 /// whose text says `{rows TEXT, BIGINT}` where they stand ([`rows`]). Behind a semicolon stand the rows, and what is bound of each.
 macro_rules! query {
+    (@rows $query:expr, $rows:expr, |$row:pat_param| $($column:expr),+) => {{
+        let mut query = $query;
+        for $row in $rows {
+            query = query$(.bind($column))+;
+        }
+        query
+    }};
     (db: execute $db:expr, $text:literal $(, $bind:expr)* $(,)?) => {
         match $db {
             $crate::store::Db::Lite { write, .. } => {
@@ -221,18 +228,12 @@ macro_rules! query {
             let text = $crate::store::rows::text($text, these.len());
             touched += match &mut *$tx {
                 $crate::store::Tx::Lite(tx) => {
-                    let mut query = sqlx::query(text)$(.bind($bind))*;
-                    for $row in these {
-                        query = query$(.bind($column))+;
-                    }
-                    query.execute(&mut **tx).await?.rows_affected()
+                    let query = sqlx::query(text)$(.bind($bind))*;
+                    $crate::store::query!(@rows query, these, |$row| $($column),+).execute(&mut **tx).await?.rows_affected()
                 }
                 $crate::store::Tx::Pg(tx) => {
-                    let mut query = sqlx::query(text)$(.bind($bind))*;
-                    for $row in these {
-                        query = query$(.bind($column))+;
-                    }
-                    query.execute(&mut **tx).await?.rows_affected()
+                    let query = sqlx::query(text)$(.bind($bind))*;
+                    $crate::store::query!(@rows query, these, |$row| $($column),+).execute(&mut **tx).await?.rows_affected()
                 }
             };
         }
@@ -244,18 +245,12 @@ macro_rules! query {
             let text = $crate::store::rows::text($text, these.len());
             found.extend(match &mut *$tx {
                 $crate::store::Tx::Lite(tx) => {
-                    let mut query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
-                    for $row in these {
-                        query = query$(.bind($column))+;
-                    }
-                    query.fetch_all(&mut **tx).await?
+                    let query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
+                    $crate::store::query!(@rows query, these, |$row| $($column),+).fetch_all(&mut **tx).await?
                 }
                 $crate::store::Tx::Pg(tx) => {
-                    let mut query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
-                    for $row in these {
-                        query = query$(.bind($column))+;
-                    }
-                    query.fetch_all(&mut **tx).await?
+                    let query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
+                    $crate::store::query!(@rows query, these, |$row| $($column),+).fetch_all(&mut **tx).await?
                 }
             });
         }
@@ -267,18 +262,12 @@ macro_rules! query {
             let text = $crate::store::rows::text($text, these.len());
             found.extend(match $db {
                 $crate::store::Db::Lite { read, .. } => {
-                    let mut query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
-                    for $row in these {
-                        query = query$(.bind($column))+;
-                    }
-                    query.fetch_all(read).await?
+                    let query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
+                    $crate::store::query!(@rows query, these, |$row| $($column),+).fetch_all(read).await?
                 }
                 $crate::store::Db::Pg(pool) => {
-                    let mut query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
-                    for $row in these {
-                        query = query$(.bind($column))+;
-                    }
-                    query.fetch_all(pool).await?
+                    let query = sqlx::query_as::<_, $out>(text)$(.bind($bind))*;
+                    $crate::store::query!(@rows query, these, |$row| $($column),+).fetch_all(pool).await?
                 }
             });
         }

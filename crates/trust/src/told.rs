@@ -44,6 +44,12 @@ impl Chain {
     pub fn is_since(&self, tenure: &Tenure<'_>, policy: &Sha256) -> bool {
         self.policies().iter().skip(tenure.first).any(|held| held.hash == *policy)
     }
+
+    /// Whether the Clear of `beacon` hands over to one with that tenure: it is of those before, and has heard of the change.
+    pub fn hands_over(&self, tenure: &Tenure<'_>, beacon: &VerifierKey, clear: &Clear) -> bool {
+        let is_before = tenure.before.is_some_and(|before| before.body.beacons.keys.contains(beacon));
+        is_before && self.is_since(tenure, &clear.policy)
+    }
 }
 
 impl Policy {
@@ -71,6 +77,13 @@ impl Holds {
         let named = chain.policy_by_hash(&clear.policy).unwrap_or(chain.policy());
         Self { policy: named.body.number, resume: clear.resume, halts: clear.halts.clone() }
     }
+}
+
+/// What `beacon`, which has `holds`, is to be brought of `chain`, piece after piece; nothing if it lacks nothing.
+pub fn brought(chain: &Chain, holds: &Holds, beacon: &VerifierKey) -> Vec<String> {
+    let news = lacking(chain, holds);
+    let opening = if holds.policy == 0 { opening(chain, &news, beacon) } else { 0 };
+    pieces(&news, opening)
 }
 
 /// What somebody with `holds` lacks of `chain`, in the order in which it can be taken. What a resume has lifted nobody needs.

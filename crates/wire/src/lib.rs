@@ -3,6 +3,8 @@
 //! Nothing here is signed and nothing here decides: it carries what `trust` reads. So it may change between versions
 //! while the signed texts stay.
 
+#[cfg(feature = "http")]
+pub mod beacon;
 pub mod frame;
 #[cfg(feature = "http")]
 pub mod http;

@@ -129,13 +129,12 @@ struct Ended<'a> {
 
 /// The logs of `chain` that were replaced, the first one first.
 fn ended(chain: &Chain) -> impl Iterator<Item = Ended<'_>> {
-    let pairs = chain.policies().iter().skip(1).zip(chain.policies());
-    pairs.filter(|(held, before)| held.place.log > before.place.log).map(|(held, before)| Ended {
-        nth: before.place.log,
-        origin: before.body.log.key.name(),
-        size: held.body.log.old_size,
-        root: held.body.log.old_root,
-        policy: held.body.number,
+    chain.replaced_logs().map(|(last, next)| Ended {
+        nth: last.place.log,
+        origin: last.body.log.key.name(),
+        size: next.body.log.old_size,
+        root: next.body.log.old_root,
+        policy: next.body.number,
     })
 }
 

@@ -108,12 +108,9 @@ fn hand_over(chain: &Chain, visits: &mut Vec<Visit>) -> anyhow::Result<()> {
             .filter(|(other, _)| visits.iter().all(|visit| visit.key != *other))
             .collect();
         visits.extend(visit_all(chain, unasked)?);
-        let counts = |visit: &&Visit| before.body.beacons.keys.contains(&visit.key);
-        let said = visits.iter().filter(counts).filter_map(|visit| visit.said.as_ref().ok());
-        let notes: Vec<Note> = said
-            .filter(|(_, clear)| chain.is_since(&tenure, &clear.policy))
-            .map(|(note, _)| note.clone())
-            .collect();
+        let said = visits.iter().filter_map(|visit| Some((&visit.key, visit.said.as_ref().ok()?)));
+        let counts = said.filter(|(key, (_, clear))| chain.hands_over(&tenure, key, clear));
+        let notes: Vec<Note> = counts.map(|(_, (note, _))| note.clone()).collect();
         let Some(visit) = visits.iter_mut().find(|visit| visit.key == key) else { continue };
         let root = countersign_trust::ids::Sha256(random()?);
         let call = Call::new(chain.org(), &key, &visit.url, root);

@@ -3,8 +3,8 @@
 
 use countersign_trust::clear::Clear;
 use countersign_trust::ids::Sha256;
-use countersign_trust::note::{Note, VerifierKey};
-use countersign_trust::told::{Holds, lacking, opening, pieces};
+use countersign_trust::note::Note;
+use countersign_trust::told::{Holds, brought};
 
 use super::World;
 
@@ -32,10 +32,8 @@ impl World {
     fn bring_to(&mut self, at: usize) {
         let said = self.beacon_says(at);
         let holds = said.map(|(_, clear)| Holds::by(&self.chain, &clear)).unwrap_or_default();
-        let news = lacking(&self.chain, &holds);
         let key = self.beacons[at].key().clone();
-        let whole = if holds.policy == 0 { opening(&self.chain, &news, &key) } else { 0 };
-        for piece in pieces(&news, whole) {
+        for piece in brought(&self.chain, &holds, &key) {
             self.beacons[at].take(self.org, &piece, self.now_ms);
         }
     }
@@ -44,14 +42,9 @@ impl World {
         let chain = self.chain.clone();
         let key = self.beacons[at].key().clone();
         let Some(tenure) = chain.tenure(&key) else { return };
-        let before: Vec<VerifierKey> =
-            tenure.before.map(|held| held.body.beacons.keys.iter().cloned().collect()).unwrap_or_default();
         for other in 0..self.beacons.len() {
-            if !before.contains(self.beacons[other].key()) {
-                continue;
-            }
             let Some((note, clear)) = self.beacon_says(other) else { continue };
-            if chain.is_since(&tenure, &clear.policy) {
+            if chain.hands_over(&tenure, self.beacons[other].key(), &clear) {
                 // What it does not count it says, and is asked again the next time.
                 let _ = self.beacons[at].hand_over(self.org, &note);
             }

@@ -6,14 +6,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use countersign_trust::chain::{Chain, Place};
+use countersign_trust::chain::Chain;
 use countersign_trust::checkpoint::Proof;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::join::Labels;
 use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
 use countersign_trust::statement;
-use countersign_trust::statement::job::{Job, TargetLabels, Targets};
+use countersign_trust::statement::job::{Job, Targets};
 use countersign_trust::time::Time;
 use countersign_trust::verify::needs_people;
 use countersign_wire::message::Target;
@@ -21,7 +21,6 @@ use countersign_wire::message::Target;
 use crate::app::{App, Org};
 use crate::log::{self, AppendError};
 use crate::statements::intake;
-use crate::store::device::DeviceRow;
 use crate::store::statement::StatementRow;
 use crate::store::{self, StoreError};
 
@@ -201,35 +200,10 @@ fn target_tree(mut devices: Vec<DeviceId>) -> (Tree, HashMap<DeviceId, u64>) {
     (tree, devices.into_iter().zip(0..).collect())
 }
 
-/// A logged job by label that is not over: it may be for devices that are enrolled after it.
-pub struct Standing {
-    /// The job.
-    pub job: Job,
-    wanted: TargetLabels,
-    /// Which log `as_of` is a size of.
-    log: usize,
-}
-
-impl Standing {
-    /// The job of a row, if it is one.
-    pub fn of(row: &StatementRow, chain: &Chain, now: u64) -> Option<Self> {
-        let logged = Logged::from_text(&row.logged()?).ok()?;
-        let job: Job = statement::read(logged.signed.statement()).ok()?;
-        let Targets::Labels(wanted) = &job.targets else { return None };
-        let wanted = wanted.clone();
-        let log = chain.policy_by_hash(&job.policy)?.place.log;
-        (now < job.not_after.0).then_some(Self { job, wanted, log })
-    }
-
-    /// Whether it is for `device`.
-    pub fn is_for(&self, device: &DeviceRow) -> bool {
-        let labels = device.labels();
-        let mut wanted = self.wanted.labels.iter();
-        let fits =
-            wanted.all(|(key, value)| labels.get(key.as_str()).is_some_and(|held| held == value.as_str()));
-        let nth = usize::try_from(device.nth_log).unwrap_or_default();
-        let place = Place { log: nth, index: store::counted(device.leaf) };
-        let early = place < Place { log: self.log, index: self.wanted.as_of };
-        fits && (self.wanted.joins || early)
-    }
+/// The job of a row, if it is one by label that is logged and not over: it may be for devices that are enrolled after it.
+pub fn standing(row: &StatementRow, chain: &Chain, now: u64) -> Option<Job> {
+    let logged = Logged::from_text(&row.logged()?).ok()?;
+    let job: Job = statement::read(logged.signed.statement()).ok()?;
+    let stands = matches!(job.targets, Targets::Labels(_)) && chain.policy_by_hash(&job.policy).is_some();
+    (stands && now < job.not_after.0).then_some(job)
 }

@@ -23,7 +23,7 @@ use crate::log::{self, AppendError};
 use crate::receipts::batch::batch_leaf;
 use crate::statements::settle;
 use crate::store::device::DeviceRow;
-use crate::store::{StoreError, batch, device, statement, stored};
+use crate::store::{StoreError, batch, device, statement};
 
 /// How long to wait after a failure that may pass, such as a full disk.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -38,8 +38,7 @@ pub async fn give_up(app: &App, org: &Org) -> Result<Vec<String>, StoreError> {
     let mut tx = app.db.begin().await?;
     let ended = ends(&org.chain());
     for (nth, end) in ended {
-        let nth = i64::try_from(nth).unwrap_or(i64::MAX);
-        given_up.extend(statement::give_up(&mut tx, &org.id.to_string(), nth, stored(end)).await?);
+        given_up.extend(statement::give_up(&mut tx, &org.id.to_string(), nth, end).await?);
     }
     tx.commit().await?;
     Ok(given_up)
@@ -85,7 +84,6 @@ async fn rest(app: &Arc<App>, org: &Arc<Org>) -> Result<(), AppendError> {
     let id = org.id.to_string();
     let ended = ends(&org.chain());
     for (nth, end) in ended {
-        let (nth, end) = (i64::try_from(nth).unwrap_or(i64::MAX), stored(end));
         joins(app, org, device::given_up(&app.db, &id, nth, end).await?).await?;
         batches(app, org, batch::given_up(&app.db, &id, nth, end).await?).await?;
     }

@@ -6,9 +6,9 @@ use std::future::Future;
 
 use countersign_trust::chain::Chain;
 use countersign_trust::clear::Clear;
-use countersign_trust::ids::Sha256;
 use countersign_trust::note::{Note, VerifierKey};
-use countersign_trust::told::{Holds, lacking, opening, pieces};
+use countersign_trust::told::{Holds, brought};
+use countersign_wire::beacon::State;
 use tokio::task::JoinSet;
 
 use super::{PeerError, Peers, beacons, refused};
@@ -68,9 +68,7 @@ impl Peers {
             Err(PeerError::Answer { .. }) => self.state(chain, url).await.unwrap_or_default(),
             Err(error) => return Err(error),
         };
-        let news = lacking(chain, &holds);
-        let whole = if holds.policy == 0 { opening(chain, &news, key) } else { 0 };
-        for piece in pieces(&news, whole) {
+        for piece in brought(chain, &holds, key) {
             self.post_well(format!("{url}/v1/orgs/{}/news", chain.org()), piece).await?;
         }
         Ok(())
@@ -94,12 +92,7 @@ impl Peers {
     /// What a beacon says that signs nothing yet: good enough to choose what to bring.
     async fn state(&self, chain: &Chain, url: &str) -> Option<Holds> {
         let answer = self.get(&format!("{url}/v1/orgs/{}/state", chain.org())).await.ok()?;
-        let state: serde_json::Value = serde_json::from_str(&answer.text).ok()?;
-        let hash = |value: &serde_json::Value| value.as_str()?.parse::<Sha256>().ok();
-        let policy = chain.policy_by_hash(&hash(state.get("policy")?.get("hash")?)?)?;
-        let halts = state.get("active_halts")?.as_array()?;
-        let halts = halts.iter().filter_map(|halt| hash(halt.get("hash")?)).collect();
-        Some(Holds { policy: policy.body.number, resume: state.get("resume").and_then(hash), halts })
+        serde_json::from_str::<State>(&answer.text).ok()?.holds(chain)
     }
 
     /// A beacon that a policy names anew answers nobody until so many of those before it have said what they know.
@@ -117,10 +110,9 @@ impl Peers {
                 unasked.filter(|(other, _)| visits.iter().all(|visit| visit.key != *other)).collect();
             let more = self.visit_all(chain, unasked).await;
             visits.extend(more);
-            let said = visits.iter().filter(|visit| before.body.beacons.keys.contains(&visit.key));
-            let said = said.filter_map(|visit| visit.said.as_ref().ok());
-            let counts = said.filter(|(_, clear)| chain.is_since(&tenure, &clear.policy));
-            let notes: Vec<String> = counts.map(|(note, _)| note.to_string()).collect();
+            let said = visits.iter().filter_map(|visit| Some((&visit.key, visit.said.as_ref().ok()?)));
+            let counts = said.filter(|(key, (_, clear))| chain.hands_over(&tenure, key, clear));
+            let notes: Vec<String> = counts.map(|(_, (note, _))| note.to_string()).collect();
             for note in notes {
                 let handed = self.post_well(format!("{url}/v1/orgs/{}/handover", chain.org()), note).await;
                 if let Err(error) = handed {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use countersign_trust::chain::{Chain, ChainError, Inclusion, MAX_HALTS_OF_A_KEY, Place};
+use countersign_trust::chain::{Chain, ChainError, Held, Inclusion, MAX_HALTS_OF_A_KEY, Place};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, Name, Sha256};
 use countersign_trust::join::{EnrollError, Labels};
@@ -265,13 +265,7 @@ fn advance(known: Known<'_>, signed: &Signed, advanced: Option<&Advanced>) -> Re
     same_org(chain, &advance.org.to_string())?;
     let Advanced { job, targets } = advanced.ok_or(Unfit::NoSuchJob(advance.job))?;
     let named = chain.policy_by_hash(&advance.policy).ok_or(Unfit::NoSuchPolicy(advance.policy))?;
-    let signed_by = SignedBy::under(chain, named, Kind::Advance, signed);
-    match chain.cut_by(&signed.hash(), advance.resume, &signed_by.everybody()) {
-        Ok(None) => {}
-        Ok(Some(resume)) => return Err(Unfit::Cut(resume)),
-        Err(unknown) => return Err(Refusal::UnknownResume(unknown).into()),
-    }
-    let [by_named, by_newest] = signed_by.without(&halted(chain));
+    let [by_named, by_newest] = who_counts(chain, named, Kind::Advance, signed, advance.resume)?;
     for labels in labels_of(chain, job, devices, targets)? {
         for (policy, by) in [(&named.body, &by_named), (&chain.policy().body, &by_newest)] {
             if let Err(fault) = promoted(policy, &labels, job, by.clone()) {
@@ -282,17 +276,28 @@ fn advance(known: Known<'_>, signed: &Signed, advanced: Option<&Advanced>) -> Re
     Ok(Decision::Enough)
 }
 
-/// Whoever is halted counts for nothing.
-fn halted(chain: &Chain) -> BTreeSet<&Name> {
-    chain.active_halts().filter_map(|halt| halt.body.scope.person()).collect()
+/// Who of those that signed counts, by the policy that is named and by the newest; nobody, if a resume has cut it off since. Whoever is
+/// halted counts for nothing.
+fn who_counts(
+    chain: &Chain,
+    named: &Held<Policy>,
+    kind: Kind,
+    signed: &Signed,
+    resume: Option<Sha256>,
+) -> Result<[Signers; 2], Unfit> {
+    let signed_by = SignedBy::under(chain, named, kind, signed);
+    match chain.cut_by(&signed.hash(), resume, &signed_by.everybody()) {
+        Ok(None) => {}
+        Ok(Some(resume)) => return Err(Unfit::Cut(resume)),
+        Err(unknown) => return Err(Refusal::UnknownResume(unknown).into()),
+    }
+    let halted = chain.active_halts().filter_map(|halt| halt.body.scope.person()).collect();
+    Ok(signed_by.without(&halted))
 }
 
 fn quorum(chain: &Chain, kind: Kind, signed: &Signed, of: fn(&Policy) -> &Quorum) -> Decision {
     let policy = &chain.policy().body;
-    quorum_of(policy, kind, signed, of(policy))
-}
-
-fn quorum_of(policy: &Policy, kind: Kind, signed: &Signed, quorum: &Quorum) -> Decision {
+    let quorum = of(policy);
     match signers(policy, kind, signed).too_few_for(policy, quorum) {
         None => Decision::Enough,
         Some(got) => {
@@ -312,13 +317,7 @@ fn job(known: Known<'_>, signed: &Signed, targets: &[DeviceId]) -> Result<Decisi
     if now >= job.not_after {
         return Err(Unfit::Expired { not_after: job.not_after, now });
     }
-    let signed_by = SignedBy::under(chain, named, Kind::Job, signed);
-    match chain.cut_by(&signed.hash(), job.resume, &signed_by.everybody()) {
-        Ok(None) => {}
-        Ok(Some(resume)) => return Err(Unfit::Cut(resume)),
-        Err(unknown) => return Err(Refusal::UnknownResume(unknown).into()),
-    }
-    let [by_named, by_newest] = signed_by.without(&halted(chain));
+    let [by_named, by_newest] = who_counts(chain, named, Kind::Job, signed, job.resume)?;
     for labels in labels_of(chain, &job, devices, targets)? {
         let rules = [(&named.body, &by_named), (&chain.policy().body, &by_newest)];
         for (policy, signed_by) in rules {

@@ -215,18 +215,20 @@ async fn advanced(app: &App, org: &Org, signed: &Signed) -> Result<Advanced, Int
 /// The organization's devices as the rules see them.
 pub async fn devices(db: &Db, org: &Org) -> Result<Vec<decide::Device>, StoreError> {
     let rows = device::all(db, &org.id.to_string()).await?;
-    let known = |row: device::DeviceRow| {
-        let labels = row.labels();
-        let labels = labels.iter().map(|(key, value)| Some((key.parse().ok()?, value.parse().ok()?)));
-        Some(decide::Device {
-            id: row.id.parse().ok()?,
-            labels: labels.collect::<Option<_>>()?,
-            place: Place { log: usize::try_from(row.nth_log).unwrap_or_default(), index: counted(row.leaf) },
-            enroll: row.enroll.parse().ok()?,
-            seq: counted(row.seq),
-        })
-    };
-    Ok(rows.into_iter().filter_map(known).collect())
+    Ok(rows.iter().filter_map(as_the_rules_see).collect())
+}
+
+/// One of them; none if the records hold something else.
+pub fn as_the_rules_see(row: &device::DeviceRow) -> Option<decide::Device> {
+    let labels = row.labels();
+    let labels = labels.iter().map(|(key, value)| Some((key.parse().ok()?, value.parse().ok()?)));
+    Some(decide::Device {
+        id: row.id.parse().ok()?,
+        labels: labels.collect::<Option<_>>()?,
+        place: Place { log: usize::try_from(row.nth_log).unwrap_or_default(), index: counted(row.leaf) },
+        enroll: row.enroll.parse().ok()?,
+        seq: counted(row.seq),
+    })
 }
 
 /// The ids of this post, or those that an earlier one brought.

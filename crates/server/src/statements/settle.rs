@@ -16,6 +16,7 @@ use countersign_trust::statement::advance::Advance;
 use countersign_trust::statement::enroll::What;
 use countersign_trust::statement::job::Job;
 use countersign_trust::statement::{self as statements, Kind, StatementError};
+use tokio::sync::RwLockReadGuard;
 use tokio::task::JoinHandle;
 
 use crate::app::{App, Org};
@@ -160,11 +161,7 @@ async fn settle(app: &Arc<App>, org: &Arc<Org>, hash: &str, stored: &mut bool) -
     store(app, org, kind, &row, &logged).await?;
     *stored = true;
     if kind == Kind::Resume {
-        let news = News::Resume(logged);
-        held::offer(&app.db, org, &news, None).await??;
-        drop(unreplaced);
-        spread(app, org, news).await;
-        return Ok(());
+        return take_resume(app, org, logged, Some(unreplaced)).await;
     }
     drop(unreplaced);
     follow(app, org, kind, &row, logged).await
@@ -278,11 +275,7 @@ async fn follow(
     let hash = logged.signed.hash();
     match kind {
         Kind::Policy => take_policy(app, org, logged).await?,
-        Kind::Resume => {
-            let news = News::Resume(logged);
-            held::offer(&app.db, org, &news, None).await??;
-            spread(app, org, news).await;
-        }
+        Kind::Resume => take_resume(app, org, logged, None).await?,
         Kind::Enroll => enrolled(app, org, &logged).await,
         Kind::Job => {
             let row = StatementRow { proof: Some(logged.proof.to_string()), ..row.clone() };
@@ -295,6 +288,20 @@ async fn follow(
         }
         Kind::Halt => {}
     }
+    Ok(())
+}
+
+/// `unreplaced` is let go once it is held.
+async fn take_resume(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    logged: Logged,
+    unreplaced: Option<RwLockReadGuard<'_, ()>>,
+) -> Result<(), SettleError> {
+    let news = News::Resume(logged);
+    held::offer(&app.db, org, &news, None).await??;
+    drop(unreplaced);
+    spread(app, org, news).await;
     Ok(())
 }
 

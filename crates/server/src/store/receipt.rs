@@ -262,7 +262,7 @@ pub async fn logged_behind(
 }
 
 /// A page of receipts by device and number; `after` is the [`ReceiptRow::cursor`] of the last row of the page before, empty
-/// at the start.
+/// at the start, or a device alone: then its first receipt is the first.
 pub async fn page(db: &Db, org: &str, after: &str, limit: i64) -> Result<Vec<ReceiptRow>, StoreError> {
     let (device, number) = after.split_once(' ').unwrap_or((after, "0"));
     let number: i64 = number.parse().unwrap_or(0);

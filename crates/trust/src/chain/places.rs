@@ -60,9 +60,16 @@ impl Chain {
         Ok(verify_logged(proof, leaf.as_bytes(), log_keys(policy, &policy.witnesses))?)
     }
 
+    /// The logs that were replaced, the first one first: the last policy that named each, and the one that replaced it.
+    pub fn replaced_logs(&self) -> impl Iterator<Item = (&Held<Policy>, &Held<Policy>)> {
+        let pairs = self.policies.iter().zip(self.policies.iter().skip(1));
+        pairs.filter(|(last, next)| next.place.log > last.place.log)
+    }
+
     /// Of a log that was replaced, only the leaves count that stood in it when it was: its key may be a thief's.
     pub(super) fn still_counts(&self, Place { log, index }: Place) -> Result<(), ChainError> {
-        match self.policies.iter().find(|policy| policy.place.log > log).map(|next| next.body.log.old_size) {
+        let replaced = self.replaced_logs().find(|(last, _)| last.place.log == log);
+        match replaced.map(|(_, next)| next.body.log.old_size) {
             Some(size) if index >= size => Err(ChainError::ReplacedLog { index, size }),
             _ => Ok(()),
         }

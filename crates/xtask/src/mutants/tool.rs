@@ -31,7 +31,8 @@ fn install(root: &Path) -> anyhow::Result<()> {
     println!("installing cargo-mutants {VERSION} into target/mutants-tool");
     let mut install = cargo(root);
     install.args(["install", "cargo-mutants", "--locked", "--quiet", "--version", VERSION, "--root"]);
-    shell_run(install.arg(&home)).context("`cargo xtask mutants` needs cargo-mutants from crates.io")
+    shell_run(install.arg(&home))
+        .context("`cargo xtask mutants` needs cargo-mutants, which could not be installed")
 }
 
 fn command(root: &Path, files: &[String], shard: Option<&str>) -> anyhow::Result<Command> {

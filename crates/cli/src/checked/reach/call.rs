@@ -6,7 +6,8 @@ use countersign_trust::chain::Chain;
 use countersign_trust::clear::Clear;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::{Note, VerifierKey};
-use countersign_trust::told::{Holds, lacking, opening, pieces};
+use countersign_trust::told::{Holds, brought};
+use countersign_wire::beacon::State;
 
 use crate::client::{Client, ClientError};
 use crate::output::plain;
@@ -77,24 +78,19 @@ impl Call {
 
     /// What it says without a signature of what it holds: good enough to choose what to bring.
     pub fn state(&self, chain: &Chain) -> Option<Holds> {
-        let state: serde_json::Value = self.client(PATIENCE).ok()?.get(&self.path("state")).ok()?;
-        let hash = |value: &serde_json::Value| value.as_str()?.parse::<Sha256>().ok();
-        let policy = chain.policy_by_hash(&hash(state.get("policy")?.get("hash")?)?)?;
-        let halts = state.get("active_halts")?.as_array()?;
-        let halts = halts.iter().filter_map(|halt| hash(halt.get("hash")?)).collect();
-        Some(Holds { policy: policy.body.number, resume: state.get("resume").and_then(hash), halts })
+        let state: State = self.client(PATIENCE).ok()?.get(&self.path("state")).ok()?;
+        state.holds(chain)
     }
 
     /// Brings it what it lacks; none if it lacks nothing, else what it would not take, if there was something.
     pub fn tell(&self, chain: &Chain, holds: &Holds) -> Result<Option<Option<String>>, String> {
-        let news = lacking(chain, holds);
-        if news.is_empty() {
+        let pieces = brought(chain, holds, &self.key);
+        if pieces.is_empty() {
             return Ok(None);
         }
-        let opening = if holds.policy == 0 { opening(chain, &news, &self.key) } else { 0 };
         let client = self.client(WRITING)?;
         let mut refused = None;
-        for piece in pieces(&news, opening) {
+        for piece in pieces {
             let said = client.post_text(&self.path("news"), piece);
             let said = said.map_err(|error| plain(&error.to_string()))?;
             let no = said.lines().find_map(|line| line.strip_prefix("refused "));

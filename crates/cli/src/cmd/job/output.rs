@@ -51,8 +51,11 @@ pub fn output(context: &Context, wish: &str, device: Option<&str>) -> anyhow::Re
 
 /// What the device signed about this job. What does not hold vouches for nothing.
 fn receipts(session: &Session, read: &ReadJob, id: &DeviceId) -> anyhow::Result<Vec<Receipt>> {
-    let all: Vec<ReceiptView> = session.server.pages(&session.path(paths::RECEIPTS, &[]), usize::MAX)?;
-    let of_it = all.iter().filter(|view| view.device == id.to_string());
+    // They stand by device: others' are not read.
+    let (name, path) = (id.to_string(), session.path(paths::RECEIPTS, &[]));
+    let is_of_it = |view: &ReceiptView| view.device == name;
+    let all = session.server.pages_from(&path, Some(name.clone()), usize::MAX, is_of_it)?;
+    let of_it = all.iter().filter(|view| is_of_it(view));
     Ok(of_it.filter_map(|view| verified(&session.checked, id, &read.hash, &view.note).ok()).collect())
 }
 

@@ -111,7 +111,7 @@ fn failed<'a>(
     session: &Session,
     old: &ReadJob,
     said: &[JobDevice],
-    mut devices: Vec<&'a Device>,
+    devices: Vec<&'a Device>,
 ) -> Vec<&'a Device> {
     let expired = old.is_over(context.now);
     let told = |id: &DeviceId| {
@@ -121,11 +121,13 @@ fn failed<'a>(
         let outcomes: Vec<Outcome> = receipts.map(|receipt| outcome(&receipt, old.job.steps.len())).collect();
         standing(&outcomes, expired)
     };
-    let named = |wanted: Standing, devices: &[&Device]| {
-        let which = devices.iter().filter(|device| told(&device.device) == wanted);
-        which.map(|device| short(&device.device)).collect::<Vec<_>>().join(", ")
+    let stands: Vec<(&Device, Standing)> =
+        devices.into_iter().map(|device| (device, told(&device.device))).collect();
+    let named = |wanted: Standing| {
+        let which = stands.iter().filter(|(_, standing)| *standing == wanted);
+        which.map(|(device, _)| short(&device.device)).collect::<Vec<_>>().join(", ")
     };
-    let (running, refused) = (named(Standing::MayRun, &devices), named(Standing::Refused, &devices));
+    let (running, refused) = (named(Standing::MayRun), named(Standing::Refused));
     let (job, end) = (short(&old.hash), time(old.job.not_after.0));
     if !running.is_empty() {
         context.ui.note(&format!(
@@ -142,8 +144,8 @@ fn failed<'a>(
             "Refused it by what they hold; a new policy or enrollment could let it run until {end}, besides the new one, unless you first: countersign job cancel {job}. These are: {refused}"
         ));
     }
-    devices.retain(|device| matches!(told(&device.device), Standing::Over | Standing::Refused));
-    devices
+    let stays = |standing: &Standing| matches!(standing, Standing::Over | Standing::Refused);
+    stands.into_iter().filter(|(_, standing)| stays(standing)).map(|(device, _)| device).collect()
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ pub async fn make_room(app: &App, org: &Org, signed: &Signed) -> Result<Vec<Stri
     let policy = org.chain().policy().body.clone();
     let rows = statement::waiting(&app.db, &org.id.to_string()).await?;
     let (over, open): (Vec<_>, Vec<_>) = rows.into_iter().partition(|row| is_over(app, row));
-    let (kind, by) = (signed.kind()?, signers(&policy, signed.kind()?, signed));
+    let kind = signed.kind()?;
+    let by = signers(&policy, kind, signed);
     // The people's policies and resumes end what others do here: each has a few, and nobody else's are in their way.
     if open.len() >= MOST && (by.is_empty() || !matches!(kind, Kind::Policy | Kind::Resume)) {
         return Err(Unfit::TooManyWait { who: "the organization has".to_owned(), most: MOST }.into());
