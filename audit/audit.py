@@ -280,6 +280,10 @@ RULE = record(
     properties=set_of(pattern("a property", "presence|verification")),
     hours=list_of(record(**{"from": NUMBER, "until": NUMBER})), waves=NUMBER,
 )
+TRIPWIRE = record(
+    what=one_of(canary=record(paths=set_of(PATH)), refusals=NOTHING, silence=NOTHING), count=NUMBER, within=NUMBER,
+    then=pattern("tell or halt", "tell|halt"),
+)
 POLICY = record(
     org=or_nothing(ORG), number=NUMBER, previous=set_of(HASH), name=LINE, people=map_of(NAME, PERSON),
     roles=map_of(NAME, set_of(NAME)), rules=list_of(RULE),
@@ -288,9 +292,10 @@ POLICY = record(
     log=record(key=NOTE_KEY, old_size=NUMBER, old_root=or_nothing(HASH)),
     witnesses=record(need=POSITIVE, keys=set_of(NOTE_KEY)),
     beacons=record(need=POSITIVE, lifetime=NUMBER, keys=set_of(NOTE_KEY)),
-    vendor=record(need=SMALL, keys=set_of(SSH_KEY)),
+    vendor=record(need=SMALL, keys=set_of(SSH_KEY), halts=pattern("auto, ask or off", "auto|ask|off")),
     passkeys=record(rp_id=ADDRESS, origins=set_of(ADDRESS)),
     limits=record(life=NUMBER, concurrent=POSITIVE, output=NUMBER, auto_waves_max=NUMBER),
+    tripwires=list_of(TRIPWIRE),
     guarded=set_of(NAME),
     addresses=record(servers=map_of(ADDRESS, or_nothing(HASH)), beacons=map_of(LINE, ADDRESS), witnesses=map_of(LINE, ADDRESS)),
     recovery=record(need=SMALL, keys=set_of(SSH_KEY)),
@@ -315,7 +320,7 @@ JOB = record(
         labels=record(labels=LABELS, as_of=NUMBER, joins=boolean),
     ),
     waves=list_of(record(who=one_of(share=NUMBER, labels=LABELS), soak=NUMBER)),
-    on_halt=pattern("kill or finish", "kill|finish"), repeat=NUMBER,
+    on_halt=pattern("kill or finish", "kill|finish"), repeat=NUMBER, halt_above=NUMBER,
 )
 ADVANCE = record(
     org=ORG, id=STATEMENT_ID, policy=HASH, resume=or_nothing(HASH), job=HASH, wave=NUMBER, root=HASH, well=NUMBER, failed=NUMBER,
@@ -1009,6 +1014,12 @@ def check_usable(value: dict) -> None:
     _check_keys(value)
     _check_range("the beacons' lifetime", value["beacons"]["lifetime"], 60, 3600)
     _check_range("the limit of a job's life", value["limits"]["life"], 1, 2_592_000)
+    for tripwire in value["tripwires"]:
+        _check_range("a tripwire's count", tripwire["count"], 1, 4_294_967_295)
+        _check_range("a tripwire's span", tripwire["within"], 1, 86_400)
+    refuse_if(len(value["tripwires"]) > 16, "Policy", f"{len(value['tripwires'])} tripwires")
+    canaries = {path for each in value["tripwires"] for path in each["what"].get("canary", {}).get("paths", [])}
+    refuse_if(len(canaries) > 64, "Policy", f"{len(canaries)} canaries")
     for number, rule in enumerate(value["rules"]):
         _check_rule(f"rule {number}", rule, roles, people)
 
@@ -1281,6 +1292,9 @@ class Chain:
         key, is_vendors = self._halter(envelope, policy)
         if is_vendors and (value["org"] or value["policy"] or "component" not in value["scope"]):
             raise Refused("VendorScope", f"a vendor's halt of {value['scope']}, of {value['org'] or 'no organization'}")
+        obeyed = self.newest.value["vendor"]["halts"]
+        if is_vendors and obeyed != "auto":
+            raise Refused("VendorHalts", f"a vendor's halt, which the newest policy has on {obeyed}")
         if not is_vendors and value["org"] != self.org:
             raise Refused("Organization", f"a halt of {value['org'] or 'none'}, this is {self.org}")
         return Halt(value, envelope.hash, hex256(key.blob), policy.number, is_vendors, envelope)
@@ -1636,6 +1650,7 @@ def check_job(job: dict, policy: Held) -> None:
         raise Refused("Job", f"a life of {life} s, the policy allows {policy.value['limits']['life']}")
     if not 1 <= len(steps) <= 16 or any(asked["timeout"] < 1 for step in steps for asked in step.values()):
         raise Refused("Job", f"{len(steps)} steps, from 1 to 16 may be, each with a timeout")
+    refuse_if(job["halt_above"] > 10_000, "Job", f"it is halted when more than {job['halt_above']} hundredths of a percent failed")
     refuse_if(0 < job["repeat"] < LEAST_REPEAT, "Job", f"it repeats each {job['repeat']} s, at least {LEAST_REPEAT} may be")
     who, soaks = [each["who"] for each in job["waves"]], [each["soak"] for each in job["waves"]]
     shares = [0] + [each["share"] for each in who if "share" in each]

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
-use countersign_trust::statement::policy::{Person, PersonKey, Policy, Quorum, Rule};
+use countersign_trust::statement::policy::{
+    Person, PersonKey, Policy, Quorum, Rule, Then, Tripwire, Watched,
+};
 use similar::{ChangeTag, TextDiff};
 
-use crate::output::plain;
+use crate::output::{plain, span};
 use crate::prose::behind;
 
 /// The lines that differ, each after `-` or `+`; empty if none do.
@@ -73,6 +75,7 @@ pub fn policies(old: &Policy, new: &Policy) -> Vec<String> {
     sets("beacons", &old.beacons.keys, &new.beacons.keys, &mut found);
     changed("the vendor's signatures needed", &old.vendor.need, &new.vendor.need, &mut found);
     sets("the vendor's keys", &old.vendor.keys, &new.vendor.keys, &mut found);
+    changed("what a halt by the vendor is worth", &old.vendor.halts, &new.vendor.halts, &mut found);
     sets("origins of passkeys", &old.passkeys.origins, &new.passkeys.origins, &mut found);
     let party =
         |policy: &Policy| policy.passkeys.rp_id.as_ref().map_or("none".to_owned(), ToString::to_string);
@@ -88,6 +91,11 @@ pub fn policies(old: &Policy, new: &Policy) -> Vec<String> {
         ("targets above which waves wait for a person", old.limits.auto_waves_max, new.limits.auto_waves_max),
     ];
     limits.iter().for_each(|(what, before, after)| changed(what, before, after, &mut found));
+    let tripwires = |policy: &Policy| policy.tripwires.iter().map(tripwire).collect::<BTreeSet<_>>();
+    sets("tripwires", &tripwires(old), &tripwires(new), &mut found);
+    if old.tripwires != new.tripwires && tripwires(old) == tripwires(new) {
+        found.push("tripwires: the same, in another order or number".to_owned());
+    }
     sets("guarded classes", &old.guarded, &new.guarded, &mut found);
     keyed("address of the beacon", &old.addresses.beacons, &new.addresses.beacons, &mut found);
     keyed("address of the witness", &old.addresses.witnesses, &new.addresses.witnesses, &mut found);
@@ -114,6 +122,20 @@ fn people<N: Ord + Display>(old: &BTreeMap<N, Person>, new: &BTreeMap<N, Person>
     }
     let gone = old.keys().filter(|name| !new.contains_key(name));
     found.extend(gone.map(|name| format!("{name} is REMOVED: what only {name} signed ends")));
+}
+
+/// A tripwire in words.
+fn tripwire(tripwire: &Tripwire) -> String {
+    let what = match &tripwire.what {
+        Watched::Canary(canary) => format!("devices where one of {} is touched", join(&canary.paths)),
+        Watched::Refusals(_) => "refusals".to_owned(),
+        Watched::Silence(_) => "sites that fall silent".to_owned(),
+    };
+    let then = match tripwire.then {
+        Then::Tell => "the server says so",
+        Then::Halt => "the server HALTS the organization",
+    };
+    format!("{} {what} within {}: {then}", tripwire.count, span(tripwire.within))
 }
 
 /// A person's key in words: its kind and origin too, for they decide what counts as its signature.
@@ -223,8 +245,9 @@ mod tests {
     use countersign_trust::sshsig::SshSigner;
     use countersign_trust::statement::policy::{
         Addresses, Beacons, Halters, Hours, Limits, Log, Passkeys, Property, Quorums, Recovery, Vendor,
-        Witnesses,
+        VendorHalts, Witnesses,
     };
+    use countersign_trust::text::Nothing;
 
     use super::*;
 
@@ -276,9 +299,10 @@ mod tests {
             log: Log { key: verifier(1), old_size: 0, old_root: None },
             witnesses: Witnesses { need: need(2), keys: [verifier(2)].into() },
             beacons: Beacons { need: need(2), lifetime: 180, keys: [verifier(3)].into() },
-            vendor: Vendor { need: 0, keys: BTreeSet::new() },
+            vendor: Vendor { need: 0, keys: BTreeSet::new(), halts: VendorHalts::Auto },
             passkeys: Passkeys { rp_id: None, origins: BTreeSet::new() },
             limits: Limits { life: 60, concurrent: need(2), output: 1, auto_waves_max: 1 },
+            tripwires: Vec::new(),
             guarded: BTreeSet::new(),
             addresses: Addresses {
                 servers: [("a.example:1".parse().unwrap(), None)].into(),
@@ -289,6 +313,10 @@ mod tests {
         }
     }
 
+    fn refusals() -> Tripwire {
+        Tripwire { what: Watched::Refusals(Nothing {}), count: 9, within: 60, then: Then::Tell }
+    }
+
     /// `org`, `number` and `previous` differ between any two policies and are shown apart.
     #[test]
     fn whatever_a_policy_changes_has_a_line() {
@@ -296,7 +324,7 @@ mod tests {
         fn held(policy: &mut Policy) -> &mut Vec<PersonKey> {
             &mut policy.people.values_mut().next().unwrap().keys
         }
-        let cases: [Case; 52] = [
+        let cases: [Case; 55] = [
             ("name", |p| p.name = "Other".parse().unwrap()),
             ("people: one more", |p| {
                 p.people.insert("bo".parse().unwrap(), Person { keys: Vec::new() });
@@ -345,6 +373,9 @@ mod tests {
             ("beacons.keys", |p| p.beacons.keys.clear()),
             ("vendor.need", |p| p.vendor.need = 1),
             ("vendor.keys", |p| p.vendor.keys = [public(9)].into()),
+            ("vendor.halts", |p| p.vendor.halts = VendorHalts::Off),
+            ("tripwires", |p| p.tripwires = vec![refusals()]),
+            ("tripwires: the same once more", |p| p.tripwires = vec![refusals(); 2]),
             ("passkeys.rp_id", |p| p.passkeys.rp_id = Some("a.example".parse().unwrap())),
             ("passkeys.origins", |p| p.passkeys.origins = set("https://a.example")),
             ("limits.life", |p| p.limits.life = 61),

@@ -247,6 +247,7 @@ impl World {
             waves: Vec::new(),
             on_halt: OnHalt::Kill,
             repeat: 0,
+            halt_above: 10_000,
         }
     }
 

@@ -284,6 +284,7 @@ impl World {
             waves: Vec::new(),
             on_halt: OnHalt::Kill,
             repeat: 0,
+            halt_above: 10_000,
         }
     }
 

@@ -7,7 +7,7 @@ use crate::checkpoint::LogError;
 use crate::envelope::EnvelopeError;
 use crate::ids::{Name, OrgId, Sha256};
 use crate::lines::LinesError;
-use crate::statement::policy::PolicyError;
+use crate::statement::policy::{PolicyError, VendorHalts};
 use crate::statement::{Kind, StatementError};
 
 /// Why a policy, resume or halt was not taken.
@@ -98,6 +98,9 @@ pub enum ChainError {
     /// A vendor's halt that is not of a component, or speaks of an organization or its policy.
     #[error("a vendor may halt components only, and of no organization")]
     VendorScope,
+    /// A vendor's halt where the newest policy does not have them obeyed.
+    #[error("the policy has a vendor's halts on `{0}`: nobody obeys them")]
+    VendorHalts(VendorHalts),
     /// It stands in a log that another has replaced, above what still counts of it.
     #[error("it is leaf {index} of a log that was replaced at {size} leaves")]
     ReplacedLog {

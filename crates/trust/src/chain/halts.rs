@@ -11,7 +11,7 @@ use crate::key::PublicKey;
 use crate::signers::passkey_rules;
 use crate::statement::Kind;
 use crate::statement::halt::{Halt, Scope};
-use crate::statement::policy::Policy;
+use crate::statement::policy::{Policy, VendorHalts};
 use crate::statement::resume::Lifts;
 
 /// How many active halts of one key are taken; more are known, but do not stop anything.
@@ -117,7 +117,7 @@ impl Chain {
 
     /// Who halts, and the number of the policy that this counts as made under: the one it names, if its key may halt there, else the
     /// oldest held in which it may. The key could have named that one, so nobody gains by naming another, and whoever holds more
-    /// policies finds the same. A vendor's halt names none: it counts as long as the newest policy knows the key.
+    /// policies finds the same. A vendor's halt names none: it counts as long as the newest policy knows the key and has it obeyed.
     fn judge_halt(&self, halt: &Halt, signed: &Signed) -> Result<(Halter, PublicKey, u64), ChainError> {
         let under =
             |held: &Held<Policy>| halter(&held.body, signed).map(|(by, key)| (by, key, held.body.number));
@@ -133,6 +133,10 @@ impl Chain {
                 if !of_component || halt.org.is_some() || halt.policy.is_some() {
                     return Err(ChainError::VendorScope);
                 }
+                let halts = self.policy().body.vendor.halts;
+                if halts != VendorHalts::Auto {
+                    return Err(ChainError::VendorHalts(halts));
+                }
             }
             Halter::Person(_) | Halter::Machine(_) => self.same_org(halt.org)?,
         }
@@ -140,7 +144,7 @@ impl Chain {
     }
 
     /// What the newest policy changes about the halts that are held: those that name it count as made under it, where it lets their
-    /// key halt, and a vendor's is over with the policy that no longer knows the key.
+    /// key halt, and a vendor's is over with the policy that no longer knows the key or has it obeyed.
     pub(super) fn judge_halts_again(&mut self) {
         let newest = self.policy().hash;
         for (hash, mut halt) in core::mem::take(&mut self.halts) {

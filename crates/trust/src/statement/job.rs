@@ -47,6 +47,9 @@ record! {
         on_halt: OnHalt,
         /// Seconds between occurrences, at least 10; 0 means once.
         repeat: u64,
+        /// The server halts it when more than this part of its devices has failed, in hundredths of a percent of those whose waves
+        /// have begun; 10,000 means never. No device obeys it: a server in the wrong hands can leave it out.
+        halt_above: u64,
     }
 }
 
@@ -170,6 +173,9 @@ pub enum JobError {
         /// The shortest there is.
         least: u64,
     },
+    /// A part that is more than the whole.
+    #[error("it is halted when more than {0} hundredths of a percent failed, 10000 is all")]
+    HaltAbove(u64),
 }
 
 /// The word by which rules speak of jobs that a halt does not stop once they run.
@@ -198,6 +204,9 @@ impl Job {
         }
         if (1..LEAST_REPEAT_S).contains(&self.repeat) {
             return Err(JobError::Repeat { repeat: self.repeat, least: LEAST_REPEAT_S });
+        }
+        if self.halt_above > ALL {
+            return Err(JobError::HaltAbove(self.halt_above));
         }
         self.check_waves()
     }

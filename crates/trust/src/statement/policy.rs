@@ -1,5 +1,7 @@
 //! Who may do what, which keys speak for whom, and which log, witnesses and beacons count.
 
+mod tripwire;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -10,7 +12,8 @@ use crate::key::{Algorithm, PublicKey};
 use crate::note::{KeyKind, VerifierKey};
 use crate::statement::{Kind, Statement};
 use crate::text::{keyword, record};
-use crate::words::{Address, Line};
+use crate::words::{AbsolutePath, Address, Line};
+pub use tripwire::{Canary, MAX_CANARIES, MAX_TRIPWIRES, MAX_WITHIN_S, Then, Tripwire, Watched};
 
 record! {
     /// A policy: the root of everything an agent believes. The hash of the first one is the organization's id.
@@ -39,12 +42,14 @@ record! {
         witnesses: Witnesses,
         /// Who says that nobody has called a halt.
         beacons: Beacons,
-        /// Whose releases of Countersign itself are accepted.
+        /// Whose releases of Countersign itself are accepted, and whether whoever makes it may halt it.
         vendor: Vendor,
         /// Where passkey signatures may come from.
         passkeys: Passkeys,
         /// Bounds on what a job may ask for.
         limits: Limits,
+        /// What the server watches for.
+        tripwires: Vec<Tripwire>,
         /// What typed kinds may not touch, such as `antivirus`.
         guarded: BTreeSet<Name>,
         /// Where to reach the programs.
@@ -187,12 +192,26 @@ record! {
 }
 
 record! {
-    /// Whose releases of Countersign itself are accepted.
+    /// Who makes Countersign, for this organization.
     pub struct Vendor {
         /// How many must sign; 0 with no keys means that no release is accepted.
         need: u8,
         /// The vendor's keys.
         keys: BTreeSet<PublicKey>,
+        /// What a halt by one of these keys is worth.
+        halts: VendorHalts,
+    }
+}
+
+keyword! {
+    /// What a vendor's halt is worth.
+    pub enum VendorHalts {
+        /// It is obeyed on sight, like anybody's who may halt.
+        Auto = "auto",
+        /// Nobody obeys it; people are shown it and asked whether they halt.
+        Ask = "ask",
+        /// Nobody obeys it, and nobody is asked.
+        Off = "off",
     }
 }
 
@@ -301,6 +320,16 @@ pub enum PolicyError {
         /// The most allowed.
         most: u64,
     },
+    /// More of something than there may be.
+    #[error("{there} {place}, {most} are allowed")]
+    TooMany {
+        /// Of what.
+        place: &'static str,
+        /// How many there are.
+        there: usize,
+        /// The most allowed.
+        most: usize,
+    },
     /// A key that cannot sign what it is listed for, so that nothing could ever be logged or cleared.
     #[error("the key {key} of {place} is of kind {found:?}, needed is {needed:?}")]
     NoteKey {
@@ -347,6 +376,16 @@ impl Policy {
     /// The people of `roles` together.
     pub fn people_of<'a>(&'a self, roles: impl IntoIterator<Item = &'a Name>) -> BTreeSet<&'a Name> {
         roles.into_iter().filter_map(|role| self.roles.get(role)).flatten().collect()
+    }
+
+    /// The files that devices look at for its tripwires.
+    pub fn canaries(&self) -> BTreeSet<&AbsolutePath> {
+        let watched = self.tripwires.iter().map(|tripwire| &tripwire.what);
+        let paths = watched.filter_map(|what| match what {
+            Watched::Canary(canary) => Some(&canary.paths),
+            Watched::Refusals(_) | Watched::Silence(_) => None,
+        });
+        paths.flatten().collect()
     }
 
     /// Whose key this is.
@@ -409,7 +448,15 @@ impl Policy {
             in_range("hours.until", hours.until, 1, WEEK_MINUTES)?;
             in_range("hours.from", hours.from, 0, hours.until - 1)?;
         }
-        Ok(())
+        for tripwire in &self.tripwires {
+            in_range("tripwires.count", tripwire.count, 1, u32::MAX.into())?;
+            in_range("tripwires.within", tripwire.within, 1, MAX_WITHIN_S)?;
+        }
+        let at_most = |place, there, most| {
+            if there <= most { Ok(()) } else { Err(PolicyError::TooMany { place, there, most }) }
+        };
+        at_most("tripwires", self.tripwires.len(), MAX_TRIPWIRES)?;
+        at_most("canaries", self.canaries().len(), MAX_CANARIES)
     }
 
     fn check_quorums(&self) -> Result<(), PolicyError> {

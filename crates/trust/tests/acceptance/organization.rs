@@ -34,7 +34,7 @@ use countersign_trust::statement::halt::{Halt, Scope};
 use countersign_trust::statement::job::{Job, Lines, OnHalt, Run, Script, Step, TargetList, Targets};
 use countersign_trust::statement::policy::{
     Addresses, Beacons, Halters, Limits, Log as LogEntry, Passkeys, Person, PersonKey, Policy, Quorum,
-    Quorums, Recovery, Rule, Vendor, Witnesses,
+    Quorums, Recovery, Rule, Vendor, VendorHalts, Witnesses,
 };
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use countersign_trust::statement::{Kind, Statement, write};
@@ -166,7 +166,11 @@ pub fn genesis_policy() -> Policy {
             lifetime: 180,
             keys: BEACONS.iter().map(|name| note_key(name).verifier().clone()).collect(),
         },
-        vendor: Vendor { need: 1, keys: [ssh_key("vendor").public_key().clone()].into() },
+        vendor: Vendor {
+            need: 1,
+            keys: [ssh_key("vendor").public_key().clone()].into(),
+            halts: VendorHalts::Auto,
+        },
         passkeys: Passkeys { rp_id: None, origins: BTreeSet::new() },
         limits: Limits {
             life: 7 * 86_400,
@@ -174,6 +178,7 @@ pub fn genesis_policy() -> Policy {
             output: 1 << 20,
             auto_waves_max: 100,
         },
+        tripwires: Vec::new(),
         guarded: BTreeSet::new(),
         addresses: Addresses {
             servers: BTreeMap::new(),
@@ -403,6 +408,7 @@ impl Organization {
             waves: Vec::new(),
             on_halt: OnHalt::Kill,
             repeat: 0,
+            halt_above: 10_000,
         }
     }
 

@@ -11,7 +11,7 @@ use countersign_trust::note::{KeyKind, Note, NoteSigner, VerifierKey};
 use countersign_trust::sshsig::SshSigner;
 use countersign_trust::statement::policy::{
     Addresses, Beacons, Halters, Limits, Log, Passkeys, Person, PersonKey, Policy, Quorum, Quorums, Recovery,
-    Vendor, Witnesses,
+    Vendor, VendorHalts, Witnesses,
 };
 use countersign_trust::statement::{Statement, write};
 use countersign_trust::time::Time;
@@ -76,9 +76,10 @@ pub fn genesis(log: &VerifierKey, witnesses: Witnesses, beacons: Beacons) -> Pol
         log: Log { key: log.clone(), old_size: 0, old_root: None },
         witnesses,
         beacons,
-        vendor: Vendor { need: 0, keys: BTreeSet::new() },
+        vendor: Vendor { need: 0, keys: BTreeSet::new(), halts: VendorHalts::Auto },
         passkeys: Passkeys { rp_id: None, origins: BTreeSet::new() },
         limits: Limits { life: 86_400, concurrent: need(1), output: 65_536, auto_waves_max: 10 },
+        tripwires: Vec::new(),
         guarded: BTreeSet::new(),
         addresses: Addresses {
             servers: BTreeMap::new(),

@@ -9,7 +9,7 @@ use countersign_trust::key::PublicKey;
 use countersign_trust::note::VerifierKey;
 use countersign_trust::statement::policy::{
     Addresses, Beacons, Halters, Limits, Log, MAX_LIFE_S, Passkeys, Person, PersonKey, Policy, Quorum,
-    Quorums, Recovery, Rule, Vendor, Witnesses,
+    Quorums, Recovery, Rule, Vendor, VendorHalts, Witnesses,
 };
 use countersign_wire::http::PreparedOrg;
 
@@ -137,7 +137,7 @@ pub fn compose(wish: &Wish, prepared: &PreparedOrg, pin: Sha256) -> anyhow::Resu
             lifetime: wish.lifetime,
             keys: keys(&wish.beacons),
         },
-        vendor: Vendor { need: 0, keys: BTreeSet::new() },
+        vendor: Vendor { need: 0, keys: BTreeSet::new(), halts: VendorHalts::Auto },
         passkeys: Passkeys { rp_id: None, origins: BTreeSet::new() },
         limits: Limits {
             life: MAX_LIFE_S,
@@ -145,6 +145,7 @@ pub fn compose(wish: &Wish, prepared: &PreparedOrg, pin: Sha256) -> anyhow::Resu
             output: 1024 * 1024,
             auto_waves_max: 10_000,
         },
+        tripwires: Vec::new(),
         guarded: [fixed("agent")?].into(),
         addresses: Addresses {
             servers: [(prepared.address.parse().context("the server's address")?, Some(pin))].into(),

@@ -8,7 +8,7 @@ use countersign_trust::ids::StatementId;
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::statement;
 use countersign_trust::statement::job::{
-    Job, Lines, OnHalt, Program, Run, Script, Step, TargetLabels, TargetList, Targets,
+    ALL, Job, Lines, OnHalt, Program, Run, Script, Step, TargetLabels, TargetList, Targets,
 };
 use countersign_trust::words::{Line, Variable, WordsError};
 
@@ -88,6 +88,7 @@ pub fn job(
         waves: wish.waves.clone(),
         on_halt,
         repeat: wish.every.unwrap_or(0),
+        halt_above: ALL,
     };
     // Waves go by hash, so in a small fleet the first may be empty and try nothing: then another id is drawn.
     for _ in 0..MOST_IDS {

@@ -2,7 +2,7 @@
 
 use countersign_trust::ids::{Name, Sha256};
 use countersign_trust::signers::Signers;
-use countersign_trust::statement::job::{Job, OnHalt, Run, Script, Step, Targets, Who};
+use countersign_trust::statement::job::{ALL, Job, OnHalt, Run, Script, Step, Targets, Who};
 use countersign_trust::statement::service::{Action, Service};
 use countersign_trust::verify::needs_people;
 
@@ -31,6 +31,10 @@ pub fn describe(
     }
     if job.repeat > 0 {
         text.push_str(&indent(&format!("again every {}", span(job.repeat))));
+    }
+    if job.halt_above < ALL {
+        let part = format!("{}.{:02} %", job.halt_above / 100, job.halt_above % 100);
+        text.push_str(&indent(&format!("the server halts it when more than {part} of its devices failed")));
     }
     match &job.targets {
         Targets::List(list) => text.push_str(&indent(&format!(

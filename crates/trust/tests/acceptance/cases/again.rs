@@ -5,7 +5,7 @@ use countersign_trust::delivery::News;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::Sha256;
 use countersign_trust::statement::halt::{Component, Scope};
-use countersign_trust::statement::policy::{Log as LogEntry, Policy};
+use countersign_trust::statement::policy::{Log as LogEntry, Policy, VendorHalts};
 use countersign_trust::statement::resume::{Cuts, Lifts};
 use countersign_trust::text::Nothing;
 use countersign_trust::verify::Refusal;
@@ -167,6 +167,16 @@ fn halts() -> Vec<Case> {
                 let policy = decided(scene, |policy| {
                     policy.vendor.keys = [ssh_key("other vendor").public_key().clone()].into();
                 });
+                brought(scene, vec![theirs, policy])
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "again-a-vendors-halt-and-a-policy-that-asks",
+            says: "a vendor's halt is over with the policy that has it obeyed no more",
+            bend: |scene| {
+                let theirs = vendors(scene);
+                let policy = decided(scene, |policy| policy.vendor.halts = VendorHalts::Ask);
                 brought(scene, vec![theirs, policy])
             },
             expected: |_| accepted(),

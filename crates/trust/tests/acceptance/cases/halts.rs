@@ -3,10 +3,12 @@
 use countersign_trust::chain::ChainError;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::statement::halt::{Component, Scope};
+use countersign_trust::statement::policy::VendorHalts;
 use countersign_trust::statement::resume::{Cuts, Lifts};
 use countersign_trust::text::Nothing;
 use countersign_trust::verify::Refusal;
 
+use crate::bundle::Bundle;
 use crate::organization::{BEACONS, CHALLENGE, everything, names, script_hash, sign, ssh_key, word};
 use crate::scene::{Case, Expected, Scene, accepted, nothing, refused};
 
@@ -20,7 +22,7 @@ fn agent_below(below: &str) -> Scope {
 }
 
 /// Adds a halt as it is to what the server brings, whatever honest parties make of it.
-fn brought(scene: &mut Scene, halt: &countersign_trust::envelope::Signed) -> crate::bundle::Bundle {
+fn brought(scene: &mut Scene, halt: &countersign_trust::envelope::Signed) -> Bundle {
     let mut bundle = scene.bundle();
     bundle.chain.push(halt.to_string());
     bundle
@@ -289,6 +291,18 @@ fn not_taken() -> Vec<Case> {
             expected: |_| accepted().without(1, ChainError::VendorScope),
         },
         Case {
+            name: "halt-by-the-vendor-where-people-are-asked",
+            says: "the policy has a vendor's halts on `ask`",
+            bend: |scene| not_obeyed(scene, VendorHalts::Ask),
+            expected: |_| accepted().without(1, ChainError::VendorHalts(VendorHalts::Ask)),
+        },
+        Case {
+            name: "halt-by-the-vendor-where-nobody-obeys",
+            says: "the policy has a vendor's halts on `off`",
+            bend: |scene| not_obeyed(scene, VendorHalts::Off),
+            expected: |_| accepted().without(1, ChainError::VendorHalts(VendorHalts::Off)),
+        },
+        Case {
             name: "halt-of-another-organization",
             says: "Cia halted another organization of hers",
             bend: |scene| {
@@ -422,4 +436,12 @@ fn lifted() -> Vec<Case> {
             expected: |_| accepted(),
         },
     ]
+}
+
+/// The vendor halts this agent, in an organization that has such halts on another word than `auto`.
+fn not_obeyed(scene: &mut Scene, halts: VendorHalts) -> Bundle {
+    scene.found(|policy| policy.vendor.halts = halts);
+    let mut halt = scene.org.halt_of(agent_below("9.9.9"));
+    (halt.org, halt.policy) = (None, None);
+    brought(scene, &sign(&halt, &["vendor"]))
 }

@@ -61,12 +61,12 @@ fn texts() -> Vec<Case> {
             name: "job-keys-reordered",
             says: "`repeat` stands before `on_halt`",
             bend: |scene| {
-                let (on_halt, repeat) = ("  \"on_halt\": \"kill\",\n", "  \"repeat\": 0\n");
-                let swapped = "  \"repeat\": 0,\n  \"on_halt\": \"kill\"\n";
+                let (on_halt, repeat) = ("  \"on_halt\": \"kill\",\n", "  \"repeat\": 0,\n");
+                let swapped = "  \"repeat\": 0,\n  \"on_halt\": \"kill\",\n";
                 reworded(scene, &format!("{on_halt}{repeat}"), swapped)
             },
             expected: |_| {
-                not_canonical(42, "`\\\"on_halt\\\": `", "\"repeat\": 0,\n  \"on_halt\": \"kill\"\n}\n")
+                not_canonical(42, "`\\\"on_halt\\\": `", "\"repeat\": 0,\n  \"on_halt\": \"kill\",\n  \"hal")
             },
         },
         Case {
@@ -84,8 +84,10 @@ fn texts() -> Vec<Case> {
         Case {
             name: "job-key-unknown",
             says: "a key that this version does not know",
-            bend: |scene| reworded(scene, "  \"repeat\": 0\n", "  \"repeat\": 0,\n  \"force\": true\n"),
-            expected: |_| not_canonical(43, "`\\n`", ",\n  \"force\": true\n}\n"),
+            bend: |scene| {
+                reworded(scene, "  \"halt_above\": 10000\n", "  \"halt_above\": 10000,\n  \"force\": true\n")
+            },
+            expected: |_| not_canonical(44, "`\\n`", ",\n  \"force\": true\n}\n"),
         },
         Case {
             name: "job-with-an-escape",
@@ -107,8 +109,8 @@ fn texts() -> Vec<Case> {
         Case {
             name: "job-with-a-carriage-return",
             says: "lines end as on another system",
-            bend: |scene| reworded(scene, "\"repeat\": 0\n", "\"repeat\": 0\r\n"),
-            expected: |_| not_canonical(43, "`\\n`", "\r\n}\n"),
+            bend: |scene| reworded(scene, "\"halt_above\": 10000\n", "\"halt_above\": 10000\r\n"),
+            expected: |_| not_canonical(44, "`\\n`", "\r\n}\n"),
         },
         Case {
             name: "job-too-large",
@@ -208,6 +210,24 @@ fn shapes() -> Vec<Case> {
                 scene.bundle()
             },
             expected: |_| misshapen(JobError::Repeat { repeat: 9, least: 10 }),
+        },
+        Case {
+            name: "job-halted-above-the-whole",
+            says: "halted when more than 100.01 percent failed",
+            bend: |scene| {
+                scene.job.halt_above = 10_001;
+                scene.bundle()
+            },
+            expected: |_| misshapen(JobError::HaltAbove(10_001)),
+        },
+        Case {
+            name: "job-halted-above-a-part",
+            says: "no device obeys the share at which the server halts it",
+            bend: |scene| {
+                scene.job.halt_above = 0;
+                scene.bundle()
+            },
+            expected: |_| accepted(),
         },
         Case {
             name: "job-that-no-halt-stops",

@@ -7,7 +7,8 @@ use countersign_trust::checkpoint::LogError;
 use countersign_trust::envelope::{Logged, Signed};
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::note::KeyKind;
-use countersign_trust::statement::policy::{Hours, PolicyError, Property};
+use countersign_trust::statement::policy::{Canary, Hours, PolicyError, Property, Then, Tripwire, Watched};
+use countersign_trust::text::Nothing;
 use countersign_trust::verify::Refusal;
 
 use crate::bundle::Bundle;
@@ -45,6 +46,15 @@ fn not_taken(error: ChainError) -> Expected {
 
 fn unusable(error: PolicyError) -> Expected {
     not_taken(ChainError::Policy(error))
+}
+
+fn refusals(count: u64, within: u64) -> Tripwire {
+    Tripwire { what: Watched::Refusals(Nothing {}), count, within, then: Then::Tell }
+}
+
+fn canaries(numbers: std::ops::Range<u8>) -> Tripwire {
+    let paths = numbers.map(|number| word(&format!("/srv/canary-{number}"))).collect();
+    Tripwire { what: Watched::Canary(Canary { paths }), count: 1, within: 60, then: Then::Halt }
 }
 
 pub fn cases() -> Vec<Case> {
@@ -404,6 +414,49 @@ fn bad_policies() -> Vec<Case> {
                 })
             },
             expected: |_| unusable(PolicyError::Range { place: "hours.from", value: 60, least: 0, most: 59 }),
+        },
+        Case {
+            name: "policy-tripwire-that-never-counts",
+            says: "a tripwire that is touched by nothing at all",
+            bend: |scene| policy(scene, &ANNA_AND_BO, |policy| policy.tripwires = vec![refusals(0, 60)]),
+            expected: |_| {
+                let place = "tripwires.count";
+                unusable(PolicyError::Range { place, value: 0, least: 1, most: u32::MAX.into() })
+            },
+        },
+        Case {
+            name: "policy-tripwire-over-days",
+            says: "a tripwire that looks at more than a day",
+            bend: |scene| policy(scene, &ANNA_AND_BO, |policy| policy.tripwires = vec![refusals(1, 86_401)]),
+            expected: |_| {
+                let place = "tripwires.within";
+                unusable(PolicyError::Range { place, value: 86_401, least: 1, most: 86_400 })
+            },
+        },
+        Case {
+            name: "policy-seventeen-tripwires",
+            says: "more tripwires than anybody reads",
+            bend: |scene| policy(scene, &ANNA_AND_BO, |policy| policy.tripwires = vec![refusals(9, 60); 17]),
+            expected: |_| unusable(PolicyError::TooMany { place: "tripwires", there: 17, most: 16 }),
+        },
+        Case {
+            name: "policy-sixty-five-canaries",
+            says: "two tripwires that together look at more files than a device does",
+            bend: |scene| {
+                policy(scene, &ANNA_AND_BO, |policy| {
+                    policy.tripwires = vec![canaries(0..40), canaries(25..65)]
+                })
+            },
+            expected: |_| unusable(PolicyError::TooMany { place: "canaries", there: 65, most: 64 }),
+        },
+        Case {
+            name: "policy-sixty-four-canaries",
+            says: "two tripwires that share files: each counts once",
+            bend: |scene| {
+                scene.found(|policy| policy.tripwires = vec![canaries(0..40), canaries(24..64)]);
+                scene.bundle()
+            },
+            expected: |_| accepted(),
         },
         Case {
             name: "policy-not-canonical",

@@ -15,8 +15,8 @@ use countersign_trust::statement::job::{
     Job, Lines, OnHalt, Program, Run, Script, Step, TargetLabels, TargetList, Targets, Wave, Who,
 };
 use countersign_trust::statement::policy::{
-    Addresses, Beacons, Halters, Hours, Limits, Log, Passkeys, Person, PersonKey, Policy, Property, Quorum,
-    Quorums, Recovery, Rule, Vendor, Witnesses,
+    Addresses, Beacons, Canary, Halters, Hours, Limits, Log, Passkeys, Person, PersonKey, Policy, Property,
+    Quorum, Quorums, Recovery, Rule, Then, Tripwire, Vendor, VendorHalts, Watched, Witnesses,
 };
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use countersign_trust::statement::service::Service;
@@ -146,10 +146,13 @@ prop_compose! {
         ],
         waves in few((who(), number()).prop_map(|(who, soak)| Wave { who, soak })),
         kill in any::<bool>(),
-        repeat in number(),
+        (repeat, halt_above) in (number(), number()),
     ) -> Job {
         let on_halt = if kill { OnHalt::Kill } else { OnHalt::Finish };
-        Job { org, id, requester, policy, resume, not_before, not_after, why, steps, targets, waves, on_halt, repeat }
+        Job {
+            org, id, requester, policy, resume, not_before, not_after, why, steps, targets, waves, on_halt, repeat,
+            halt_above,
+        }
     }
 }
 
@@ -232,6 +235,22 @@ fn people() -> impl Strategy<Value = BTreeMap<Name, Person>> {
     btree_map(name(), few(held).prop_map(|keys| Person { keys }), 0..4)
 }
 
+fn vendor_halts() -> impl Strategy<Value = VendorHalts> {
+    prop_oneof![Just(VendorHalts::Auto), Just(VendorHalts::Ask), Just(VendorHalts::Off)]
+}
+
+fn tripwire() -> impl Strategy<Value = Tripwire> {
+    let canary = set(path()).prop_map(|paths| Watched::Canary(Canary { paths }));
+    let what = prop_oneof![canary, Just(Watched::Refusals(Nothing {})), Just(Watched::Silence(Nothing {}))];
+    let then = prop_oneof![Just(Then::Tell), Just(Then::Halt)];
+    (what, number(), number(), then).prop_map(|(what, count, within, then)| Tripwire {
+        what,
+        count,
+        within,
+        then,
+    })
+}
+
 prop_compose! {
     fn policy()(
         (org, number, previous, name_of) in (prop::option::of(org()), number(), set(hash()), line()),
@@ -244,19 +263,19 @@ prop_compose! {
         witnesses in (need(), set(note())).prop_map(|(need, keys)| Witnesses { need, keys }),
         beacons in (need(), number(), set(note()))
             .prop_map(|(need, lifetime, keys)| Beacons { need, lifetime, keys }),
-        vendor in (any::<u8>(), set(key())).prop_map(|(need, keys)| Vendor { need, keys }),
+        vendor in (any::<u8>(), set(key()), vendor_halts()).prop_map(|(need, keys, halts)| Vendor { need, keys, halts }),
         passkeys in (prop::option::of(words::<Address>("[!-~]{1,9}")), set(words::<Address>("[!-~]{1,9}")))
             .prop_map(|(rp_id, origins)| Passkeys { rp_id, origins }),
         limits in (number(), need(), number(), number()).prop_map(
             |(life, concurrent, output, auto_waves_max)| Limits { life, concurrent, output, auto_waves_max }),
-        (guarded, addresses) in (set(name()), addresses()),
+        (tripwires, guarded, addresses) in (few(tripwire()), set(name()), addresses()),
         recovery in (any::<u8>(), set(key())).prop_map(|(need, keys)| Recovery { need, keys }),
     ) -> Policy {
         let quorums = Quorums { policy, enroll, resume, promote };
         let name = name_of;
         Policy {
             org, number, previous, name, people, roles, rules, quorums, halt, log, witnesses, beacons, vendor,
-            passkeys, limits, guarded, addresses, recovery,
+            passkeys, limits, tripwires, guarded, addresses, recovery,
         }
     }
 }
