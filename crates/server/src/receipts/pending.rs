@@ -73,7 +73,7 @@ impl<'a> Pending<'a> {
                 return Ok(true);
             }
         }
-        Ok(device::take_receipt(self.tx, self.org, &row.device).await? > 0)
+        Ok(device::take_receipt(self.tx, self.org, &row.device, row.received_ms).await? > 0)
     }
 
     /// A receipt that is kept.

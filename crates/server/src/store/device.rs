@@ -6,6 +6,8 @@ use countersign_trust::join::Enrolled;
 
 use super::{Db, StoreError, Tx, query, row, stored};
 
+const DAY_MS: i64 = 86_400_000;
+
 row! {
     /// An enrolled device.
     pub struct DeviceRow {
@@ -238,8 +240,24 @@ pub async fn retire(tx: &mut Tx, org: &str, id: &str) -> Result<u64, StoreError>
     query!(tx: execute tx, "UPDATE device SET retired = TRUE WHERE org = $1 AND id = $2", org, id)
 }
 
+/// How many receipts a device may bring about nothing it was given, and how many more each day until it may bring so many again:
+/// what is kept of a hostile one grows by less than a MiB a day, and an honest one that thieves brought strange jobs comes back.
+pub const UNASKED: (i64, i64) = (8_192, 256);
+
 /// Takes one from the receipts that a device may still bring about nothing it was given. Answers 0 if none is left.
-pub async fn take_receipt(tx: &mut Tx, org: &str, id: &str) -> Result<u64, StoreError> {
+pub async fn take_receipt(tx: &mut Tx, org: &str, id: &str, now_ms: i64) -> Result<u64, StoreError> {
+    let today = now_ms / DAY_MS;
+    query!(
+        tx: execute tx,
+        "UPDATE device SET receipts_day = $3, receipts_left =
+             CASE WHEN receipts_left + $5 * ($3 - receipts_day) > $4 THEN $4 ELSE receipts_left + $5 * ($3 - receipts_day) END
+         WHERE org = $1 AND id = $2 AND receipts_day < $3",
+        org,
+        id,
+        today,
+        UNASKED.0,
+        UNASKED.1,
+    )?;
     query!(
         tx: execute tx,
         "UPDATE device SET receipts_left = receipts_left - 1 WHERE org = $1 AND id = $2 AND receipts_left > 0",

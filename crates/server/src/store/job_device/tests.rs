@@ -34,6 +34,7 @@ async fn whole_life(db: &Db) -> Result<(), StoreError> {
     receipts_are_kept_once_and_logged(db).await?;
     output_is_kept_in_its_order(db).await?;
     facts_are_kept_once_a_kind(db).await?;
+    receipts_that_nobody_asked_for_come_back_by_the_day(db).await?;
     many_go_at_once(db).await
 }
 
@@ -402,7 +403,6 @@ async fn facts_are_kept_once_a_kind(db: &Db) -> Result<(), StoreError> {
     for (device, kind, words, evidence, at) in rows {
         assert_eq!(fact::put(&mut tx, ORG, device, kind, words, evidence, at).await?, 1);
     }
-    assert!(device::take_receipt(&mut tx, ORG, "dev-1").await? == 1);
     tx.commit().await?;
     let frames = FactRow {
         device: "dev-1".to_owned(),
@@ -417,5 +417,35 @@ async fn facts_are_kept_once_a_kind(db: &Db) -> Result<(), StoreError> {
     assert_eq!(fact::between(db, ORG, "dev-1", "dev-9").await?.len(), 2);
     assert_eq!(fact::devices(db, ORG, "clone").await?, [("dev-2".to_owned(),)]);
     assert!(device::is_known(db, "dev-1").await? && !device::is_known(db, "dev-9").await?);
+    Ok(())
+}
+
+/// A device that has used up what it may bring unasked may bring some more the next day, and never more than at first.
+async fn receipts_that_nobody_asked_for_come_back_by_the_day(db: &Db) -> Result<(), StoreError> {
+    let mut tx = db.begin().await?;
+    for (left_then, day, may) in [
+        (1, 20_000, 1),
+        (0, 20_001, device::UNASKED.1),
+        (5, 20_001, device::UNASKED.1 + 5),
+        // A clock that went back.
+        (0, 19_000, 0),
+        (0, 20_365, device::UNASKED.0),
+        (device::UNASKED.0, 20_365, device::UNASKED.0),
+    ] {
+        query!(
+            tx: execute &mut tx,
+            "UPDATE device SET receipts_left = $1, receipts_day = 20000 WHERE org = $2 AND id = 'dev-1'",
+            left_then,
+            ORG,
+        )?;
+        let took = device::take_receipt(&mut tx, ORG, "dev-1", day * 86_400_000).await?;
+        let row = query!(tx: fetch_one (i64,), &mut tx, "SELECT receipts_left FROM device WHERE org = $1 AND id = 'dev-1'", ORG)?;
+        assert_eq!(
+            (i64::try_from(took).ok(), row.0),
+            (Some(may.min(1)), (may - 1).max(0)),
+            "{left_then} on {day}"
+        );
+    }
+    drop(tx);
     Ok(())
 }

@@ -18,7 +18,8 @@ use crate::world::{World, until};
 /// As whoever owns the database: what a device may still bring about nothing it was given.
 async fn leave(world: &World, till: &Agent, receipts: i64) {
     let Db::Lite { write, .. } = &world.server.app.db else { panic!("SQLite") };
-    let left = "UPDATE device SET receipts_left = ? WHERE id = ?";
+    // Of a day that never comes, so that no midnight gives it more.
+    let left = "UPDATE device SET receipts_day = 999999, receipts_left = ? WHERE id = ?";
     let left = sqlx::query(left).bind(receipts).bind(till.id().to_string()).execute(write).await.unwrap();
     assert_eq!(left.rows_affected(), 1);
 }
