@@ -160,11 +160,8 @@ impl Life {
         }
         for hash in &self.promised.decided {
             until("it is logged", || (self.world.statement(hash).state == "logged").then_some(()));
-            // An agent that is started again between taking the job up and its start says so.
             let machine = &self.world.machines[0];
-            let says =
-                |verdict| self.world.receipt(hash, machine).is_some_and(|receipt| receipt.verdict == verdict);
-            let ran = || !self.effects[hash].lines().is_empty() || says(Verdict::Interrupted);
+            let ran = || !self.effects[hash].lines().is_empty() || self.says_it_was_stopped(hash);
             until(&format!("it has run: {:?}", self.world.on(hash, &machine.id)), || ran().then_some(()));
         }
         for (job, nonce) in &self.effects {
@@ -175,6 +172,16 @@ impl Life {
             assert_eq!(log.root_at(*size).unwrap(), *root, "the log of {size} leaves was another");
         }
         self.receipts_are_in(&log);
+    }
+
+    /// An agent that is started again between taking a job up and the job's one line says so: before the script began, or while it ran.
+    fn says_it_was_stopped(&self, job: &Sha256) -> bool {
+        let receipt = self.world.receipt(job, &self.world.machines[0]);
+        receipt.is_some_and(|receipt| match receipt.verdict {
+            Verdict::Interrupted => true,
+            Verdict::Ended => receipt.because.as_str() == "the agent was stopped",
+            _ => false,
+        })
     }
 
     /// The log as anybody can read it, as soon as it covers all that any witness has seen and anybody was shown.
