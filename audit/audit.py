@@ -28,7 +28,9 @@ import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -285,7 +287,7 @@ TRIPWIRE = record(
     then=pattern("tell or halt", "tell|halt"),
 )
 POLICY = record(
-    org=or_nothing(ORG), number=NUMBER, previous=set_of(HASH), name=LINE, people=map_of(NAME, PERSON),
+    org=or_nothing(ORG), number=NUMBER, previous=set_of(HASH), resumes=set_of(HASH), name=LINE, people=map_of(NAME, PERSON),
     roles=map_of(NAME, set_of(NAME)), rules=list_of(RULE),
     quorums=record(policy=QUORUM, enroll=QUORUM, resume=QUORUM, promote=QUORUM),
     halt=record(roles=set_of(NAME), machines=map_of(NAME, SSH_KEY)),
@@ -881,6 +883,11 @@ class Envelope:
         refuse_if(not rest and kind != "halt", "Unreadable", f"a {kind} without proof that it stands in the log")
         return Envelope(kind, text, tuple(signatures), Proof.read(rest) if rest else None)
 
+    def joined(self, other: Envelope) -> Envelope:
+        """The same text with the signatures of both, of one key the first."""
+        of_both = {sha256(each.key_blob): each for each in reversed(self.signatures + other.signatures)}
+        return replace(self, signatures=tuple(of_both[key] for key in sorted(of_both)))
+
     def entry(self, org: str) -> bytes:
         blobs = b"".join(ssh_string(each.blob) for each in self.signatures)
         return log_entry(org, self.kind, sha256(self.text), blobs)
@@ -1058,14 +1065,24 @@ def _check_rule(what: str, rule: dict, roles: dict, people: dict) -> None:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Somebody who called a halt."""
+
+    key: str  # hash of the blob of the key
+    made_under: int  # number of the policy it counts as made under with this key
+    is_vendors: bool
+    stops: bool = True  # whether it was taken before its key had sixteen others
+
+
+@dataclass(frozen=True)
 class Halt:
     value: dict
     hash: str
-    key: str  # hash of the blob of the key by which it counts
-    made_under: int  # number of the policy it counts as made under
-    is_vendors: bool
+    calls: tuple[Call, ...]
     envelope: Envelope
-    stops: bool = True  # whether it was taken before its key had sixteen others
+
+    def call_of(self, key: str) -> Call | None:
+        return next((call for call in self.calls if call.key == key), None)
 
     @property
     def of_all(self) -> bool:
@@ -1110,6 +1127,13 @@ class Chain:
             raise Refused("ReplacedLog", f"leaf {proof.index} of a log that was replaced at {ending.value['log']['old_size']}")
         return (named[-1].place[0], proof.index)
 
+    def while_in_use(self, proof: Proof) -> Chain:
+        """The chain as it was while the log of the proof was in use."""
+        log = next(each.place[0] for each in reversed(self.policies) if each.log.name == proof.origin)
+        before = copy(self)
+        before.policies = [each for each in self.policies if each.place[0] <= log]
+        return before
+
     def in_force_at(self, place: Place) -> Held:
         """The newest policy whose own leaf stands before `place`."""
         before = [each for each in self.policies if each.place < place]
@@ -1136,7 +1160,7 @@ class Chain:
         refuse_if(envelope.kind not in takes, "Statement", f"a {envelope.kind} is no news")
         if envelope.hash in [each.hash for each in self.policies + self.waiting]:
             return self.move(envelope)
-        held = [each.hash for each in self.halts] + [hash_ for hash_, _ in self.resumes]
+        held = [hash_ for hash_, _ in self.resumes]
         return "known" if envelope.hash in held else takes[envelope.kind](envelope)
 
     def read(self, envelope: Envelope, judges: list[Held]) -> dict:
@@ -1251,75 +1275,113 @@ class Chain:
         halts, self.halts = self.halts, []
         for halt in halts:
             with suppress(Refused):
-                self.halts.append(replace(self.judge_halt(halt.envelope), stops=halt.stops))
+                again, stopped = self.judge_halt(halt.envelope), any(call.stops for call in halt.calls)
+                calls = [replace(call, stops=getattr(halt.call_of(call.key), "stops", stopped)) for call in again.calls]
+                self.halts.append(replace(again, calls=tuple(calls)))
 
     def take_resume(self, envelope: Envelope) -> str:
-        policy = self.in_force_at(self.place_of(envelope.proof))
-        self.check_logged(envelope.proof, envelope.entry(self.org), policy)
-        value = self.read(envelope, [policy])
+        """Under the policy that it names, if that is the newest or the next one names it ([3], "A resume")."""
+        value = self.read(envelope, self.policies)
+        policy = self.policy(value["policy"])
+        if policy is None:
+            raise Refused("UnknownPolicy", f"made under {value['policy']}, which is not held")
+        after = self.policies[policy.number] if policy is not self.newest else None  # number 1 stands at 0
+        refuse_if(after and envelope.hash not in after.value["resumes"], "NotNamed", f"policy {policy.number + 1} does not name it")
         if self.newest_resume not in (value["previous"] or [""]):
             raise Refused("NotNext", f"it follows {value['previous']}, the newest held is {self.newest_resume or 'none'}")
-        if self.policy(value["policy"]) is None:
-            raise Refused("UnknownPolicy", f"made under {value['policy']}, which is not held")
         check_quorum(envelope, policy, "resume")
+        self.place_of(envelope.proof)
+        self.check_logged(envelope.proof, envelope.entry(self.org), policy)
         self.resumes.append((envelope.hash, value))
         self.shown.append(envelope)
         return "taken"
 
     def take_halt(self, envelope: Envelope) -> str:
-        """On sight: without proof, without Clear."""
-        halt = self.judge_halt(envelope)
-        others = sum(1 for each in self.active_halts(set()) if each.key == halt.key)
-        halt = replace(halt, stops=others < MOST_ACTIVE or halt.of_all)
+        """On sight: without proof, without Clear. Of one that is held, the signature of somebody else who may halt."""
+        known = next((each for each in self.halts if each.hash == envelope.hash), None)
+        if known and not any(self._call(signature, envelope, each) for signature in envelope.signatures for each in self.policies):
+            return "known"
+        halt = self.judge_halt(known.envelope.joined(envelope) if known else envelope)
+        if known and all(known.call_of(call.key) for call in halt.calls):
+            return "known"
+        calls = [known and known.call_of(call.key) or self._counted(halt, call) for call in halt.calls]
+        halt = replace(halt, calls=tuple(calls))
         if self.is_lifted(halt):
             return "lifted"
-        alike = [each for each in self.halts if each.key == halt.key and each.of_all == halt.of_all and not self.is_lifted(each)]
-        refuse_if(len(alike) >= MOST_HALTS, "TooManyHalts", f"{len(alike)} halts by one key are held")
-        self.halts.append(halt)
+        kept = min(len(self._alike(halt, call.key)) for call in halt.calls)
+        refuse_if(kept >= MOST_HALTS, "TooManyHalts", f"{kept} halts by one key are held")
+        self.halts = [each for each in self.halts if each is not known] + [halt]
         return "taken"
 
+    def _counted(self, halt: Halt, call: Call) -> Call:
+        """Whether it stops something by this key, of which sixteen others may."""
+        others = [self._active_call(each, call.key) for each in self.halts if each.hash != halt.hash]
+        return replace(call, stops=halt.of_all or sum(others) < MOST_ACTIVE)
+
+    def _active_call(self, halt: Halt, key: str) -> bool:
+        call = halt.call_of(key)
+        return bool(call and call.stops) and not self._is_lifted_by_hash(halt.hash) and not self._is_lifted_by_key(call)
+
+    def _alike(self, halt: Halt, key: str) -> list[Halt]:
+        others = [each for each in self.halts if each.hash != halt.hash and each.of_all == halt.of_all]
+        return [each for each in others if each.call_of(key) and not self.is_lifted(each)]
+
     def judge_halt(self, envelope: Envelope) -> Halt:
-        """By the policy that it names, where its key may halt, else by the oldest where it may; a vendor's by the newest. The first
-        signature by a key that may halt makes it."""
-        if not any(self._halter(envelope, policy) for policy in self.policies):
+        """Who halts, each by the policy that it names, where their key may halt, else by the oldest where it may; a vendor's by the
+        newest. Everybody who may and signed calls it."""
+        if not any(self._call(signature, envelope, policy) for signature in envelope.signatures for policy in self.policies):
             raise Refused("NotAHalter", "signed by nobody who may halt under a policy held")
         value = read_text("halt", envelope.text)
         named = [policy for policy in self.policies if policy.hash == value["policy"]]
-        judges = named + self.policies if value["org"] or value["policy"] else [self.newest]
-        policy = next((each for each in judges if self._halter(envelope, each)), None)
-        if policy is None:
-            raise Refused("NotAHalter", "a vendor's halt, signed by nobody who may halt under the newest policy")
-        key, is_vendors = self._halter(envelope, policy)
-        if is_vendors and (value["org"] or value["policy"] or "component" not in value["scope"]):
+        of_vendor = not (value["org"] or value["policy"])
+        judges = [self.newest] if of_vendor else named + self.policies
+        found = [[call for each in judges if (call := self._call(signature, envelope, each))] for signature in envelope.signatures]
+        calls = [first for first, *_ in filter(None, found)]
+        refuse_if(not calls, "NotAHalter", "a vendor's halt, signed by nobody who may halt under the newest policy")
+        vendors, own = [call for call in calls if call.is_vendors], [call for call in calls if not call.is_vendors]
+        if vendors and (of_vendor or not own):
+            self._check_vendors(value)
+            own = vendors
+        elif value["org"] != self.org:
+            raise Refused("Organization", f"a halt of {value['org'] or 'none'}, this is {self.org}")
+        return Halt(value, envelope.hash, tuple(own), envelope)
+
+    def _check_vendors(self, value: dict) -> None:
+        if value["org"] or value["policy"] or "component" not in value["scope"]:
             raise Refused("VendorScope", f"a vendor's halt of {value['scope']}, of {value['org'] or 'no organization'}")
         obeyed = self.newest.value["vendor"]["halts"]
-        if is_vendors and obeyed != "auto":
-            raise Refused("VendorHalts", f"a vendor's halt, which the newest policy has on {obeyed}")
-        if not is_vendors and value["org"] != self.org:
-            raise Refused("Organization", f"a halt of {value['org'] or 'none'}, this is {self.org}")
-        return Halt(value, envelope.hash, hex256(key.blob), policy.number, is_vendors, envelope)
+        refuse_if(obeyed != "auto", "VendorHalts", f"a vendor's halt, which the newest policy has on {obeyed}")
 
-    def _halter(self, envelope: Envelope, policy: Held) -> tuple[SshKey, bool] | None:
-        """The key that halts, and whether it is a vendor's: the first in the envelope's order."""
+    @staticmethod
+    def _call(signature: Signature, envelope: Envelope, policy: Held) -> Call | None:
+        """What this signature is, if it verifies by a key that may halt under the policy."""
         people = policy.members(policy.value["halt"]["roles"])
         own = [key for name, key, _ in policy.people_keys() if name in people]
         own += [SshKey.read(each) for each in policy.value["halt"]["machines"].values()]
         vendors = [SshKey.read(each) for each in policy.value["vendor"]["keys"]]
-        for key in sorted(own + vendors, key=lambda key: sha256(key.blob)):
-            if shown_by(envelope, policy, key) is not None:
-                return key, key in vendors
-        return None
+        key = next((each for each in own + vendors if each.blob == signature.key_blob), None)
+        if key is None or shown_by(envelope, policy, key) is None:
+            return None
+        return Call(hex256(key.blob), policy.number, key in vendors)
 
     def active_halts(self, named: set[str]) -> list[Halt]:
         """Those that no resume has ended; of what one key called beyond sixteen only those that Clears which count name."""
-        return [each for each in self.halts if (each.stops or each.hash in named) and not self.is_lifted(each)]
+        return [each for each in self.halts if self._stops(each, each.hash in named)]
+
+    def _stops(self, halt: Halt, named: bool) -> bool:
+        lifted = self._is_lifted_by_hash(halt.hash)
+        return not lifted and any((call.stops or named) and not self._is_lifted_by_key(call) for call in halt.calls)
 
     def is_lifted(self, halt: Halt) -> bool:
+        return not self._stops(halt, True)
+
+    def _is_lifted_by_hash(self, halt: str) -> bool:
+        return any(halt in resume["lifts"].get("halts", []) for _, resume in self.resumes)
+
+    def _is_lifted_by_key(self, call: Call) -> bool:
         for _, resume in self.resumes:
-            if halt.hash in resume["lifts"].get("halts", []):
-                return True
             keys = {hex256(SshKey.read(each).blob) for each in resume["lifts"].get("keys", [])}
-            if not halt.is_vendors and halt.key in keys and halt.made_under <= self.policy(resume["policy"]).number:
+            if not call.is_vendors and call.key in keys and call.made_under <= self.policy(resume["policy"]).number:
                 return True
         return False
 
@@ -1338,7 +1400,8 @@ class Chain:
         people = {each.name for policy in judges for each in signers(envelope, policy)}
         named = order.index(value["resume"]) + 1 if value["resume"] else 0
         for hash_, resume in self.resumes[named:]:
-            cuts = "all" in resume["cuts"] or "keys" in resume["lifts"] or people & set(resume["cuts"].get("people", []))
+            all_ = "all" in resume["cuts"] or "keys" in resume["lifts"] or len(resume["previous"]) > 1
+            cuts = all_ or people & set(resume["cuts"].get("people", []))
             refuse_if(cuts and envelope.hash not in resume["keeps"], "Cut", f"the resume {hash_} cuts it")
 
 
@@ -2109,9 +2172,19 @@ def read_device(folder: Path, chain: Chain) -> Device:
     with told_as("NotEnrolled"):
         envelope = Envelope.read(read_file(folder / "enroll.txt"))
         if not (folder / "join.note").exists():
-            return enrolled_directly(chain, envelope)
+            return first_enrollment(chain, envelope.proof, lambda chain: enrolled_directly(chain, envelope))
         note, proof = Note.read(read_file(folder / "join.note")), Proof.read(read_file(folder / "join.tlog-proof"))
-        return enrolled_by_join(chain, envelope, note, proof)
+        return first_enrollment(chain, proof, lambda chain: enrolled_by_join(chain, envelope, note, proof))
+
+
+def first_enrollment(chain: Chain, proof: Proof, judge: Callable[[Chain], Device]) -> Device:
+    """A device's first one counts for itself also where its log was replaced since ([3], "Judged again")."""
+    try:
+        return judge(chain)
+    except Refused as refused:
+        if refused.code != "ReplacedLog":
+            raise
+        return judge(chain.while_in_use(proof))
 
 
 def read_anew(folder: Path, chain: Chain, device: Device, say) -> tuple[Device, list[str]]:

@@ -69,7 +69,7 @@ class Organization:
     def policy(self, org: str, number: int, previous: list[str]) -> dict:
         quorum = {"role": "admins", "need": 2}
         return {
-            "org": org, "number": number, "previous": previous, "name": "Bäckerei",
+            "org": org, "number": number, "previous": previous, "resumes": [], "name": "Bäckerei",
             "people": {name: {"keys": [{"key": ssh_line(key), "same_origin": False}]} for name, key in PEOPLE.items()},
             "roles": {"admins": ["anna", "ben", "cleo"], "askers": ["anna", "dora"]},
             "rules": [{"kinds": ["script"], "labels": {"site": "berlin"}, "requesters": ["askers"], "approvers": ["admins"],
@@ -79,9 +79,9 @@ class Organization:
             "log": {"key": LOG.vkey(), "old_size": 0, "old_root": ""},
             "witnesses": {"need": 2, "keys": sorted(key.vkey() for key in WITNESSES)},
             "beacons": {"need": 2, "lifetime": 180, "keys": sorted(key.vkey() for key in BEACONS)},
-            "vendor": {"need": 0, "keys": []}, "passkeys": {"rp_id": "", "origins": []},
+            "vendor": {"need": 0, "keys": [], "halts": "auto"}, "passkeys": {"rp_id": "", "origins": []},
             "limits": {"life": 604800, "concurrent": 4, "output": 65536, "auto_waves_max": 10},
-            "guarded": [], "addresses": {"servers": {}, "beacons": {}, "witnesses": {}}, "recovery": {"need": 0, "keys": []},
+            "tripwires": [], "guarded": [], "addresses": {"servers": {}, "beacons": {}, "witnesses": {}}, "recovery": {"need": 0, "keys": []},
         }
 
     def envelope(self, *arguments, **options) -> audit.Envelope:
@@ -110,7 +110,7 @@ class Organization:
             "org": self.org, "id": "id-" + "1" * 32, "requester": "dora", "policy": self.chain.newest.hash,
             "resume": self.chain.newest_resume, "not_before": BEGIN - 10, "not_after": BEGIN + 3600, "why": "a test",
             "steps": [{"script": script}], "targets": {"list": {"count": 1, "root": audit.tree_root([leaf]).hex()}},
-            "waves": [], "on_halt": "kill", "repeat": 0,
+            "waves": [], "on_halt": "kill", "repeat": 0, "halt_above": 10000,
         }
         return {**good, **changes}
 

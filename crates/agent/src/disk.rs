@@ -152,7 +152,11 @@ impl Folder {
         let inbox = self.root.join(INBOX);
         let mut paths = Vec::new();
         for entry in fs::read_dir(&inbox).map_err(failed("list", &inbox))? {
-            paths.push(entry.map_err(failed("list", &inbox))?.path());
+            let entry = entry.map_err(failed("list", &inbox))?;
+            // Folders, links and pipes that somebody copied there too are no letters.
+            if entry.file_type().is_ok_and(|kind| kind.is_file()) {
+                paths.push(entry.path());
+            }
         }
         paths.retain(|path| !path.to_string_lossy().ends_with(UNFINISHED));
         paths.sort();

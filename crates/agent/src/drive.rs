@@ -216,7 +216,10 @@ impl Drive<'_> {
                 Some(news) => self.hear(Input::News(news))?,
                 None => tracing::warn!("threw away a letter that is neither policy, resume nor halt"),
             }
-            self.folder.throw_away(&letter)?;
+            // One that stays is known when it is read again.
+            if let Err(error) = self.folder.throw_away(&letter) {
+                tracing::warn!(%error, "a letter cannot be thrown away");
+            }
         }
         Ok(())
     }

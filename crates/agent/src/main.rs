@@ -173,8 +173,9 @@ fn halt(data: &Path, file: &Path) -> anyhow::Result<()> {
     for envelope in envelopes {
         let news = News::from_text(envelope).with_context(|| format!("{}", file.display()))?;
         let taken = news.offer(&mut chain).with_context(|| format!("{} does not hold here", news.hash()))?;
-        println!("{} {}", if taken == Taken::New { "taken" } else { "known" }, news.hash());
-        new |= taken == Taken::New;
+        let is_new = matches!(taken, Taken::New | Taken::Waits | Taken::Moved);
+        println!("{} {}", if is_new { "taken" } else { "known" }, news.hash());
+        new |= is_new;
     }
     if new {
         disk::leave_letter(data, &text)?;

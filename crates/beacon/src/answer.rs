@@ -181,18 +181,22 @@ impl Organization {
     /// Takes a halt; one that stops nothing is not kept, so that nobody can fill the disk with such.
     pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
         let hash = signed.hash();
-        if self.chain.halt(&hash).is_some() {
-            return stops(&self.chain, &hash).map(|()| Taken::Known);
-        }
         // Whoever may halt nothing does not make anybody copy the chain.
         if !self.chain.is_by_a_halter(signed) {
-            return Err(ChainError::NotAHalter.into());
+            let known = self.chain.halt(&hash).is_some();
+            return if known {
+                stops(&self.chain, &hash).map(|()| Taken::Known)
+            } else {
+                Err(ChainError::NotAHalter.into())
+            };
         }
         let mut chain = Chain::clone(&self.chain);
-        chain.take_halt(signed)?;
+        let taken = chain.take_halt(signed)?;
         stops(&chain, &hash)?;
-        self.chain = Arc::new(chain);
-        Ok(Taken::New)
+        if taken == Taken::New {
+            self.chain = Arc::new(chain);
+        }
+        Ok(taken)
     }
 
     /// The word that `halt` is known here. It may be given once the halt is on disk.

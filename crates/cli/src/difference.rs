@@ -290,6 +290,7 @@ mod tests {
             org: None,
             number: 1,
             previous: BTreeSet::new(),
+            resumes: BTreeSet::new(),
             name: "Stores".parse().unwrap(),
             people: [("anna".parse().unwrap(), Person { keys: vec![held] })].into(),
             roles: [("owner".parse().unwrap(), set("anna"))].into(),

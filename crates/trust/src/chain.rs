@@ -25,7 +25,7 @@ use crate::statement::resume::Resume;
 use crate::statement::{self, Statement};
 
 pub use error::ChainError;
-pub use halts::{Halter, HeldHalt, MAX_HALTS_OF_A_KEY, MAX_KNOWN_HALTS_OF_A_KEY};
+pub use halts::{Halter, Halters, HeldHalt, MAX_HALTS_OF_A_KEY, MAX_KNOWN_HALTS_OF_A_KEY};
 pub use places::{Inclusion, Place, log_keys};
 use recovery::Words;
 pub use recovery::{MAX_WAITING, RECOVERED, RECOVERY_WAIT_S, Recovered};

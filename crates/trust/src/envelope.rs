@@ -127,10 +127,10 @@ impl Signed {
         kind.ok_or_else(|| EnvelopeError::Namespace(namespace.to_string()))
     }
 
-    /// The statement with the signature of this key alone.
-    pub(crate) fn by_key_alone(&self, key_blob: &[u8]) -> Self {
-        let by_key = |signature: &&SshSig| signature.key_blob() == key_blob;
-        let signatures = self.signatures.iter().filter(by_key).cloned().collect();
+    /// The statement with the signatures of these keys alone.
+    pub(crate) fn by_keys_alone(&self, of: impl Fn(&[u8]) -> bool) -> Self {
+        let signatures =
+            self.signatures.iter().filter(|signature| of(signature.key_blob())).cloned().collect();
         Self { statement: self.statement.clone(), signatures }
     }
 

@@ -63,6 +63,8 @@ pub enum Record {
     Receipt(Note),
     /// All receipts up to this number stand in the log, witnessed.
     Acknowledged(u64),
+    /// The device was enrolled by this statement, which holds no more, and by none since.
+    Was(Sha256),
     /// The newest receipt's number and hash, after the ledger was rewritten.
     Head {
         /// Its number.
@@ -134,6 +136,8 @@ const REMEMBER_S: u64 = 86_400;
 pub struct Ledger {
     chain: Option<Chain>,
     enrolled: Option<Enrolled>,
+    /// By which statement it was enrolled, if that holds no more: it still has to say what became of what ran.
+    was: Option<Sha256>,
     /// What made these two, in the order in which it was taken in: what counts may depend on what was known by then.
     decisions: Vec<Record>,
     retired: Option<Sha256>,
@@ -169,6 +173,7 @@ impl Ledger {
                 let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
                 self.retired.map_or(Ok(()), |by| Err(EnrollError::Retired(by)))?;
                 self.enrolled = Some(enrolled(chain, self.enrolled.as_ref(), enroll, join.as_ref())?);
+                self.was = None;
                 self.decisions.push(record.clone());
             }
             Record::Retired(enroll) => {
@@ -194,6 +199,7 @@ impl Ledger {
                 self.acknowledged = self.acknowledged.max(*through);
                 self.receipts.retain(|number, _| number > through);
             }
+            Record::Was(enroll) => self.was = Some(*enroll),
             Record::Head { number, hash } => self.head = Some((*number, *hash)),
         }
         Ok(())
@@ -217,6 +223,8 @@ impl Ledger {
             }
             _ => true,
         });
+        let gone = self.enrolled.take().map(|enrolled| enrolled.enroll).or(self.was);
+        self.was = gone.filter(|_| held.is_none());
         (self.enrolled, self.retired) = (held, end);
     }
 
@@ -263,6 +271,11 @@ impl Ledger {
     /// Who the device is, once it is enrolled.
     pub fn enrolled(&self) -> Option<&Enrolled> {
         self.enrolled.as_ref()
+    }
+
+    /// By which statement it was enrolled, if it is not any more.
+    pub fn was_enrolled(&self) -> Option<Sha256> {
+        self.was
     }
 
     /// The latest time that has certainly passed.
@@ -364,6 +377,7 @@ impl Ledger {
         records.extend(self.receipts.values().cloned().map(Record::Receipt));
         records.push(Record::Acknowledged(self.acknowledged));
         records.extend(self.head.map(|(number, hash)| Record::Head { number, hash }));
+        records.extend(self.was.map(Record::Was));
         records
     }
 }
@@ -400,6 +414,7 @@ impl Record {
                 &mut to
             }
             Self::Over(job) => to.byte(13).raw(&job.0),
+            Self::Was(enroll) => to.byte(14).raw(&enroll.0),
         };
         to.take()
     }
@@ -437,6 +452,7 @@ impl Record {
             10 => Self::Retired(Logged::from_text(from.text()?)?),
             12 => Self::Standing(Box::new(Delivery::decode(&mut from)?)),
             13 => Self::Over(Sha256(from.array()?)),
+            14 => Self::Was(Sha256(from.array()?)),
             other => return Err(LedgerError::Form(other)),
         };
         from.finish()?;
@@ -444,8 +460,24 @@ impl Record {
     }
 }
 
-/// Who a device is by an enrollment, after the one that is held.
+/// Who a device is by an enrollment, after the one that is held. Its first one counts for itself also where the log in which it
+/// stands was replaced since: the machine would be nobody until somebody came by, and others go by what they read in the log.
 fn enrolled(
+    chain: &Chain,
+    held: Option<&Enrolled>,
+    enroll: &Logged,
+    join: Option<&(Note, Proof)>,
+) -> Result<Enrolled, EnrollError> {
+    match follows(chain, held, enroll, join) {
+        Err(EnrollError::Chain(ChainError::ReplacedLog { .. })) if held.is_none() => {
+            let proof = join.map_or(&enroll.proof, |(_, proof)| proof);
+            follows(&chain.while_in_use(proof)?, None, enroll, join)
+        }
+        judged => judged,
+    }
+}
+
+fn follows(
     chain: &Chain,
     held: Option<&Enrolled>,
     enroll: &Logged,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use countersign_agent::disk::ledger::{LedgerFile, read_ledger};
 use countersign_agent::disk::{DiskError, Folder, leave_letter, read_seed};
@@ -11,7 +12,9 @@ use countersign_trust::receipt::Verdict;
 use countersign_trust::time::Time;
 
 use crate::organization::NOON;
-use crate::world::World;
+use tokio::time::timeout;
+
+use crate::world::{World, until};
 
 fn floor(seconds: u64) -> [Record; 1] {
     [Record::Floor(Time(NOON + seconds))]
@@ -196,7 +199,22 @@ async fn an_agent_on_a_full_disk_says_so_and_takes_jobs_again_when_there_is_room
             break;
         }
         assert_eq!(receipt.because.as_str(), "the disk is full");
-        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     agent.stop().await;
+}
+
+/// `cp -r /media/stick /var/lib/countersign-agent/inbox/`, by a tired operator.
+#[tokio::test]
+async fn an_agent_lives_on_beside_a_folder_in_its_inbox() {
+    let world = World::new().await;
+    fs::create_dir_all(world.data.join("inbox/stick")).unwrap();
+    let _program = world.start_program();
+    let accepted = timeout(Duration::from_secs(20), world.server.accept()).await;
+    let mut server = accepted.expect("it never comes up: each tick begins its life anew");
+    let marker = world.path("ran");
+    let job = world.job(&[&format!("touch {}", marker.display())]);
+    let challenge = timeout(Duration::from_secs(20), server.challenge()).await.expect("it says nothing");
+    server.deliver(&world.delivery(&job, challenge)).await;
+    until("it runs", || marker.exists().then_some(())).await;
 }

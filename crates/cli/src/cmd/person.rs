@@ -5,7 +5,7 @@ use countersign_trust::ids::Name;
 use countersign_trust::statement::policy::{Person, PersonKey, Policy};
 use serde_json::{Value, json};
 
-use super::policy::{next, propose};
+use super::policy::propose;
 use crate::args::name;
 use crate::cmd::init::person;
 use crate::context::Context;
@@ -41,7 +41,7 @@ pub enum PersonCommand {
 pub fn run(context: &Context, command: PersonCommand) -> anyhow::Result<()> {
     let session = context.open()?;
     let policy = &session.checked.chain.policy().body;
-    let mut changed: Policy = next(&session.checked.chain);
+    let mut changed: Policy = session.checked.chain.next_policy();
     match command {
         PersonCommand::List => {
             list(context, policy);

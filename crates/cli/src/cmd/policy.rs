@@ -53,34 +53,23 @@ pub fn run(context: &Context, command: PolicyCommand) -> anyhow::Result<()> {
             context.ui.answer(&answer, || plain_lines(held.signed.statement()));
             return Ok(());
         }
-        PolicyCommand::Edit => edit(context, &statement::write(&next(&session.checked.chain)).0)?,
+        PolicyCommand::Edit => edit(context, &statement::write(&session.checked.chain.next_policy()).0)?,
         PolicyCommand::Propose { file, log: wish } => {
             log = wish;
             match file {
-                None => statement::write(&next(&session.checked.chain)).0,
+                None => statement::write(&session.checked.chain.next_policy()).0,
                 Some(file) => std::fs::read_to_string(&file)
                     .with_context(|| format!("cannot read {}", file.display()))?,
             }
         }
     };
     let typed: Policy = statement::read(&text).map_err(|error| Stop::Usage(error.to_string()))?;
-    let start = next(&session.checked.chain);
-    let mut changed = Policy { org: start.org, number: start.number, previous: start.previous, ..typed };
+    let Policy { org, number, previous, resumes, .. } = session.checked.chain.next_policy();
+    let mut changed = Policy { org, number, previous, resumes, ..typed };
     if log.new_log {
         new_log::replace(context, &session, &log, &mut changed)?;
     }
     propose(context, &session, &changed)
-}
-
-/// The newest policy, with number and references of the one that follows it.
-pub fn next(chain: &Chain) -> Policy {
-    let held = chain.policy();
-    Policy {
-        org: Some(chain.org()),
-        number: held.body.number + 1,
-        previous: [held.hash].into(),
-        ..held.body.clone()
-    }
 }
 
 /// Lets a person change `text` until it is a policy, or is left as it was.
@@ -176,6 +165,7 @@ pub fn show_change(context: &Context, session: &Session, changed: &Policy) -> an
         let since = if before.contains(&weak) { "weak, as before" } else { "NEWLY weak" };
         context.ui.warn(&format!("{since}: {}", plain(&weak)));
     }
+    undone(&session.checked.chain, changed).iter().for_each(|line| context.ui.warn(line));
     new_beacons(&session.checked.chain, changed).iter().for_each(|line| context.ui.warn(line));
     let ended = ends(context, session, changed)?;
     if !ended.is_empty() {
@@ -184,6 +174,19 @@ pub fn show_change(context: &Context, session: &Session, changed: &Policy) -> an
             .warn(&format!("this ends jobs that may still run:\n{}", indent(&ended.join("\n")).trim_end()));
     }
     Ok(())
+}
+
+/// The resumes that would be over, since the policy does not name them.
+fn undone(chain: &Chain, changed: &Policy) -> Option<String> {
+    let held = chain.next_policy().resumes;
+    let undone: Vec<String> = held.difference(&changed.resumes).map(short).collect();
+    (!undone.is_empty()).then(|| {
+        format!(
+            "this policy does not name {}: what it lifted STOPS AGAIN, what it cut MAY RUN AGAIN. If that is not wanted, propose the \
+             policy anew: it will name what there is now",
+            count(undone.len(), "resume", "resumes") + " " + &undone.join(", ")
+        )
+    })
 }
 
 /// Which beacons are new, and when they answer: until then devices must do with the others.

@@ -180,11 +180,7 @@ impl World {
 
     /// The policy that would follow the newest.
     pub fn next_policy(&self) -> Policy {
-        let held = self.chain.policy();
-        let mut next = held.body.clone();
-        (next.org, next.number) = (Some(self.org), held.body.number + 1);
-        next.previous = [held.hash].into();
-        next
+        self.chain.next_policy()
     }
 
     /// The next policy, signed by Anna and Bo, logged and taken; nobody else has it yet.

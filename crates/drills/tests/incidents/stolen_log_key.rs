@@ -112,14 +112,8 @@ fn new_log(world: &World) -> NewLogView {
 
 /// A policy like the one in force, in another log.
 fn moved(world: &World, chain: &Chain) -> (Policy, NewLogView) {
-    let (held, view) = (chain.policy(), new_log(world));
+    let (mut next, view) = (chain.next_policy(), new_log(world));
     assert_eq!(view, new_log(world), "the same key until a policy names it");
-    let mut next = Policy {
-        org: Some(world.org),
-        number: held.body.number + 1,
-        previous: [held.hash].into(),
-        ..held.body.clone()
-    };
     next.log.key = view.key.parse().unwrap();
     (next.log.old_size, next.log.old_root) = (view.old_size, Some(view.old_root.parse().unwrap()));
     (next, view)

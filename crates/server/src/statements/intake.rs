@@ -92,7 +92,7 @@ async fn take_from(
     dispatch::look_for_recovery(app, org).await?;
     let row = {
         let _one_at_a_time = org.intake.lock().await;
-        take_alone(app, org, kind, signed, targets).await?
+        take_alone(app, org, kind, signed, targets, spread).await?
     };
     if !row.missing.is_empty() || row.proof.is_some() {
         return Ok((row, None));
@@ -104,7 +104,7 @@ async fn take_from(
     Ok((row, Some(settling)))
 }
 
-/// Whether a halt is new and would be obeyed.
+/// Whether a halt is new, or signed by somebody else too who may, and would be obeyed.
 fn stops(org: &Org, signed: &Signed, source: Source) -> Result<bool, IntakeError> {
     let (hash, mut chain) = (signed.hash(), org.chain_now());
     let taken = chain.take_halt(signed).map_err(Unfit::from)?;
@@ -122,12 +122,13 @@ async fn take_alone(
     kind: Kind,
     signed: &Signed,
     targets: Vec<DeviceId>,
+    calls_anew: bool,
 ) -> Result<StatementRow, IntakeError> {
     let (id, hash) = (org.id.to_string(), signed.hash());
     let known = statement::get(&app.db, &id, &hash.to_string()).await?;
     let known = match known {
         // Decided: its signatures are what the log's leaf names.
-        Some(row) if row.missing.is_empty() => return Ok(row),
+        Some(row) if row.missing.is_empty() && !(kind == Kind::Halt && calls_anew) => return Ok(row),
         other => other,
     };
     let (signed, targets) = match &known {

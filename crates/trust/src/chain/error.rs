@@ -89,6 +89,12 @@ pub enum ChainError {
     /// Not in the log, or not witnessed.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A resume of a policy that another has followed, which does not name it.
+    #[error("policy {policy} followed the one it was made under, and does not name it: it is over")]
+    NotNamed {
+        /// The number of the policy that followed.
+        policy: u64,
+    },
     /// It names a policy that is not held.
     #[error("it was made under policy {0}, which is not held")]
     UnknownPolicy(Sha256),

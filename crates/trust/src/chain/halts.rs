@@ -3,12 +3,14 @@
 //! Source: docs/spec/3-statements.md, "The chain", on halts.
 
 use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
 
 use super::{Chain, ChainError, Held, Taken, read};
 use crate::envelope::Signed;
 use crate::ids::{Name, Sha256};
 use crate::key::PublicKey;
 use crate::signers::passkey_rules;
+use crate::sshsig::SshSig;
 use crate::statement::Kind;
 use crate::statement::halt::{Halt, Scope};
 use crate::statement::policy::{Policy, VendorHalts};
@@ -29,14 +31,48 @@ pub struct HeldHalt {
     pub body: Halt,
     /// The bytes and signatures, to be shown to others.
     pub signed: Signed,
-    /// Who called it.
-    pub by: Halter,
-    /// The key that called it.
+    /// Who called it: everybody who may and who signed it, at least one.
+    pub by: Halters,
+}
+
+/// Those who called a halt, in the order of the signatures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Halters(Vec<Call>);
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Call {
+    by: Halter,
     key: PublicKey,
-    /// The number of the policy it counts as made under.
+    /// The number of the policy under which it counts as made with this key.
     made_under: u64,
-    /// False for what came after a key's sixteenth.
+    /// False for what came after the key's sixteenth.
     taken: bool,
+}
+
+impl Halters {
+    /// Who they are.
+    pub fn iter(&self) -> impl Iterator<Item = &Halter> {
+        self.0.iter().map(|call| &call.by)
+    }
+
+    fn are_vendors(&self) -> bool {
+        self.iter().any(|by| *by == Halter::Vendor)
+    }
+
+    fn have(&self, key: &PublicKey) -> bool {
+        self.0.iter().any(|call| call.key == *key)
+    }
+}
+
+impl core::fmt::Display for Halters {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        for (number, by) in self.iter().enumerate() {
+            f.write_str(if number == 0 { "" } else { ", " })?;
+            write!(f, "{by}")?;
+        }
+        Ok(())
+    }
 }
 
 /// Who called a halt.
@@ -73,7 +109,7 @@ impl Chain {
 
     /// Halts that stop something.
     pub fn active_halts(&self) -> impl Iterator<Item = &HeldHalt> {
-        self.halts.values().filter(|halt| halt.taken && !self.is_lifted(halt))
+        self.halts.values().filter(|halt| self.stops(halt, |call| call.taken))
     }
 
     /// Halts that stop something here or at one of those who named `theirs`. What was lifted stays lifted, whoever names it.
@@ -81,8 +117,7 @@ impl Chain {
         &'a self,
         theirs: &'a BTreeSet<Sha256>,
     ) -> impl Iterator<Item = &'a HeldHalt> {
-        let active = |halt: &&HeldHalt| halt.taken || theirs.contains(&halt.hash);
-        self.halts.values().filter(active).filter(|halt| !self.is_lifted(halt))
+        self.halts.values().filter(|halt| self.stops(halt, |call| call.taken || theirs.contains(&halt.hash)))
     }
 
     /// Whether a resume has lifted the halt with this hash: then nobody need be told of it any more.
@@ -92,66 +127,117 @@ impl Chain {
 
     /// Whether somebody signed it who may halt by one of the policies held: nobody else's is worth a second look.
     pub fn is_by_a_halter(&self, signed: &Signed) -> bool {
-        self.policies.iter().rev().any(|policy| halter(&policy.body, signed).is_some())
+        self.policies.iter().rev().any(|policy| {
+            signed.signatures().iter().any(|signature| call(policy, signed, signature).is_some())
+        })
     }
 
-    /// Takes a halt, from wherever it comes.
+    /// Takes a halt, from wherever it comes; of one that is held, the signature of somebody else who may halt. So whoever signs
+    /// another's halt too does not make it his.
     pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, ChainError> {
         let hash = signed.hash();
-        if self.halts.contains_key(&hash) {
-            return Ok(Taken::Known);
-        }
         // A signature by somebody known comes before the first look at what it says.
         if !self.is_by_a_halter(signed) {
-            return Err(ChainError::NotAHalter);
+            let known = self.halts.contains_key(&hash);
+            return if known { Ok(Taken::Known) } else { Err(ChainError::NotAHalter) };
         }
-        let halt: Halt = read(signed)?;
-        let (by, key, made_under) = self.judge_halt(&halt, signed)?;
-        let of_this_key = self.active_halts().filter(|other| other.key == key).count();
-        let taken = is_of_all(&halt) || of_this_key < MAX_HALTS_OF_A_KEY;
-        // Who halts is settled, unless a policy comes that it names: others' signatures are only weight then.
-        let settled = halt.policy.is_none_or(|named| self.policy_by_hash(&named).is_some());
-        let signed = if settled { signed.by_key_alone(key.blob()) } else { signed.clone() };
-        self.keep_halt(HeldHalt { hash, body: halt, signed, by, key, made_under, taken })
+        let held = self.halts.get(&hash);
+        let (halt, both) = match held {
+            Some(held) => (held.body.clone(), self.with_more(held, signed)?),
+            None => (read(signed)?, signed.clone()),
+        };
+        let mut calls = self.judge_halt(&halt, &both)?;
+        if held.is_some_and(|held| calls.iter().all(|call| held.by.have(&call.key))) {
+            return Ok(Taken::Known);
+        }
+        for call in &mut calls {
+            let before = held.and_then(|held| held.by.0.iter().find(|before| before.key == call.key));
+            call.taken = match before {
+                Some(before) => before.taken,
+                None => is_of_all(&halt) || self.active_of(&call.key) < MAX_HALTS_OF_A_KEY,
+            };
+        }
+        self.keep_halt(HeldHalt {
+            hash,
+            signed: self.settled(&halt, &both, &calls),
+            body: halt,
+            by: Halters(calls),
+        })
     }
 
-    /// Who halts, and the number of the policy that this counts as made under: the one it names, if its key may halt there, else the
+    /// A halt that is held with the signatures of `signed` too; without those that nobody knows, if all are too many.
+    fn with_more(&self, held: &HeldHalt, signed: &Signed) -> Result<Signed, ChainError> {
+        if let Ok(both) = held.signed.join(signed) {
+            return Ok(both);
+        }
+        let calls = self.judge_halt(&held.body, signed)?;
+        let known = |key: &[u8]| calls.iter().chain(&held.by.0).any(|call| call.key.blob() == key);
+        Ok(held.signed.by_keys_alone(known).join(&signed.by_keys_alone(known))?)
+    }
+
+    /// How many halts of a key stop something by it.
+    fn active_of(&self, key: &PublicKey) -> usize {
+        self.halts.values().filter(|halt| self.stops(halt, |call| call.taken && call.key == *key)).count()
+    }
+
+    /// Who halts is settled, unless a policy comes that it names: others' signatures are only weight then.
+    fn settled(&self, halt: &Halt, signed: &Signed, calls: &[Call]) -> Signed {
+        if halt.policy.is_some_and(|named| self.policy_by_hash(&named).is_none()) {
+            return signed.clone();
+        }
+        signed.by_keys_alone(|key| calls.iter().any(|call| call.key.blob() == key))
+    }
+
+    /// Who halts, each with the policy under which it counts as made: the one it names, if the key may halt there, else the
     /// oldest held in which it may. The key could have named that one, so nobody gains by naming another, and whoever holds more
     /// policies finds the same. A vendor's halt names none: it counts as long as the newest policy knows the key and has it obeyed.
-    fn judge_halt(&self, halt: &Halt, signed: &Signed) -> Result<(Halter, PublicKey, u64), ChainError> {
-        let under =
-            |held: &Held<Policy>| halter(&held.body, signed).map(|(by, key)| (by, key, held.body.number));
-        let named = halt.policy.and_then(|named| self.policy_by_hash(&named)).and_then(under);
-        let found = match (halt.org, halt.policy) {
-            (None, None) => under(self.policy()),
-            _ => named.or_else(|| self.policies.iter().find_map(under)),
-        };
-        let found = found.ok_or(ChainError::NotAHalter)?;
-        match found.0 {
-            Halter::Vendor => {
-                let of_component = matches!(halt.scope, Scope::Component(_));
-                if !of_component || halt.org.is_some() || halt.policy.is_some() {
-                    return Err(ChainError::VendorScope);
+    fn judge_halt(&self, halt: &Halt, signed: &Signed) -> Result<Vec<Call>, ChainError> {
+        let is_vendors = halt.org.is_none() && halt.policy.is_none();
+        let named = halt.policy.and_then(|named| self.policy_by_hash(&named));
+        let policies = || named.into_iter().chain(&self.policies);
+        let calls: Vec<Call> = signed
+            .signatures()
+            .iter()
+            .filter_map(|signature| {
+                if is_vendors {
+                    return call(self.policy(), signed, signature);
                 }
-                let halts = self.policy().body.vendor.halts;
-                if halts != VendorHalts::Auto {
-                    return Err(ChainError::VendorHalts(halts));
-                }
-            }
-            Halter::Person(_) | Halter::Machine(_) => self.same_org(halt.org)?,
+                policies().find_map(|policy| call(policy, signed, signature))
+            })
+            .collect();
+        if calls.is_empty() {
+            return Err(ChainError::NotAHalter);
         }
-        Ok(found)
+        let (vendors, own): (Vec<Call>, Vec<Call>) =
+            calls.into_iter().partition(|call| call.by == Halter::Vendor);
+        if vendors.is_empty() || !(is_vendors || own.is_empty()) {
+            return self.same_org(halt.org).map(|()| own);
+        }
+        self.vendor_may(halt).map(|()| vendors)
+    }
+
+    fn vendor_may(&self, halt: &Halt) -> Result<(), ChainError> {
+        let of_component = matches!(halt.scope, Scope::Component(_));
+        if !of_component || halt.org.is_some() || halt.policy.is_some() {
+            return Err(ChainError::VendorScope);
+        }
+        let halts = self.policy().body.vendor.halts;
+        if halts == VendorHalts::Auto { Ok(()) } else { Err(ChainError::VendorHalts(halts)) }
     }
 
     /// What the newest policy changes about the halts that are held: those that name it count as made under it, where it lets their
-    /// key halt, and a vendor's is over with the policy that no longer knows the key or has it obeyed.
+    /// keys halt, and a vendor's is over with the policy that no longer knows the key or has it obeyed.
     pub(super) fn judge_halts_again(&mut self) {
         let newest = self.policy().hash;
         for (hash, mut halt) in core::mem::take(&mut self.halts) {
-            let changed = halt.by == Halter::Vendor || halt.body.policy == Some(newest);
-            if changed {
-                let Ok(found) = self.judge_halt(&halt.body, &halt.signed) else { continue };
-                (halt.by, halt.key, halt.made_under) = found;
+            if halt.by.are_vendors() || halt.body.policy == Some(newest) {
+                let Ok(mut calls) = self.judge_halt(&halt.body, &halt.signed) else { continue };
+                let taken = halt.by.0.iter().any(|call| call.taken);
+                for call in &mut calls {
+                    let before = halt.by.0.iter().find(|before| before.key == call.key);
+                    call.taken = before.map_or(taken, |before| before.taken);
+                }
+                halt.by = Halters(calls);
             }
             self.halts.insert(hash, halt);
         }
@@ -159,29 +245,50 @@ impl Chain {
 
     /// A key that calls halts without end, or again what was lifted, fills nobody's disk.
     fn keep_halt(&mut self, halt: HeldHalt) -> Result<Taken, ChainError> {
-        if self.is_lifted(&halt) {
+        if !self.stops(&halt, |_| true) {
             return Ok(Taken::Lifted);
         }
-        let alike =
-            |other: &&HeldHalt| other.key == halt.key && is_of_all(&other.body) == is_of_all(&halt.body);
-        let kept = self.halts.values().filter(alike).filter(|other| !self.is_lifted(other)).count();
-        if kept >= MAX_KNOWN_HALTS_OF_A_KEY {
-            return Err(ChainError::TooManyHalts { kept, most: MAX_KNOWN_HALTS_OF_A_KEY });
+        let of_all = is_of_all(&halt.body);
+        let alike = |key: &PublicKey| {
+            let others = self.halts.values().filter(|other| other.hash != halt.hash);
+            let others = others.filter(|other| is_of_all(&other.body) == of_all && other.by.have(key));
+            others.filter(|other| self.stops(other, |_| true)).count()
+        };
+        let most = MAX_KNOWN_HALTS_OF_A_KEY;
+        // One caller who may is enough; else who signs others' halts too would use up their room.
+        let kept = halt.by.0.iter().map(|call| alike(&call.key)).min().unwrap_or_default();
+        if kept >= most {
+            return Err(ChainError::TooManyHalts { kept, most });
         }
         self.halts.insert(halt.hash, halt);
         Ok(Taken::New)
     }
 
-    /// A vendor's halt was made under no policy, so that parties could not agree which resume by key comes after it: its hash lifts it.
+    /// Whether a halt stops something by one of its callers for whom `counts`, and whom no resume has lifted.
+    fn stops(&self, halt: &HeldHalt, counts: impl Fn(&Call) -> bool) -> bool {
+        !self.is_lifted_by_hash(&halt.hash)
+            && halt.by.0.iter().any(|call| counts(call) && !self.is_lifted_by_key(call))
+    }
+
     fn is_lifted(&self, halt: &HeldHalt) -> bool {
-        self.resumes.iter().any(|resume| match &resume.body.lifts {
-            Lifts::Halts(halts) => halts.contains(&halt.hash),
-            Lifts::Keys(keys) => {
-                let under = self.policy_by_hash(&resume.body.policy).map(|policy| policy.body.number);
-                let of_key = halt.by != Halter::Vendor && keys.contains(&halt.key);
-                of_key && Some(halt.made_under) <= under
-            }
-        })
+        !self.stops(halt, |_| true)
+    }
+
+    fn is_lifted_by_hash(&self, halt: &Sha256) -> bool {
+        let lifts = |lifts: &Lifts| matches!(lifts, Lifts::Halts(halts) if halts.contains(halt));
+        self.resumes.iter().any(|resume| lifts(&resume.body.lifts))
+    }
+
+    /// A vendor's halt was made under no policy, so that parties could not agree which resume by key comes after it: its hash lifts it.
+    fn is_lifted_by_key(&self, Call { by, key, made_under, .. }: &Call) -> bool {
+        *by != Halter::Vendor
+            && self.resumes.iter().any(|resume| match &resume.body.lifts {
+                Lifts::Halts(_) => false,
+                Lifts::Keys(keys) => {
+                    let under = self.policy_by_hash(&resume.body.policy).map(|policy| policy.body.number);
+                    keys.contains(key) && Some(*made_under) <= under
+                }
+            })
     }
 }
 
@@ -189,21 +296,19 @@ fn is_of_all(halt: &Halt) -> bool {
     matches!(halt.scope, Scope::Organization(_))
 }
 
-/// Who of `policy` may halt and signed.
-fn halter(policy: &Policy, signed: &Signed) -> Option<(Halter, PublicKey)> {
+/// Who of `policy` may halt with the key of this signature, if it verifies.
+fn call(policy: &Held<Policy>, signed: &Signed, signature: &SshSig) -> Option<Call> {
+    let Held { body: policy, .. } = policy;
+    let blob = signature.key_blob();
     let people = policy.people_of(&policy.halt.roles);
-    let rules = passkey_rules(policy);
-    let namespace = Kind::Halt.namespace();
-    signed.signatures().iter().find_map(|signature| {
-        let blob = signature.key_blob();
-        let person = policy.person_of_key(blob).filter(|(name, _)| people.contains(name));
-        let machine = || policy.halt.machines.iter().find(|(_, key)| key.blob() == blob);
-        let vendor = || policy.vendor.keys.iter().find(|key| key.blob() == blob);
-        let (halter, key) = person
-            .map(|(name, held)| (Halter::Person(name.clone()), &held.key))
-            .or_else(|| machine().map(|(name, key)| (Halter::Machine(name.clone()), key)))
-            .or_else(|| vendor().map(|key| (Halter::Vendor, key)))?;
-        signature.verify(key, &namespace, signed.statement().as_bytes(), &rules).ok()?;
-        Some((halter, key.clone()))
-    })
+    let person = policy.person_of_key(blob).filter(|(name, _)| people.contains(name));
+    let machine = || policy.halt.machines.iter().find(|(_, key)| key.blob() == blob);
+    let vendor = || policy.vendor.keys.iter().find(|key| key.blob() == blob);
+    let (by, key) = person
+        .map(|(name, held)| (Halter::Person(name.clone()), &held.key))
+        .or_else(|| machine().map(|(name, key)| (Halter::Machine(name.clone()), key)))
+        .or_else(|| vendor().map(|key| (Halter::Vendor, key)))?;
+    let (namespace, text) = (Kind::Halt.namespace(), signed.statement().as_bytes());
+    signature.verify(key, &namespace, text, &passkey_rules(policy)).ok()?;
+    Some(Call { by, key: key.clone(), made_under: policy.number, taken: true })
 }

@@ -36,9 +36,7 @@ impl Chain {
         leaf: &str,
         proof: &Proof,
     ) -> Result<(&Held<Policy>, Place, Witnessed), ChainError> {
-        let log = self.policy_of_log(proof)?.place.log;
-        let place = Place { log, index: proof.index };
-        self.still_counts(place)?;
+        let place = self.place(proof)?;
         let before = self.policies.iter().rposition(|policy| policy.place < place);
         let (at, governing) = before
             .and_then(|at| self.policies.get(at).map(|held| (at, held)))
@@ -52,6 +50,20 @@ impl Chain {
             }
         }
         last
+    }
+
+    /// Where `proof` places something, if that counts.
+    pub(super) fn place(&self, proof: &Proof) -> Result<Place, ChainError> {
+        let place = Place { log: self.policy_of_log(proof)?.place.log, index: proof.index };
+        self.still_counts(place)?;
+        Ok(place)
+    }
+
+    /// The chain as it was while the log in which `proof` places something was in use: what was enrolled there was enrolled by that.
+    pub(crate) fn while_in_use(&self, proof: &Proof) -> Result<Self, ChainError> {
+        let log = self.policy_of_log(proof)?.place.log;
+        let policies = self.policies.iter().filter(|policy| policy.place.log <= log).cloned().collect();
+        Ok(Self { policies, ..self.clone() })
     }
 
     /// Checks that `leaf` stands in the newest policy's log, cosigned by the newest policy's witnesses.

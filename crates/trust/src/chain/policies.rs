@@ -53,6 +53,23 @@ impl Chain {
         self.policies.iter().find(|policy| policy.hash == *hash)
     }
 
+    /// The newest policy as the one that would follow it, before anybody has changed anything.
+    pub fn next_policy(&self) -> Policy {
+        let held = self.policy();
+        let made_under = self.resumes.iter().filter(|resume| resume.body.policy == held.hash);
+        Policy {
+            org: Some(self.org),
+            number: held.body.number + 1,
+            previous: [held.hash].into(),
+            // Of rivals each party took the first: all of them, or those who took another would lose what followed.
+            resumes: made_under
+                .flat_map(|resume| resume.body.previous.iter().chain([&resume.hash]))
+                .copied()
+                .collect(),
+            ..held.body.clone()
+        }
+    }
+
     /// Takes the next policy: signed by the quorum of the one in force, or by its recovery set; then it waits. One that waits
     /// and comes again with the quorum's signatures waits no longer.
     pub fn take_policy(&mut self, signed: &Signed, inclusion: Inclusion<'_>) -> Result<Taken, ChainError> {
@@ -132,11 +149,9 @@ impl Chain {
         if instead {
             self.words.remove(&shown.hash);
         }
-        let since = was.min(shown.place);
         if let Some(held) = self.policies.get_mut(at) {
             *held = shown;
         }
-        self.judge_resumes_again(since);
         true
     }
 

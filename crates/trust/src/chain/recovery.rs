@@ -151,13 +151,12 @@ impl Chain {
         Taken::New
     }
 
-    /// The next policy: what else waited to be the next is forgotten, and what stands after it in the log is judged by it.
+    /// The next policy: what else waited to be the next is forgotten, and what is held is judged by it.
     fn put_in_force(&mut self, policy: Held<Policy>) {
-        let place = policy.place;
         self.waiting.clear();
         self.policies.push(policy);
         self.forget_words();
-        self.judge_resumes_again(place);
+        self.judge_resumes_again();
         self.judge_halts_again();
     }
 

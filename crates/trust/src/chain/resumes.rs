@@ -2,13 +2,13 @@
 //!
 //! Source: docs/spec/3-statements.md, "The chain", on resumes and cuts.
 
+use super::places::log_keys;
 use super::{Chain, ChainError, Held, Inclusion, Place, Taken, held, need, read};
-use crate::checkpoint::Proof;
+use crate::checkpoint::{Proof, verify_logged};
 use crate::envelope::Signed;
 use crate::ids::Sha256;
 use crate::signers::{Signers, signers};
 use crate::statement::Kind;
-use crate::statement::policy::Policy;
 use crate::statement::resume::{Cuts, Lifts, Resume};
 
 impl Chain {
@@ -34,8 +34,17 @@ impl Chain {
     }
 
     fn judge_resume(&self, signed: &Signed, proof: &Proof) -> Result<(Resume, Place), ChainError> {
-        let (governing, place, _) = self.governing(&signed.leaf(&self.org)?, proof)?;
-        Ok((self.next_resume(governing, signed)?, place))
+        let (resume, at) = self.next_resume(signed)?;
+        let place = self.place(proof)?;
+        let leaf = signed.leaf(&self.org)?;
+        let mut last = ChainError::UnknownSigners;
+        for policy in self.policies.iter().skip(at).rev() {
+            match verify_logged(proof, leaf.as_bytes(), log_keys(&policy.body, &policy.body.witnesses)) {
+                Ok(_) => return Ok((resume, place)),
+                Err(error) => last = error.into(),
+            }
+        }
+        Err(last)
     }
 
     /// Whether a resume would be taken if it were logged next.
@@ -43,25 +52,40 @@ impl Chain {
     /// # Errors
     /// Why not.
     pub fn would_take_resume(&self, signed: &Signed) -> Result<(), ChainError> {
-        self.next_resume(self.policy(), signed).map(|_| ())
+        self.next_resume(signed).map(|_| ())
     }
 
-    fn next_resume(&self, governing: &Held<Policy>, signed: &Signed) -> Result<Resume, ChainError> {
-        let count = signers(&governing.body, Kind::Resume, signed);
-        if count.is_empty() {
+    /// A resume that follows, and which of the policies it was made under: that one's people sign it, and the one after it says
+    /// whether it goes on counting. So it matters to nobody at which leaves they were shown either.
+    fn next_resume(&self, signed: &Signed) -> Result<(Resume, usize), ChainError> {
+        let knows = |policy: &Held<_>| !signers(&policy.body, Kind::Resume, signed).is_empty();
+        if !self.policies.iter().rev().any(knows) {
             return Err(ChainError::UnknownSigners);
         }
         let resume: Resume = read(signed)?;
         self.same_org(Some(resume.org))?;
+        let at = self.policies.iter().position(|policy| policy.hash == resume.policy);
+        let at = at.ok_or(ChainError::UnknownPolicy(resume.policy))?;
+        self.goes_on(&signed.hash(), at)?;
         if !self.is_next(&resume) {
             let expected = crate::lines::or_none(&self.resume());
             return Err(ChainError::NotNext { expected, found: resume.previous.into_iter().collect() });
         }
-        if self.policy_by_hash(&resume.policy).is_none() {
+        let Some(Held { body, .. }) = self.policies.get(at) else {
             return Err(ChainError::UnknownPolicy(resume.policy));
+        };
+        need(body, &body.quorums.resume, &signers(body, Kind::Resume, signed))?;
+        Ok((resume, at))
+    }
+
+    /// Whether a resume made under the policy `at` counts by the one that followed it, if one has.
+    fn goes_on(&self, resume: &Sha256, at: usize) -> Result<(), ChainError> {
+        match self.policies.get(at + 1) {
+            Some(next) if !next.body.resumes.contains(resume) => {
+                Err(ChainError::NotNamed { policy: next.body.number })
+            }
+            _ => Ok(()),
         }
-        need(&governing.body, &governing.body.quorums.resume, &count)?;
-        Ok(resume)
     }
 
     /// A first resume names none before it: who was not shown those would not know what they cut.
@@ -72,16 +96,12 @@ impl Chain {
         }
     }
 
-    /// Drops the resumes that do not hold by the policies held, now that `since` is where a policy stands, and those that followed them.
-    pub(super) fn judge_resumes_again(&mut self, since: Place) {
+    /// Drops the resumes that a policy which has come does not name or whose leaf counts no more, and those that followed them.
+    pub(super) fn judge_resumes_again(&mut self) {
         for resume in core::mem::take(&mut self.resumes) {
-            let as_before = resume.place <= since && self.still_counts(resume.place).is_ok();
-            let holds = match &resume.proof {
-                _ if as_before => self.is_next(&resume.body),
-                Some(proof) => self.judge_resume(&resume.signed, proof).is_ok(),
-                None => false,
-            };
-            if holds {
+            let under = self.policies.iter().position(|policy| policy.hash == resume.body.policy);
+            let named = under.is_some_and(|at| self.goes_on(&resume.hash, at).is_ok());
+            if named && self.is_next(&resume.body) && self.still_counts(resume.place).is_ok() {
                 self.resumes.push(resume);
             }
         }
@@ -105,7 +125,8 @@ impl Chain {
             }
         };
         let cuts = |resume: &&Held<Resume>| {
-            let all = matches!(resume.body.lifts, Lifts::Keys(_));
+            // Of rivals each party took one, and knows nothing of what the others cut.
+            let all = matches!(resume.body.lifts, Lifts::Keys(_)) || resume.body.previous.len() > 1;
             let cut = match &resume.body.cuts {
                 Cuts::None(_) => all,
                 Cuts::People(people) => all || people.iter().any(|person| signed_by.contains(person)),

@@ -8,7 +8,7 @@ use super::{Device, Output};
 use crate::chain::{Chain, Taken};
 use crate::delivery::News;
 use crate::envelope::Logged;
-use crate::join::{retired, taken_anew};
+use crate::join::{enrolled_directly, retired, taken_anew};
 use crate::ledger::{LedgerError, Record};
 
 impl Device {
@@ -37,12 +37,22 @@ impl Device {
 
     /// What an enrollment brought while the device is at work changes, if it follows the one that is held.
     fn enrollment(&self, chain: &Chain, enroll: &Logged) -> Option<Record> {
+        if self.ledger.was_enrolled().is_some() {
+            return self.enrolled_again(chain, enroll);
+        }
         let held = self.me().filter(|_| self.ledger.retired().is_none())?;
         if retired(chain, held, enroll).is_ok() {
             return Some(Record::Retired(enroll.clone()));
         }
         let next = taken_anew(chain, held, enroll).is_ok();
         next.then(|| Record::Enrolled { enroll: enroll.clone(), join: None })
+    }
+
+    /// Whom a policy has put out, people can take in again without a visit, as they take in a machine by its key.
+    fn enrolled_again(&self, chain: &Chain, enroll: &Logged) -> Option<Record> {
+        let enrolled = enrolled_directly(chain, enroll).ok()?;
+        (enrolled.key == *self.signer.verifier())
+            .then(|| Record::Enrolled { enroll: enroll.clone(), join: None })
     }
 }
 

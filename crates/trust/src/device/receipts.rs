@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::{Acknowledged, Device, Ending, Output};
 use crate::envelope::leaf;
-use crate::ids::Sha256;
+use crate::ids::{DeviceId, Sha256};
 use crate::ledger::{LedgerError, Record, StepKey};
 use crate::merkle::{leaf_hash, verify_inclusion};
 use crate::note::Note;
@@ -51,7 +51,8 @@ impl Device {
     }
 
     pub(super) fn sign(&self, said: Said<'_>, now: Reading) -> Result<Note, LedgerError> {
-        let (Some(chain), Some(me)) = (self.ledger.chain(), self.me()) else {
+        let enroll = self.me().map(|me| me.enroll).or(self.ledger.was_enrolled());
+        let (Some(chain), Some(enroll)) = (self.ledger.chain(), enroll) else {
             return Err(LedgerError::NoBeginning);
         };
         let (number, previous) = self.ledger.next_receipt();
@@ -61,7 +62,7 @@ impl Device {
         };
         let receipt = Receipt {
             org: chain.org(),
-            device: me.device,
+            device: DeviceId::of_key(self.signer.verifier().raw()),
             number,
             previous,
             job: said.job,
@@ -75,7 +76,7 @@ impl Device {
             kept,
             dropped,
             policy: chain.policy().hash,
-            enroll: me.enroll,
+            enroll,
             time: self.lo(now),
         };
         self.signer

@@ -51,7 +51,7 @@ impl Device {
         now: Reading,
         out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
-        if self.me().is_none() {
+        if self.me().is_none() && self.ledger.was_enrolled().is_none() {
             // Nobody to sign a receipt as.
             return Ok(());
         }

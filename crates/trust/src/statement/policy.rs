@@ -24,6 +24,8 @@ record! {
         number: u64,
         /// The policies this one follows: none, one, or several rivals it heals.
         previous: BTreeSet<Sha256>,
+        /// Of the resumes made under the policy before it, those that go on counting. All others are over, whenever they were logged.
+        resumes: BTreeSet<Sha256>,
         /// What people call the organization.
         name: Line,
         /// Everybody who may sign, with their keys.

@@ -12,6 +12,7 @@ mod again;
 #[path = "../sshsig/authenticator.rs"]
 mod authenticator;
 mod bundle;
+mod called_twice;
 mod cases;
 mod enrollment;
 mod folder;
@@ -24,6 +25,7 @@ mod life;
 mod organization;
 mod passkeys;
 mod properties;
+mod put_out;
 mod receipts;
 mod recovering;
 mod refusals;

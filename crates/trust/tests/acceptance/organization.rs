@@ -133,6 +133,7 @@ pub fn genesis_policy() -> Policy {
         org: None,
         number: 1,
         previous: BTreeSet::new(),
+        resumes: BTreeSet::new(),
         name: word("Example Tills"),
         people: ["anna", "bo", "cia"].map(|name| (word(name), person(&[name]))).into(),
         roles: ["operator", "owner"].map(|role| (word(role), names(&["anna", "bo", "cia"]))).into(),
@@ -296,11 +297,7 @@ impl Organization {
 
     /// The policy that would follow the newest.
     pub fn next_policy(&self) -> Policy {
-        let mut next = self.policy().clone();
-        next.org = Some(self.org);
-        next.number += 1;
-        next.previous = [self.chain.policy().hash].into();
-        next
+        self.chain.next_policy()
     }
 
     /// Makes the next policy, signed by Anna and Bo, and takes it.

@@ -67,6 +67,7 @@ pub fn genesis(log: &VerifierKey, witnesses: Witnesses, beacons: Beacons) -> Pol
         org: None,
         number: 1,
         previous: BTreeSet::new(),
+        resumes: BTreeSet::new(),
         name: "Example".parse().unwrap(),
         people: people.map(person).into(),
         roles: BTreeMap::from([chief, halting]),

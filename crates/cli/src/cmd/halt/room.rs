@@ -18,14 +18,16 @@ pub fn warnings(chain: &Chain) -> Vec<String> {
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     let halts = || chain.active_halts();
     for halt in halts().filter(|halt| !matches!(halt.body.scope, Scope::Organization(_))) {
-        *counts.entry(halt.by.to_string()).or_default() += 1;
+        for by in halt.by.iter() {
+            *counts.entry(by.to_string()).or_default() += 1;
+        }
     }
     counts.iter().filter_map(|(by, count)| of_one(by, *count)).chain(of_all(halts().count())).collect()
 }
 
 /// What `me` should know before another halt of less than the organization is signed.
 pub fn before(chain: &Chain, me: &Halter) -> Vec<String> {
-    let mine = chain.active_halts().filter(|halt| halt.by == *me).count();
+    let mine = chain.active_halts().filter(|halt| halt.by.iter().any(|by| by == me)).count();
     of_one(&me.to_string(), mine).into_iter().chain(of_all(chain.active_halts().count())).collect()
 }
 

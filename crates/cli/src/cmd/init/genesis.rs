@@ -121,6 +121,7 @@ pub fn compose(wish: &Wish, prepared: &PreparedOrg, pin: Sha256) -> anyhow::Resu
         org: None,
         number: 1,
         previous: BTreeSet::new(),
+        resumes: BTreeSet::new(),
         name: wish.name.parse().context("the organization's name")?,
         people: wish.people.clone(),
         roles: [(operator.clone(), everybody.clone()), (owner.clone(), everybody)].into(),

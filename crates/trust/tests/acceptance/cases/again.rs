@@ -15,8 +15,9 @@ use crate::organization::{LOG, everything, names, person, sign, ssh_key, word};
 use crate::scene::{Case, Expected, Scene, accepted, nothing, refused};
 
 /// Cia and Dan decide and ask from here on; logged, and signed by all.
-fn replaced(scene: &mut Scene) -> Signed {
+fn replaced(scene: &mut Scene, resumes: &[&Signed]) -> Signed {
     let mut next = scene.org.next_policy();
+    next.resumes = resumes.iter().map(|resume| resume.hash()).collect();
     next.people = ["cia", "dan"].map(|name| (word(name), person(&[name]))).into();
     next.roles = ["operator", "owner"].map(|role| (word(role), names(&["cia", "dan"]))).into();
     (scene.job.requester, scene.keys) = (word("cia"), vec!["cia", "dan"]);
@@ -75,7 +76,7 @@ fn resumes() -> Vec<Case> {
             name: "again-a-resume-of-people-who-are-gone",
             says: "brought before the policy that ends them, and logged after it: it is over when that policy comes",
             bend: |scene| {
-                let (theirs, policy) = (cutting(scene), replaced(scene));
+                let (theirs, policy) = (cutting(scene), replaced(scene, &[]));
                 let policy = News::Policy(scene.org.log(policy));
                 let theirs = News::Resume(scene.org.log(theirs));
                 brought(scene, vec![theirs, policy])
@@ -83,45 +84,80 @@ fn resumes() -> Vec<Case> {
             expected: |_| accepted(),
         },
         Case {
-            name: "again-a-resume-of-people-who-were-there",
-            says: "brought before the policy that ends them, and logged before it: it stays, and what it cut is refused",
-            bend: |scene| {
-                let (theirs, policy) = (cutting(scene), replaced(scene));
-                let theirs = News::Resume(scene.org.log(theirs));
-                let policy = News::Policy(scene.org.log(policy));
-                let mut bundle = brought(scene, vec![theirs, policy]);
-                scene.job.resume = None;
-                let signed = sign(&scene.job, &scene.keys);
-                bundle = scene.with_job(bundle, signed);
-                bundle
-            },
+            name: "again-a-resume-that-the-policy-after-it-names",
+            says: "by people whom that policy ends: it stays, and what it cut is refused",
+            bend: |scene| named(scene, |theirs, policy| vec![theirs, policy]),
             expected: |scene| refused(Refusal::Cut(scene.org.chain.resume().unwrap())),
         },
         Case {
-            name: "again-a-policy-shown-at-an-earlier-leaf",
-            says: "the policy was logged twice, and the resume of those whom it ends stands between: the earliest leaf counts",
+            name: "again-a-resume-brought-after-the-policy-that-names-it",
+            says: "by people whom that policy ends: it is taken as before it, and what it cut is refused",
+            bend: |scene| named(scene, |theirs, policy| vec![policy, theirs]),
+            expected: |scene| refused(Refusal::Cut(scene.org.chain.resume().unwrap())),
+        },
+        Case {
+            name: "again-a-resume-that-the-policy-after-it-does-not-name",
+            says: "logged before it, by people who were there: it is over with the policy all the same",
             bend: |scene| {
-                let (theirs, policy) = (cutting(scene), replaced(scene));
-                let early = News::Policy(scene.org.log(policy.clone()));
+                let theirs = cutting(scene);
+                let policy = replaced(scene, &[]);
                 let theirs = News::Resume(scene.org.log(theirs));
-                let late = News::Policy(scene.org.log(policy));
-                brought(scene, vec![late, theirs, early])
+                let policy = News::Policy(scene.org.log(policy));
+                brought(scene, vec![theirs, policy])
             },
             expected: |_| accepted(),
         },
         Case {
-            name: "again-a-policy-shown-at-a-later-leaf",
-            says: "the policy is held by its first leaf, and the server shows it at another",
+            name: "again-a-policy-shown-at-two-leaves",
+            says: "the resume of those whom it ends stands between: it is refused by whoever was shown either leaf",
             bend: |scene| {
-                let (theirs, policy) = (cutting(scene), replaced(scene));
+                let (theirs, policy) = (cutting(scene), replaced(scene, &[]));
                 let early = News::Policy(scene.org.log(policy.clone()));
                 let theirs = News::Resume(scene.org.log(theirs));
                 let late = News::Policy(scene.org.log(policy));
-                brought(scene, vec![early, late, theirs])
+                brought(scene, vec![late, theirs.clone(), early, theirs])
             },
-            expected: |_| accepted().without(3, ChainError::UnknownSigners),
+            expected: |_| {
+                let over = || ChainError::NotNamed { policy: 2 };
+                accepted().without(2, over()).without(4, over())
+            },
+        },
+        Case {
+            name: "again-a-resume-that-heals-rivals",
+            says: "it names two, of which this device holds the one that cut nothing: what is older than both is cut",
+            bend: |scene| {
+                let rivals = [cutting(scene), lifting(scene)];
+                let [_, kept] = rivals.clone();
+                let mut heals = scene.org.next_resume(Lifts::Halts([Sha256([8; 32])].into()), nothing());
+                heals.previous = rivals.iter().map(Signed::hash).collect();
+                let news =
+                    [kept, sign(&heals, &["anna", "bo"])].map(|signed| News::Resume(scene.org.log(signed)));
+                let bundle = brought(scene, news.into());
+                scene.job.resume = None;
+                let signed = sign(&scene.job, &scene.keys);
+                scene.with_job(bundle, signed)
+            },
+            expected: |scene| refused(Refusal::Cut(scene.org.chain.resume().unwrap())),
         },
     ]
+}
+
+/// A resume that policy 2 names, brought in some order; the job is older than it.
+fn named(scene: &mut Scene, order: fn(News, News) -> Vec<News>) -> Bundle {
+    let theirs = cutting(scene);
+    let policy = replaced(scene, &[&theirs]);
+    let theirs = News::Resume(scene.org.log(theirs));
+    let policy = News::Policy(scene.org.log(policy));
+    let bundle = brought(scene, order(theirs, policy));
+    scene.job.resume = None;
+    let signed = sign(&scene.job, &scene.keys);
+    scene.with_job(bundle, signed)
+}
+
+/// A resume of Anna and Bo that cuts nothing.
+fn lifting(scene: &Scene) -> Signed {
+    let lifts = Lifts::Halts([Sha256([7; 32])].into());
+    sign(&scene.org.next_resume(lifts, nothing()), &["anna", "bo"])
 }
 
 fn halts() -> Vec<Case> {
@@ -153,8 +189,12 @@ fn halts() -> Vec<Case> {
                 let theirs = halt(scene, Sha256([9; 32]), "server");
                 let keys = Lifts::Keys([ssh_key("server").public_key().clone()].into());
                 let resume = sign(&scene.org.next_resume(keys, nothing()), &["anna", "bo"]);
+                let named = resume.hash();
                 let resume = News::Resume(scene.org.log(resume));
-                let policy = decided(scene, |policy| policy.limits.life = 3 * 86_400);
+                let policy = decided(scene, |policy| {
+                    policy.limits.life = 3 * 86_400;
+                    policy.resumes = [named].into();
+                });
                 brought(scene, vec![policy, resume, theirs])
             },
             expected: |_| accepted(),

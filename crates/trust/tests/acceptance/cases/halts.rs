@@ -369,6 +369,58 @@ fn lifted() -> Vec<Case> {
             expected: |scene| halted(scene.org.news[0].hash(), "countersign-agent below 0.1.1", "the vendor"),
         },
         Case {
+            name: "halt-that-two-called-lifted-by-one-of-their-keys",
+            says: "a thief signs Cia's halt too, and people resume by the thief's key: hers stops everything as before",
+            bend: |scene| {
+                let halt = scene.org.halt_of(everything());
+                scene.org.take(countersign_trust::delivery::News::Halt(sign(&halt, &["cia", "server"])));
+                resumed_by(scene, &["server"]);
+                scene.bundle()
+            },
+            expected: |scene| {
+                halted(scene.org.news[0].hash(), "the whole organization", "cia, the machine server")
+            },
+        },
+        Case {
+            name: "halt-that-two-called-lifted-by-both-keys",
+            says: "by a resume that names both",
+            bend: |scene| {
+                let halt = scene.org.halt_of(everything());
+                scene.org.take(countersign_trust::delivery::News::Halt(sign(&halt, &["cia", "server"])));
+                resumed_by(scene, &["cia", "server"]);
+                scene.bundle()
+            },
+            expected: |_| accepted(),
+        },
+        Case {
+            name: "halt-brought-by-a-thief-who-signed-it-too",
+            says: "the thief's copy of Cia's halt comes first, with his signature alone, then hers, then a resume by his key",
+            bend: |scene| {
+                let halt = scene.org.halt_of(everything());
+                for key in ["server", "cia"] {
+                    scene.org.take(countersign_trust::delivery::News::Halt(sign(&halt, &[key])));
+                }
+                resumed_by(scene, &["server"]);
+                scene.bundle()
+            },
+            expected: |scene| {
+                halted(scene.org.news[0].hash(), "the whole organization", "cia, the machine server")
+            },
+        },
+        Case {
+            name: "halt-signed-by-somebody-else-after-it-was-lifted",
+            says: "people resume by the thief's key; then Cia's signature under the same halt comes",
+            bend: |scene| {
+                let halt = scene.org.halt_of(everything());
+                scene.org.take(countersign_trust::delivery::News::Halt(sign(&halt, &["server"])));
+                resumed_by(scene, &["server"]);
+                brought(scene, &sign(&halt, &["cia"]))
+            },
+            expected: |scene| {
+                halted(scene.org.news[0].hash(), "the whole organization", "cia, the machine server")
+            },
+        },
+        Case {
             name: "halt-by-a-key-lifted-before-it-was-seen",
             says: "a halt of that key that was kept back until after the resume",
             bend: |scene| {
@@ -444,4 +496,11 @@ fn not_obeyed(scene: &mut Scene, halts: VendorHalts) -> Bundle {
     let mut halt = scene.org.halt_of(agent_below("9.9.9"));
     (halt.org, halt.policy) = (None, None);
     brought(scene, &sign(&halt, &["vendor"]))
+}
+
+/// A resume lifts all that these keys halted, and the job was signed after it.
+fn resumed_by(scene: &mut Scene, keys: &[&str]) {
+    let keys = keys.iter().map(|key| ssh_key(key).public_key().clone()).collect();
+    scene.org.resume(Lifts::Keys(keys), Cuts::All(Nothing), |_| ());
+    scene.job.resume = scene.org.chain.resume();
 }

@@ -275,14 +275,16 @@ fn moves() -> Vec<Case> {
                 scene.halt(everything(), "bo");
                 let halts = [scene.newest()].into();
                 let lifts = countersign_trust::statement::resume::Lifts::Halts(halts);
-                let resume = scene.org.next_resume(lifts, nothing());
                 let old = scene.org.move_log(NEW_LOG);
+                let resume = sign(&scene.org.next_resume(lifts, nothing()), &["anna", "cia"]);
                 scene.org.decide(|policy| {
                     policy.people.remove(&word("cia"));
                     policy.roles.values_mut().for_each(|people| *people = names(&["anna", "bo"]));
+                    // Else the policy itself would say no.
+                    policy.resumes = [resume.hash()].into();
                 });
                 let new = std::mem::replace(&mut scene.org.log, old);
-                let late = scene.org.log(sign(&resume, &["anna", "cia"]));
+                let late = scene.org.log(resume);
                 scene.org.log = new;
                 let mut bundle = scene.bundle();
                 bundle.chain.push(late.to_string());

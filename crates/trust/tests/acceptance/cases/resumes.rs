@@ -199,7 +199,7 @@ fn resumes() -> Vec<Case> {
         },
         Case {
             name: "resume-by-people-dropped-before",
-            says: "Cia is dropped, and then signs a resume: in force at its leaf is the policy without her",
+            says: "Cia is dropped, and then signs a resume under the policy before: the one without her does not name it",
             bend: |scene| {
                 let halts = [scene.halt(crate::organization::everything(), "cia")].into();
                 let resume = scene.org.next_resume(Lifts::Halts(halts), nothing());
@@ -211,7 +211,25 @@ fn resumes() -> Vec<Case> {
             },
             expected: |scene| {
                 let halt = scene.org.news[0].hash();
-                refused(halted_everything(halt)).without(3, quorum(1, 2))
+                refused(halted_everything(halt)).without(3, ChainError::NotNamed { policy: 2 })
+            },
+        },
+        Case {
+            name: "resume-by-people-dropped-before-under-the-policy-without-them",
+            says: "Cia is dropped, and signs a resume under the policy that did it",
+            bend: |scene| {
+                let halts = [scene.halt(crate::organization::everything(), "cia")].into();
+                scene.org.decide(|policy| {
+                    policy.people.remove(&word("cia"));
+                    policy.roles.values_mut().for_each(|people| *people = names(&["anna", "bo"]));
+                });
+                let resume = scene.org.next_resume(Lifts::Halts(halts), nothing());
+                brought(scene, sign(&resume, &["anna", "cia"]))
+            },
+            expected: |scene| {
+                let halt = scene.org.news[0].hash();
+                let quorum = ChainError::Quorum { got: 1, need: 2, role: word("owner"), policy: 2 };
+                refused(halted_everything(halt)).without(3, quorum)
             },
         },
         Case {

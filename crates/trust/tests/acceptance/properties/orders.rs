@@ -118,6 +118,10 @@ fn those_who_are_there(told: &mut History, keys: [&str; 2]) {
     told.halt(newest, Scope::Script(Sha256([1; 32])), &["server", keys[0]]);
     told.halt(newest, Scope::Job(Sha256([2; 32])), &["anna"]);
     told.halt(told.org.genesis.signed.hash(), Scope::Job(Sha256([3; 32])), &["cia"]);
+    let twice = told.org.halt_of(Scope::Job(Sha256([4; 32])));
+    for key in ["server", keys[0]] {
+        told.news.push(News::Halt(sign(&twice, &[key])));
+    }
     let below = Component { name: word("countersign-agent"), below: word("9") };
     let mut vendors = told.org.halt_of(Scope::Component(below));
     (vendors.org, vendors.policy) = (None, None);

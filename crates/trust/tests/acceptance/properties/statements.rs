@@ -253,7 +253,7 @@ fn tripwire() -> impl Strategy<Value = Tripwire> {
 
 prop_compose! {
     fn policy()(
-        (org, number, previous, name_of) in (prop::option::of(org()), number(), set(hash()), line()),
+        (org, number, previous, resumes, name_of) in (prop::option::of(org()), number(), set(hash()), set(hash()), line()),
         (people, roles, rules) in (people(), btree_map(name(), set(name()), 0..3), few(rule())),
         (policy, enroll, resume, promote) in (quorum(), quorum(), quorum(), quorum()),
         halt in (set(name()), btree_map(name(), key(), 0..3))
@@ -274,7 +274,7 @@ prop_compose! {
         let quorums = Quorums { policy, enroll, resume, promote };
         let name = name_of;
         Policy {
-            org, number, previous, name, people, roles, rules, quorums, halt, log, witnesses, beacons, vendor,
+            org, number, previous, resumes, name, people, roles, rules, quorums, halt, log, witnesses, beacons, vendor,
             passkeys, limits, tripwires, guarded, addresses, recovery,
         }
     }
