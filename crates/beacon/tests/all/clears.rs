@@ -38,7 +38,8 @@ async fn a_clear_names_all_that_the_beacon_holds_and_a_restart_changes_nothing()
 
     let lifts = resume(&known.policy, None, &[halts[0].hash()]);
     let resume = News::Resume(known.log.add(org, &lifts));
-    let second = known.next(following(&known.policy));
+    let second = Policy { resumes: [lifts.hash()].into(), ..following(&known.policy) };
+    let second = known.next(second);
     assert_eq!(test.tell(org, &[resume, second]).await.status, 200);
     expected.policy = crate::signed(&known.policy).hash();
     expected.resume = Some(lifts.hash());

@@ -28,7 +28,7 @@ async fn what_one_beacon_serves_another_takes() {
         News::Halt(halts[0].clone()),
         News::Halt(halts[1].clone()),
         News::Resume(known.log.add(org, &lifts)),
-        known.next(following(&known.policy)),
+        known.next(Policy { resumes: [lifts.hash()].into(), ..following(&known.policy) }),
     ];
     let told = test.tell(org, &news).await;
     let expected: String = news.iter().map(|news| format!("taken {}\n", news.hash())).collect();

@@ -8,7 +8,7 @@ const MANY: usize = 400;
 /// A document that people read from top to bottom is kept shorter than that. The auditor is one file on purpose: it is copied
 /// to where the evidence is, and read there.
 const OF_THEIR_OWN: [(&str, usize); 3] =
-    [("ARCHITECTURE.md", 250), ("README.md", 250), ("audit/audit.py", 2_410)];
+    [("ARCHITECTURE.md", 250), ("README.md", 250), ("audit/audit.py", 3_200)];
 
 /// What people write and read; fixtures, lock files and generated descriptions are not counted.
 const WRITTEN: [&str; 11] =
