@@ -230,6 +230,26 @@ impl Beacon {
         Ok(self.signer.note(kept.organization.acknowledgement(signed.hash()).to_string())?)
     }
 
+    /// Offers a halt to every organization that lists its key and has not got it; says of each what became of it.
+    pub fn offer_halt(&self, halt: &Signed) -> Vec<(OrgId, Result<(), String>)> {
+        let organizations = self.organizations.read().unwrap_or_else(PoisonError::into_inner);
+        let orgs: Vec<_> = organizations.iter().map(|(org, kept)| (*org, kept.clone())).collect();
+        drop(organizations);
+        let mut outcomes = Vec::new();
+        for (org, kept) in orgs {
+            let offered = {
+                let kept = locked(&kept);
+                let chain = kept.organization.chain();
+                chain.halt(&halt.hash()).is_none() && chain.is_by_a_halter(halt)
+            };
+            if offered {
+                let outcome = self.halt(org, &halt.to_string());
+                outcomes.push((org, outcome.map(|_| ()).map_err(|refusal| refusal.to_string())));
+            }
+        }
+        outcomes
+    }
+
     /// Whether the organization is known, if it is served.
     pub fn knows(&self, org: OrgId) -> Result<bool, Refusal> {
         if self.served.admits(&org) { Ok(self.find(org).is_ok()) } else { Err(Refusal::NotServed(org)) }

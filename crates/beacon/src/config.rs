@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use countersign_trust::ids::OrgId;
+use countersign_trust::key::PublicKey;
 use countersign_trust::note::{KeyKind, NoteSigner, VerifierKeyError};
 use serde::{Deserialize, Deserializer};
 
@@ -28,6 +31,39 @@ pub struct Config {
     pub name: String,
     /// Who is served.
     pub organizations: Organizations,
+    /// Whose feed is followed, if any.
+    pub vendor: Option<Vendor>,
+}
+
+/// Whose feed is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vendor {
+    /// The keys that may sign its index, as `countersign vendor key` prints them.
+    #[serde(deserialize_with = "keys")]
+    pub keys: BTreeSet<PublicKey>,
+    /// Where it is: https, any certificate, since the index is signed.
+    pub feeds: Vec<String>,
+    /// How often a server is asked that holds no connections, in seconds.
+    #[serde(default = "sixty")]
+    interval: NonZeroU32,
+}
+
+impl Vendor {
+    /// How often a server is asked that holds no connections.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(self.interval.get().into())
+    }
+}
+
+fn sixty() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(59)
+}
+
+fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<PublicKey>, D::Error> {
+    let lines = Vec::<String>::deserialize(from)?;
+    let read = |line: &String| PublicKey::from_openssh(line).map(|(key, _)| key);
+    lines.iter().map(read).collect::<Result<_, _>>().map_err(serde::de::Error::custom)
 }
 
 /// Who is served.
@@ -135,8 +171,13 @@ pub fn init(path: &Path, data: &Path, name: &str, listen: SocketAddr) -> Result<
     NoteSigner::new(name, KeyKind::Ed25519, &seed)?;
     create_folder(data)?;
     create(&key, &write_seed(&seed))?;
-    let config =
-        Config { data: data.to_owned(), listen, name: name.to_owned(), organizations: Organizations::Any };
+    let config = Config {
+        data: data.to_owned(),
+        listen,
+        name: name.to_owned(),
+        organizations: Organizations::Any,
+        vendor: None,
+    };
     create(path, &config.text())?;
     Ok(config)
 }
@@ -195,6 +236,23 @@ mod tests {
         ];
         for (text, expected) in cases {
             let error = toml::from_str::<Config>(&text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{expected}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_feed_is_followed_where_the_file_says_so_and_by_the_keys_that_it_names() {
+        let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIIo4bXwMgYrP6ir5ct7hGxgnk0HapjlRjZ2hCZ9UQi+P";
+        let with = |lines: &str| toml::from_str::<Config>(&format!("{SAMPLE}\n[vendor]\n{lines}"));
+        let config = with(&format!("keys = [\"{key} a comment\"]\nfeeds = [\"https://v.example/feed\"]"));
+        let vendor = config.unwrap().vendor.unwrap();
+        assert_eq!((vendor.keys.len(), vendor.interval()), (1, Duration::from_secs(60)));
+        for (lines, expected) in [
+            ("feeds = []", "missing field `keys`"),
+            ("keys = [\"ssh-ed25519 AAAA\"]\nfeeds = []", "key"),
+            ("keys = []\nfeeds = []\ninterval = 0", "nonzero"),
+        ] {
+            let error = with(lines).unwrap_err().to_string();
             assert!(error.contains(expected), "{expected}: {error}");
         }
     }

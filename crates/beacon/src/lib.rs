@@ -10,13 +10,16 @@
 //! | [`beacon`] | what is remembered, and in which order things become true |
 //! | [`serve`] | how it is asked |
 //! | [`door`], [`room`] | how much strangers may bring, hold and wait for |
+//! | [`follow`], [`ask`] | a vendor's feed, if the configuration names one |
 //! | [`config`], [`disk`] | the configuration file, the key, the data folder |
 
 pub mod answer;
+pub mod ask;
 pub mod beacon;
 pub mod clock;
 pub mod config;
 pub mod disk;
 pub mod door;
+pub mod follow;
 pub mod room;
 pub mod serve;

@@ -31,6 +31,7 @@ use crate::beacon::{Beacon, OpenError, Refusal};
 use crate::config::Config;
 use crate::disk::{DiskError, Folder};
 use crate::door::{self, Door, Unread};
+use crate::follow::{self, FollowError};
 use crate::room::Room;
 
 const MAX_NEWS_BYTES: usize = 4 * 1024 * 1024;
@@ -70,6 +71,9 @@ pub enum StartError {
     /// The certificate in the data folder.
     #[error("{TLS_FILE} in the data folder: {0}; remove it, and a new one is made: nobody relies on it")]
     Tls(BoxError),
+    /// The vendor's feed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
 }
 
 /// A beacon that answers. It ends by [`Running::stop`] only.
@@ -130,6 +134,9 @@ pub async fn start(
     let address = listener.local_addr().map_err(listen)?;
     let shared = Shared::new(beacon, now);
     drop(tokio::spawn(keep_time(Arc::downgrade(&shared.beacon), shared.now.clone())));
+    if let Some(vendor) = &config.vendor {
+        follow::start(&shared.beacon, vendor)?;
+    }
     let router = routes().with_state(shared);
     let handle = Handle::new();
     let server = axum_server::from_tcp(listener).map_err(listen)?;

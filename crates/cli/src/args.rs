@@ -110,6 +110,9 @@ pub enum Command {
     /// Tokens for the server's API.
     #[command(subcommand)]
     Token(cmd::token::TokenCommand),
+    /// For whoever makes Countersign: halts of a component, and the feed that carries them.
+    #[command(subcommand)]
+    Vendor(cmd::vendor::VendorCommand),
     /// The organization at a glance.
     Status,
 }

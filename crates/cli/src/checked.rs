@@ -9,6 +9,7 @@ pub mod devices;
 pub mod log;
 pub mod reach;
 pub mod unexplained;
+pub mod vendor;
 pub mod witnesses;
 
 use std::thread;

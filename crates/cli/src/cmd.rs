@@ -17,6 +17,7 @@ pub mod run;
 pub mod service;
 pub mod status;
 pub mod token;
+pub mod vendor;
 
 use std::process::ExitCode;
 
@@ -30,6 +31,7 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Service(args) => return service::run(context, args),
         Command::Job(command) => return job::run(context, command),
         Command::Halt(args) => return halt::run(context, args),
+        Command::Vendor(command) => return vendor::run(context, command),
         Command::Init(args) => init::run(context, args),
         Command::Login(args) => login::run(context, args),
         Command::Inbox => inbox::run(context),

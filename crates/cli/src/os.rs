@@ -27,15 +27,25 @@ pub fn apart(command: &mut std::process::Command) {
 
 /// Replaces `path` in one step by a file that only its owner may read.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    create_private_folder(path.parent().unwrap_or(Path::new(".")))?;
+    replace(path, bytes, 0o600)
+}
+
+/// Replaces `path` in one step by a file that everybody may read: a web server serves it. The folder must be there.
+pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace(path, bytes, 0o644)
+}
+
+#[cfg_attr(not(unix), expect(unused_variables, reason = "who may read a file is said otherwise there"))]
+fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    create_private_folder(folder)?;
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let beside = folder.join(name);
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
     let mut file = options.open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;

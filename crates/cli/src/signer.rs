@@ -69,13 +69,17 @@ impl Signer {
 
     /// Signs a statement of `kind`.
     pub fn sign(&self, kind: Kind, statement: &str) -> anyhow::Result<SshSig> {
-        let namespace = kind.namespace();
+        self.sign_in(&kind.namespace(), statement)
+    }
+
+    /// Signs a text in a namespace of its own.
+    pub fn sign_in(&self, namespace: &str, text: &str) -> anyhow::Result<SshSig> {
         let signature = match &self.place {
-            Place::Agent(socket) => agent::sign(socket, &self.key, &namespace, statement.as_bytes())?,
-            Place::File(path) => sign_with_keygen(path, &namespace, statement)?,
+            Place::Agent(socket) => agent::sign(socket, &self.key, namespace, text.as_bytes())?,
+            Place::File(path) => sign_with_keygen(path, namespace, text)?,
         };
         signature
-            .verify(&self.key, &namespace, statement.as_bytes(), &PasskeyRules::NONE)
+            .verify(&self.key, namespace, text.as_bytes(), &PasskeyRules::NONE)
             .with_context(|| format!("the signature by {} does not hold", self.key.fingerprint()))?;
         Ok(signature)
     }

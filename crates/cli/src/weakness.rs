@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign_trust::ids::Name;
-use countersign_trust::statement::policy::Policy;
+use countersign_trust::statement::policy::{Policy, VendorHalts};
 use countersign_trust::statement::service::is_guard;
 
 use crate::client::host_of;
@@ -17,7 +17,15 @@ pub fn weaknesses(policy: &Policy) -> Vec<String> {
     found.extend(hosts(policy));
     found.extend(people(policy));
     found.extend(guards(policy));
+    found.extend(vendor(policy));
     found
+}
+
+/// Whoever makes this program cannot stop it: worth a word where somebody has chosen so.
+fn vendor(policy: &Policy) -> Option<String> {
+    (policy.vendor.halts == VendorHalts::Off).then(|| {
+        "the vendor's halts are off: what the vendor warns of goes on here, and nobody is asked".to_owned()
+    })
 }
 
 fn guards(policy: &Policy) -> Option<String> {

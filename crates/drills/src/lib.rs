@@ -9,6 +9,7 @@
 //! | [`part`] | one part: in a thread, or as a process of its own |
 //! | [`catalogue`] | every attack by name, and how it is rehearsed |
 //! | [`forgetful`] | a disk that forgets what was not synced, for power cuts |
+//! | [`followers`], [`static_files`] | a vendor, and many servers that follow its feed |
 //! | [`http`] | requests to servers and beacons |
 //! | [`keys`] | keys that are no plain Ed25519 ones |
 //! | [`organization`] | people and their keys, from fixed seeds |
@@ -40,6 +41,7 @@ pub mod catalogue;
 )]
 #[path = "../../trust/tests/acceptance/folder.rs"]
 mod folder;
+pub mod followers;
 pub mod forgetful;
 pub mod http;
 #[path = "../../trust/tests/acceptance/keys.rs"]
@@ -48,6 +50,7 @@ pub mod keys;
 pub mod organization;
 pub mod part;
 pub mod rehearsal;
+pub mod static_files;
 pub mod thief;
 pub mod unrehearsed;
 pub mod world;

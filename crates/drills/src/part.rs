@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use countersign_agent::os::OsConfig;
 use countersign_agent::os::linux::Roots;
-use countersign_server::config::{Config, Database};
+use countersign_server::config::Config;
 use countersign_trust::ids::Sha256;
 use countersign_trust::time::{Reading, Time};
 use tokio::runtime::Builder;
@@ -287,8 +287,9 @@ async fn live(
             }
         }
         Kind::Server => {
-            let (data, address_text) = (folder.to_owned(), address.to_string());
-            let config = Config { data, listen: address, address: address_text, database: Database::Sqlite };
+            let config = Config::at_home(folder.to_owned(), address);
+            // Beside its folder, as a beacon's, if it is to be told more.
+            let config = if file.exists() { Config::read(&file).unwrap() } else { config };
             let running = countersign_server::start(config, now_ms).await.unwrap();
             if end.await != Ok(End::Cut) {
                 running.stop().await;

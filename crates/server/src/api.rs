@@ -3,6 +3,7 @@
 mod about;
 mod devices;
 mod events;
+mod feed;
 mod jobs;
 mod log;
 mod orgs;
@@ -84,6 +85,10 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(log::read))
         .routes(routes!(log::read_named))
         .routes(routes!(log::draw))
+        .routes(routes!(feed::file))
+        .routes(routes!(feed::view))
+        .routes(routes!(feed::report))
+        .routes(routes!(feed::followers))
 }
 
 /// The description as it stands in `openapi/server.json`.
@@ -94,7 +99,7 @@ pub fn description() -> String {
 
 /// In the words of OpenAPI, where a parameter that takes the rest of a path has no star; and every answer may be a problem.
 fn described(mut description: openapi::OpenApi) -> openapi::OpenApi {
-    for path in [paths::LOG, paths::LOG_NAMED] {
+    for path in [paths::LOG, paths::LOG_NAMED, paths::FEED] {
         if let Some(log) = description.paths.paths.remove(path) {
             description.paths.paths.insert(path.replace("{*", "{"), log);
         }
@@ -180,6 +185,10 @@ mod tests {
             paths::LOG,
             paths::LOG_NAMED,
             paths::NEW_LOG,
+            paths::FEED,
+            paths::FEED_REPORTS,
+            paths::FEED_FOLLOWERS,
+            paths::VENDOR,
         ];
         let served = routes().into_openapi().paths.paths;
         assert!(known.iter().all(|path| served.contains_key(*path)));

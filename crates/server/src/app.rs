@@ -12,12 +12,14 @@ use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::events::Events;
+use crate::feed::Served;
 use crate::gate::Gate;
 use crate::log::OrgLog;
 use crate::logs::Logs;
 use crate::peers::Peers;
 use crate::store::{Db, stored};
 use crate::turnstile::Turnstile;
+use crate::vendor::Followed;
 
 /// The server.
 #[derive(Debug)]
@@ -32,6 +34,10 @@ pub struct App {
     pub peers: Peers,
     /// Agents that are connected.
     pub gate: Gate,
+    /// The vendor's feeds that are followed.
+    pub vendor: Followed,
+    /// The feed that is served, if any.
+    pub feed: Option<Arc<Served>>,
     /// Who watches which job.
     pub events: Events,
     /// Requests under way.

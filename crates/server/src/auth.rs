@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use countersign_trust::ids::Sha256;
+use countersign_trust::ids::{Name, Sha256};
 use countersign_wire::http::paths;
 
 use crate::app::App;
@@ -19,13 +19,25 @@ use crate::store::api_token;
 
 /// Where anybody may look.
 const OPEN: [&str; 2] = [paths::ABOUT, crate::api::DESCRIPTION];
+/// Likewise, whatever follows: a vendor's feed is for everybody.
+const FEED: &str = "/v1/feed/";
 /// Where the setup token is asked for: nobody has another yet.
-const SETUP: [&str; 2] = [paths::ORGS, paths::BEGIN];
+const SETUP: [&str; 3] = [paths::ORGS, paths::BEGIN, paths::FEED_FOLLOWERS];
+
+/// The follower of the feed that is served here whose token came with a request.
+#[derive(Clone, Debug)]
+pub struct Follower(pub Name);
 
 /// Lets a request pass, or says why not.
-pub async fn check(State(app): State<Arc<App>>, request: Request, next: Next) -> Result<Response, ApiError> {
-    let path = request.uri().path();
-    if OPEN.contains(&path) {
+pub async fn check(
+    State(app): State<Arc<App>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    let path = request.uri().path().to_owned();
+    let path = path.as_str();
+    let of_feed = path.starts_with(FEED) && path != paths::FEED_FOLLOWERS && path != paths::FEED_REPORTS;
+    if OPEN.contains(&path) || of_feed {
         return Ok(next.run(request).await);
     }
     let token = bearer(&request).ok_or(ApiError::Unauthorized)?;
@@ -35,6 +47,10 @@ pub async fn check(State(app): State<Arc<App>>, request: Request, next: Next) ->
         if hash != app.setup_hash {
             return Err(ApiError::Unauthorized);
         }
+    } else if path == paths::FEED_REPORTS {
+        let follower = app.feed.as_ref().and_then(|feed| feed.reports.follower(&hash).cloned());
+        let follower = follower.ok_or(ApiError::Unauthorized)?;
+        request.extensions_mut().insert(Follower(follower));
     } else {
         let of = api_token::get(&app.db, &hash.to_string()).await?.ok_or(ApiError::Unauthorized)?;
         if of.org.is_none() || of.org.as_deref() != org_of(path) {

@@ -1,10 +1,15 @@
 //! The configuration file: read once, in `main`.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use serde::Deserialize;
+use countersign_trust::ids::{Name, Sha256};
+use countersign_trust::key::PublicKey;
+use serde::{Deserialize, Deserializer};
 
 /// What the server must be told. Everything else comes from policies.
 #[derive(Clone, Debug, Deserialize)]
@@ -18,6 +23,80 @@ pub struct Config {
     pub address: String,
     /// `sqlite`, or a `postgres://` URL.
     pub database: Database,
+    /// Whose feed of halts is followed, if any.
+    pub vendor: Option<Vendor>,
+    /// A feed that this server serves, if any.
+    pub feed: Option<Feed>,
+}
+
+/// Whose feed is followed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vendor {
+    /// The keys that may sign its index, as `countersign vendor key` prints them.
+    #[serde(deserialize_with = "keys")]
+    pub keys: BTreeSet<PublicKey>,
+    /// Where it is: https, any certificate, since the index is signed.
+    pub feeds: Vec<String>,
+    /// How often a server is asked that holds no connections, in seconds.
+    #[serde(default = "sixty")]
+    pub interval: NonZeroU32,
+    /// Where to tell the vendor how far its halts came; nobody is told unless this is here.
+    pub report: Option<Report>,
+}
+
+/// Where to tell the vendor how far its halts came.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Report {
+    /// The vendor's server: `https://host/v1/feed/reports`.
+    pub url: String,
+    /// What the vendor gave for it.
+    pub token: String,
+}
+
+impl fmt::Debug for Report {
+    /// Without the token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Report").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// A feed that is served, below `/v1/feed` and to everybody.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Feed {
+    /// Its folder, as `countersign vendor publish` leaves it.
+    pub folder: PathBuf,
+    /// The vendor's list of followers that report: a name, and the SHA-256 of the token that this one was given.
+    #[serde(default, deserialize_with = "followers")]
+    pub followers: BTreeMap<Name, Sha256>,
+}
+
+impl Vendor {
+    /// How often a server is asked that holds no connections.
+    pub fn interval(&self) -> Duration {
+        Duration::from_secs(self.interval.get().into())
+    }
+}
+
+fn followers<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<Name, Sha256>, D::Error> {
+    let mut followers = BTreeMap::new();
+    for (name, hash) in BTreeMap::<String, String>::deserialize(from)? {
+        let name = name.parse::<Name>().map_err(serde::de::Error::custom)?;
+        followers.insert(name, hash.parse::<Sha256>().map_err(serde::de::Error::custom)?);
+    }
+    Ok(followers)
+}
+
+fn sixty() -> NonZeroU32 {
+    NonZeroU32::MIN.saturating_add(59)
+}
+
+fn keys<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeSet<PublicKey>, D::Error> {
+    let lines = Vec::<String>::deserialize(from)?;
+    let read = |line: &String| PublicKey::from_openssh(line).map(|(key, _)| key);
+    lines.iter().map(read).collect::<Result<_, _>>().map_err(serde::de::Error::custom)
 }
 
 /// Which database.
@@ -93,7 +172,8 @@ pub enum ConfigError {
 impl Config {
     /// What a server at home needs: a folder, and one address for inside and outside.
     pub fn at_home(data: PathBuf, listen: SocketAddr) -> Self {
-        Self { data, listen, address: listen.to_string(), database: Database::Sqlite }
+        let (address, database) = (listen.to_string(), Database::Sqlite);
+        Self { data, listen, address, database, vendor: None, feed: None }
     }
 
     /// Reads the file.

@@ -10,6 +10,8 @@ use crate::tls;
 const CERTIFICATE: &str = "tls.pem";
 const SETUP_TOKEN: &str = "setup-token";
 const DATABASE: &str = "countersign.db";
+const VENDOR_FEED: &str = "vendor-feed";
+const REPORTS: &str = "followers.json";
 
 /// Why the data folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +68,52 @@ impl Folder {
     pub fn setup_token(&self) -> Result<String, DiskError> {
         let bytes = self.read_or_make(SETUP_TOKEN, || Ok(new_token("setup")? + "\n"))?;
         Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
+    }
+
+    /// What is kept of the vendor's feeds; none before the first.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn vendor_feed(&self) -> Result<Option<String>, DiskError> {
+        self.kept(VENDOR_FEED)
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn keep_vendor_feed(&self, text: &str) -> Result<(), DiskError> {
+        self.keep(VENDOR_FEED, text)
+    }
+
+    /// What followers of the feed that is served here reported; none before the first.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn reports(&self) -> Result<Option<String>, DiskError> {
+        self.kept(REPORTS)
+    }
+
+    /// Keeps it.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn keep_reports(&self, text: &str) -> Result<(), DiskError> {
+        self.keep(REPORTS, text)
+    }
+
+    fn kept(&self, name: &str) -> Result<Option<String>, DiskError> {
+        let path = self.0.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(DiskError::Io { path, error }),
+        }
+    }
+
+    fn keep(&self, name: &str, text: &str) -> Result<(), DiskError> {
+        let path = self.0.join(name);
+        self.write(&path, text.as_bytes()).map_err(|error| DiskError::Io { path, error })
     }
 
     fn read_or_make(

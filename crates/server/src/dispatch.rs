@@ -23,6 +23,7 @@ use crate::statements::decide::{self, Device};
 use crate::statements::intake;
 use crate::store::device::DeviceRow;
 use crate::store::{self, StoreError};
+use crate::vendor;
 use later::Later;
 
 pub use evidence::{EvidenceError, clears as clears_sent};
@@ -34,6 +35,9 @@ const MOST_AT_ONCE: usize = 4_096;
 const LONGEST_SLEEP_MS: u64 = 60_000;
 /// How long a device that connected again has to tell what became of what it was sent before, in milliseconds.
 const GRACE_MS: u64 = 2_000;
+
+/// How long a server that is stopped itself puts off what is due, in milliseconds.
+const STOPPED_MS: u64 = 1_000;
 
 /// Something that may make a delivery due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -125,9 +129,16 @@ async fn add_standing(app: &App, org: &Org, devices: &[DeviceRow]) -> Result<(),
     }
 }
 
+/// Why this very program brings nothing to the organization's devices.
+fn stopped(org: &Org) -> Option<String> {
+    let chain = org.chain();
+    let halt = vendor::stops_this_server(&chain)?;
+    Some(format!("the halt {} by {} covers {}: {}", halt.hash, halt.by, vendor::VERSION, halt.body.reason))
+}
+
 /// Works until the queue is closed.
 async fn run(app: Weak<App>, org: Arc<Org>, mut waiting: mpsc::Receiver<Work>) {
-    let (mut later, mut todo) = (Later::default(), Vec::new());
+    let (mut later, mut todo, mut said) = (Later::default(), Vec::new(), None);
     let Some(now_ms) = app.upgrade().map(|app| app.now_ms) else { return };
     loop {
         let sleep_ms = later.next_ms().map_or(LONGEST_SLEEP_MS, |due| due.saturating_sub(now_ms()));
@@ -143,6 +154,19 @@ async fn run(app: Weak<App>, org: Arc<Org>, mut waiting: mpsc::Receiver<Work>) {
         let Some(app) = app.upgrade() else { return };
         todo.sort_unstable();
         todo.dedup();
+        let stopped = stopped(&org);
+        if stopped != said {
+            match &stopped {
+                Some(why) => tracing::error!(org.id = %org.id, why, "this server brings no jobs"),
+                None => tracing::warn!(org.id = %org.id, "this server brings jobs again"),
+            }
+            said.clone_from(&stopped);
+        }
+        if stopped.is_some() {
+            let again = now_ms() + STOPPED_MS;
+            todo.drain(..).for_each(|work| later.put(again, work));
+            continue;
+        }
         if let Err(error) = round::round(&app, &org, &todo, &mut later).await {
             tracing::error!(org.id = %org.id, %error, "jobs not delivered; they go out when their devices connect again");
         }

@@ -7,6 +7,7 @@
 //! | [`intake`], [`decide`], [`settle`], [`held`] | a signed statement comes in, is enough, is logged, is told; the chain |
 //! | [`log`], [`logs`] | entries, tiles, checkpoints, witnesses; another log takes the place of the one before |
 //! | [`peers`], [`learn`] | what is asked of witnesses and beacons, and what is learned from them |
+//! | [`vendor`], [`feed`] | a vendor's feed of halts: as it is followed, and as one is served |
 //! | [`gate`], [`dispatch`], [`receipts`], [`events`] | agents: connections, jobs, receipts, who watches |
 //! | [`facts`] | what devices do that no agent does; a clone is stopped |
 //! | [`orgs`], [`store`], [`disk`], [`config`] | what is kept |
@@ -22,6 +23,7 @@ pub mod disk;
 pub mod dispatch;
 pub mod events;
 pub mod facts;
+pub mod feed;
 pub mod gate;
 pub mod guests;
 pub mod held;
@@ -40,5 +42,6 @@ pub mod statements;
 pub mod store;
 pub mod tls;
 pub mod turnstile;
+pub mod vendor;
 
 pub use serve::{Running, StartError, start};

@@ -21,6 +21,7 @@ use countersign_trust::note::{Note, VerifierKey};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::words::Address;
 use http_body_util::{BodyExt, Full, Limited};
+use hyper::http::request::Builder;
 use hyper::{Method, Request};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -133,9 +134,52 @@ impl Peers {
         self.request(Method::GET, url, String::new()).await
     }
 
+    /// Gets a text of at most so many bytes, and waits so long for it.
+    ///
+    /// # Errors
+    /// No such answer in time.
+    pub async fn get_at_most(&self, url: &str, most: usize, limit: Duration) -> Result<Answer, PeerError> {
+        self.ask(Method::GET, url, String::new(), most, limit).await
+    }
+
+    /// Posts a JSON text under a token, and wants status 204.
+    ///
+    /// # Errors
+    /// No such answer in time.
+    pub async fn report(&self, url: &str, token: &str, body: String) -> Result<(), PeerError> {
+        let request = Request::builder().method(Method::POST).uri(url);
+        let request = request
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {token}"));
+        let answer = self.send(request, url, body, MOST_ANSWER, REQUEST_TIME).await?;
+        if answer.status == 204 { Ok(()) } else { Err(refused(url.to_owned(), &answer)) }
+    }
+
     async fn request(&self, method: Method, url: &str, body: String) -> Result<Answer, PeerError> {
+        self.ask(method, url, body, MOST_ANSWER, REQUEST_TIME).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        url: &str,
+        body: String,
+        most: usize,
+        limit: Duration,
+    ) -> Result<Answer, PeerError> {
         let request =
             Request::builder().method(method).uri(url).header("content-type", "text/plain; charset=utf-8");
+        self.send(request, url, body, most, limit).await
+    }
+
+    async fn send(
+        &self,
+        request: Builder,
+        url: &str,
+        body: String,
+        most: usize,
+        limit: Duration,
+    ) -> Result<Answer, PeerError> {
         let request = request
             .body(Full::from(body))
             .map_err(|error| PeerError::Url { url: url.to_owned(), error: error.to_string() })?;
@@ -144,12 +188,12 @@ impl Peers {
         let answer = async {
             let answer = self.client.request(request).await.map_err(|error| silent(&error))?;
             let status = answer.status().as_u16();
-            let body = Limited::new(answer.into_body(), MOST_ANSWER).collect().await;
+            let body = Limited::new(answer.into_body(), most).collect().await;
             let body = body.map_err(|error| silent(error.as_ref()))?.to_bytes();
             Ok(Answer { status, text: String::from_utf8_lossy(&body).into_owned() })
         };
-        let slow = || PeerError::Slow { url: url.to_owned(), limit: REQUEST_TIME };
-        tokio::time::timeout(REQUEST_TIME, answer).await.map_err(|_| slow())?
+        let slow = || PeerError::Slow { url: url.to_owned(), limit };
+        tokio::time::timeout(limit, answer).await.map_err(|_| slow())?
     }
 
     /// Posts a text and wants status 200.

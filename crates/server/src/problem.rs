@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use countersign_wire::http::Problem;
 
+use crate::disk::DiskError;
 use crate::dispatch::EvidenceError;
 use crate::logs::DrawError;
 use crate::orgs::BeginError;
@@ -32,6 +33,9 @@ pub enum ApiError {
     /// Nothing there.
     #[error("there is no such {0} here")]
     NotFound(&'static str),
+    /// The disk takes nothing.
+    #[error("{0}")]
+    Disk(String),
     /// A path, query or body that cannot be read.
     #[error("{0}")]
     Unreadable(String),
@@ -77,6 +81,7 @@ impl ApiError {
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Who are you?"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not with this token"),
             Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found", "Not found"),
+            Self::Disk(_) => (StatusCode::SERVICE_UNAVAILABLE, "disk", "The server's disk takes nothing"),
             Self::Unreadable(_) => (StatusCode::BAD_REQUEST, "unreadable", "The request cannot be read"),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "Not in this way"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large", "The request is too large"),
@@ -105,6 +110,12 @@ impl ApiError {
             }
             _ => self.to_string(),
         }
+    }
+}
+
+impl From<DiskError> for ApiError {
+    fn from(error: DiskError) -> Self {
+        Self::Disk(error.to_string())
     }
 }
 

@@ -28,6 +28,7 @@ use crate::app::{App, Orgs};
 use crate::config::{Config, Database};
 use crate::disk::{DiskError, Folder};
 use crate::events::Events;
+use crate::feed::Served;
 use crate::gate::Gate;
 use crate::guests::{Guest, Guests};
 use crate::orgs::{LoadError, load_all};
@@ -37,6 +38,7 @@ use crate::statements::settle;
 use crate::store::{Db, OpenError, StoreError};
 use crate::tls::{HTTP_2, Tls, TlsError, device_key};
 use crate::turnstile::Turnstile;
+use crate::vendor::{self, Followed};
 use crate::{api, facts, learn};
 
 /// How long a TLS handshake may take.
@@ -123,8 +125,24 @@ pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, Start
     let stop = watch::Sender::new(false);
     let listen = config.listen;
     let turnstile = Turnstile::default();
-    let app =
-        App { config, db, orgs, peers, gate, events, turnstile, tls_pin: tls.pin, setup_hash, now_ms, stop };
+    let vendor = Followed::load(&folder, config.vendor.as_ref())?;
+    let feed = config.feed.as_ref().map(|feed| Served::start(feed, &folder)).transpose()?;
+    let tls_pin = tls.pin;
+    let app = App {
+        config,
+        db,
+        orgs,
+        peers,
+        gate,
+        vendor,
+        feed,
+        events,
+        turnstile,
+        tls_pin,
+        setup_hash,
+        now_ms,
+        stop,
+    };
     let app = Arc::new(app);
     tokio::spawn(learn::follow(Arc::downgrade(&app), hints));
     let listening = |error| StartError::Listen { address: listen, error };
@@ -134,6 +152,7 @@ pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, Start
         facts::remember(&app, &org).await?;
         settle::go_on(&app, &org).await?;
     }
+    vendor::start(&app, &folder);
     let accepting = tokio::spawn(accept(app.clone(), listener, tls));
     Ok(Running { address, app, accepting })
 }

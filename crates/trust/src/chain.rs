@@ -12,6 +12,7 @@ mod places;
 mod policies;
 mod recovery;
 mod resumes;
+mod vendor;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -29,6 +30,7 @@ pub use halts::{Halter, Halters, HeldHalt, MAX_HALTS_OF_A_KEY, MAX_KNOWN_HALTS_O
 pub use places::{Inclusion, Place, log_keys};
 use recovery::Words;
 pub use recovery::{MAX_WAITING, RECOVERED, RECOVERY_WAIT_S, Recovered};
+pub use vendor::VendorHalt;
 
 /// A statement that was checked and taken.
 #[derive(Clone, Debug)]

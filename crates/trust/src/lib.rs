@@ -16,6 +16,7 @@
 //! | [`clear`], [`floor`] | whether it is certain that nobody has called a halt, and what time it is |
 //! | [`join`] | which device is whose |
 //! | [`delivery`], [`verify`] | **the acceptance rule** |
+//! | [`feed`] | how a vendor's halts reach many organizations; nothing on a device depends on it |
 //! | [`told`] | what beacons are told, and who hands over to a new one |
 //! | [`receipt`], [`ledger`], [`device`] | what is said of it, what is remembered, and a device's life |
 extern crate alloc;
@@ -26,6 +27,7 @@ pub mod clear;
 pub mod delivery;
 pub mod device;
 pub mod envelope;
+pub mod feed;
 pub mod floor;
 pub mod ids;
 pub mod join;

@@ -23,7 +23,7 @@ use crate::ledger::{Ledger, StepKey, StepState};
 use crate::merkle::{leaf_hash, verify_inclusion};
 use crate::signers::{Signers, signers};
 use crate::statement::Kind;
-use crate::statement::halt::Scope;
+use crate::statement::halt::{Component, Scope};
 use crate::statement::job::{Job, Step, Targets};
 use crate::statement::policy::{Hours, Policy, Rule, WEEK_MINUTES};
 use crate::statement::service::guard;
@@ -240,10 +240,13 @@ pub fn covers(halt: &HeldHalt, version: &str, hash: &Sha256, job: &Job) -> bool 
         Scope::Job(stopped) => stopped == hash,
         Scope::Script(stopped) => job.steps.iter().any(|step| step.script_hash() == Some(*stopped)),
         Scope::Person(person) => job.requester == *person,
-        Scope::Component(component) => {
-            component.name.as_str() == "countersign-agent" && is_below(version, component.below.as_str())
-        }
+        Scope::Component(component) => stops_component(component, "countersign-agent", version),
     }
+}
+
+/// Whether a halt of `component` means the program `name` of `version`.
+pub fn stops_component(component: &Component, name: &str, version: &str) -> bool {
+    component.name.as_str() == name && is_below(version, component.below.as_str())
 }
 
 /// Compares dotted versions number by number. What is no such version counts as below: a halt rather errs on that side.

@@ -43,6 +43,14 @@ pub mod paths {
     pub const LOG: &str = "/v1/orgs/{org}/log/{*path}";
     /// GET: a log that a policy names or once named, the same way; by the SHA-256 of its origin.
     pub const LOG_NAMED: &str = "/v1/orgs/{org}/logs/{origin}/{*path}";
+    /// GET: a vendor's feed that this server serves: `index`, `halts/…`, `advisories/…`.
+    pub const FEED: &str = "/v1/feed/{*path}";
+    /// POST: how far the halts of that feed came with one who follows it ([`super::FollowerReport`]). Needs the follower's token.
+    pub const FEED_REPORTS: &str = "/v1/feed/reports";
+    /// GET: what followers reported ([`super::FollowerView`]). Needs the setup token.
+    pub const FEED_FOLLOWERS: &str = "/v1/feed/followers";
+    /// GET: the vendor's feeds that the server follows, and what their halts come to ([`super::VendorView`]).
+    pub const VENDOR: &str = "/v1/orgs/{org}/vendor";
     /// POST: the key of a log that is to take the place of the one in force ([`super::NewLog`]).
     pub const NEW_LOG: &str = "/v1/orgs/{org}/new-log";
 }
@@ -144,6 +152,77 @@ pub struct OrgView {
     pub devices: u64,
     /// How many of them are connected.
     pub connected: u64,
+}
+
+/// The vendor's feeds that a server follows, and what their halts come to in an organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VendorView {
+    /// The feeds; none if this server follows none.
+    pub feeds: Vec<FeedView>,
+    /// The halts that they name.
+    pub halts: Vec<VendorHaltView>,
+    /// The server's version.
+    pub server_version: String,
+    /// The hash of the halt by which this server brings no job to the organization's devices.
+    pub server_stopped_by: Option<String>,
+}
+
+/// A feed that a server follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FeedView {
+    /// Its address.
+    pub url: String,
+    /// The number of its index; 0 before the first.
+    pub sequence: u64,
+    /// When it last answered as it should, in seconds since 1970; 0 before the first.
+    pub heard: u64,
+    /// What is wrong with it, or nothing.
+    pub trouble: String,
+}
+
+/// How far a vendor's halts came with one who follows its feed: counts, and nothing else.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FollowerReport {
+    /// The server's version.
+    pub version: String,
+    /// The number of the newest index it has.
+    pub sequence: u64,
+    /// Organizations that a halt of the feed stops.
+    pub stopped: u64,
+    /// Organizations that are asked.
+    pub asked: u64,
+    /// Organizations that have the vendor's halts off.
+    pub off: u64,
+    /// Other organizations.
+    pub others: u64,
+    /// Devices of those that are stopped which are connected: they have been told.
+    pub devices_told: u64,
+    /// Devices of those that are stopped which are not connected; beacons may have told them.
+    pub devices_away: u64,
+}
+
+/// A follower on the vendor's list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FollowerView {
+    /// Its name.
+    pub name: String,
+    /// When it reported last, in seconds since 1970; 0 if it never has.
+    pub heard: u64,
+    /// What it reported last.
+    pub report: Option<FollowerReport>,
+}
+
+/// A halt that a feed names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VendorHaltView {
+    /// Its hash.
+    pub hash: String,
+    /// `stops`, `over`, `asks`, `off` or `not-ours`.
+    pub comes_to: String,
+    /// Why it was not taken, or nothing.
+    pub why: String,
+    /// Its envelope.
+    pub envelope: String,
 }
 
 /// A signed statement on its way in.

@@ -20,10 +20,13 @@ mod organization;
 #[path = "../../../witness/tests/all/program.rs"]
 mod program;
 mod recovery;
+#[path = "../../../drills/src/static_files.rs"]
+mod static_files;
 mod stops;
 mod strangers;
 #[path = "../../../drills/src/unrehearsed.rs"]
 mod unrehearsed;
+mod vendor;
 
 use std::net::SocketAddr;
 use std::path::Path;

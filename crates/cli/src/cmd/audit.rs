@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Args;
+use countersign_trust::chain::Chain;
 use countersign_trust::delivery::TargetProof;
 use countersign_trust::envelope::Logged;
 use countersign_trust::ids::{DeviceId, Sha256};
@@ -17,6 +18,7 @@ use countersign_trust::join::enrolled_by_join;
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::receipt::Receipt;
 use countersign_trust::statement::job::Targets;
+use countersign_trust::statement::policy::VendorHalts;
 use countersign_wire::http::{DeliveryEvidence, EnrollmentEvidence, ReceiptView, paths};
 use serde_json::json;
 
@@ -77,7 +79,11 @@ pub fn run(context: &Context, args: &AuditArgs) -> anyhow::Result<()> {
         rows.push(vec![short(id), plain(&found.judged), plain(&found.told.join(", "))]);
     }
     let into = args.out.join(short(&read.hash)).display().to_string();
-    context.ui.answer(&json!({"folder": into, "devices": json}), || {
+    // Whether the vendor was obeyed is a choice that an auditor should see; the policies of the chain in each bundle prove it.
+    let vendor = &session.checked.chain.policy().body.vendor;
+    let vendor_halts = (!vendor.keys.is_empty()).then(|| vendor.halts.to_string());
+    vendor_off(&session.checked.chain).iter().for_each(|word| context.ui.note(word));
+    context.ui.answer(&json!({"folder": into, "devices": json, "vendor_halts": vendor_halts}), || {
         let number = count(targets.len(), "device", "devices");
         let rows = table(&["DEVICE", "JUDGED AGAIN HERE", "ITS RECEIPTS SAY (verified)"], &rows);
         format!("{rows}Evidence of {} on {number} is in {into}", short(&read.hash))
@@ -280,4 +286,14 @@ fn envelope_of<'a>(all: &'a [EnrollmentEvidence], hash: &Sha256) -> Option<&'a s
 
 fn lines(head: &[String], rest: &[String]) -> String {
     head.iter().chain(rest).map(|line| format!("{line}\n")).collect()
+}
+
+/// Since which policy the vendor's halts are obeyed by nobody, if they are off.
+fn vendor_off(chain: &Chain) -> Option<String> {
+    let is_off = |halts: &VendorHalts| *halts == VendorHalts::Off;
+    let off = chain.policies().iter().rev().take_while(|held| is_off(&held.body.vendor.halts)).last()?;
+    let (number, hash) = (off.body.number, short(&off.hash));
+    Some(format!(
+        "The vendor's halts are off since policy {number} ({hash}): nobody here obeys them (verified)."
+    ))
 }

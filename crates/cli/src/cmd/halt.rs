@@ -45,6 +45,9 @@ pub struct HaltArgs {
     /// Why.
     #[arg(long)]
     reason: String,
+    /// The advisory it goes with, such as a vendor's.
+    #[arg(long, default_value = "", value_name = "NAME")]
+    advisory: String,
     /// Only this job, by its whole hash.
     #[arg(long, value_name = "HASH")]
     job: Option<Sha256>,
@@ -69,7 +72,7 @@ pub fn run(context: &Context, args: HaltArgs) -> anyhow::Result<ExitCode> {
         _ => Scope::Organization(Nothing),
     };
     let profile = context.profile()?;
-    call(context, &profile, scope, &args.reason)
+    call(context, &profile, scope, &args.reason, &args.advisory)
 }
 
 /// Stops one job, unless it is over: a halt of it would stop nothing, and take the room of one that does.
@@ -92,10 +95,16 @@ pub fn cancel(context: &Context, wish: &str, reason: &str) -> anyhow::Result<Exi
         }
     };
     context.ui.note(&format!("The job is {job}"));
-    call(context, &profile, Scope::Job(job), reason)
+    call(context, &profile, Scope::Job(job), reason, "")
 }
 
-fn call(context: &Context, profile: &Profile, scope: Scope, reason: &str) -> anyhow::Result<ExitCode> {
+fn call(
+    context: &Context,
+    profile: &Profile,
+    scope: Scope,
+    reason: &str,
+    advisory: &str,
+) -> anyhow::Result<ExitCode> {
     let chain = chain::known(profile)?
         .context("nothing of this organization was verified here yet; run `countersign status` once")?;
     let policy = &chain.policy().body;
@@ -113,7 +122,7 @@ fn call(context: &Context, profile: &Profile, scope: Scope, reason: &str) -> any
         scope,
         made: context.now,
         reason: reason.parse().map_err(|error| Stop::Usage(format!("--reason: {error}")))?,
-        advisory: "".parse()?,
+        advisory: advisory.parse().map_err(|error| Stop::Usage(format!("--advisory: {error}")))?,
     };
     // No question: to stop must be as easy from a script or a phone as at a desk, and a resume lifts it.
     context.ui.note(&format!("Halting {}", words(&halt.scope)));

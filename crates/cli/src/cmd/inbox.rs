@@ -6,6 +6,7 @@ use countersign_trust::statement::{self, Kind};
 use countersign_wire::http::{StatementView, paths};
 use serde_json::{Value, json};
 
+use crate::checked::vendor::FromVendor;
 use crate::cmd::job::signed_part;
 use crate::context::{Context, Session};
 use crate::output::{short, table, time};
@@ -21,8 +22,10 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
         .filter(|view| view.state == "waiting")
         .filter_map(|view| Waiting::of(&session, view))
         .collect();
+    let vendor = FromVendor::ask(&session);
+    vendor.iter().for_each(|vendor| vendor.warn(&context.ui));
     let answer: Vec<Value> = waiting.iter().map(Waiting::json).collect();
-    context.ui.answer(&json!({"waiting": answer}), || {
+    context.ui.answer(&json!({"waiting": answer, "vendor": vendor.as_ref().map(FromVendor::json)}), || {
         if waiting.is_empty() {
             return "Nothing waits for signatures.".to_owned();
         }

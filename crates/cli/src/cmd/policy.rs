@@ -1,6 +1,7 @@
 //! `countersign policy`: who may do what.
 
 mod new_log;
+mod vendor;
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -23,6 +24,7 @@ use crate::output::{Stop, count, indent, plain, plain_lines, short};
 use crate::prose::brief;
 use crate::weakness::weaknesses;
 use new_log::NewLogArgs;
+use vendor::VendorArgs;
 
 /// Who may do what. A change takes the policy quorum of the old policy and of the new one.
 #[derive(Debug, Subcommand)]
@@ -33,29 +35,34 @@ pub enum PolicyCommand {
     Edit,
     /// Look at a changed policy in a file, and sign it.
     Propose {
-        /// The text, as `countersign policy show` prints it; number and previous are filled in. With --new-log it may be left out.
-        #[arg(required_unless_present = "new_log")]
+        /// The text, as `countersign policy show` prints it; number and previous are filled in. With one of the options below it may
+        /// be left out.
+        #[arg(required_unless_present_any = ["new_log", "keys", "drop", "need", "halts"])]
         file: Option<PathBuf>,
         /// Another log.
         #[command(flatten)]
         log: NewLogArgs,
+        /// Another vendor.
+        #[command(flatten)]
+        vendor: VendorArgs,
     },
 }
 
 /// Runs it.
 pub fn run(context: &Context, command: PolicyCommand) -> anyhow::Result<()> {
     let session = context.open_to_mend()?;
-    let mut log = NewLogArgs::default();
+    let (mut log, mut maker) = (NewLogArgs::default(), VendorArgs::default());
     let held = session.checked.chain.policy();
     let text = match command {
         PolicyCommand::Show => {
             let answer = json!({"policy": held.hash.to_string(), "number": held.body.number, "text": held.signed.statement(), "weaknesses": weaknesses(&held.body)});
             context.ui.answer(&answer, || plain_lines(held.signed.statement()));
+            weaknesses(&held.body).iter().for_each(|weak| context.ui.warn(&format!("weak: {}", plain(weak))));
             return Ok(());
         }
         PolicyCommand::Edit => edit(context, &statement::write(&session.checked.chain.next_policy()).0)?,
-        PolicyCommand::Propose { file, log: wish } => {
-            log = wish;
+        PolicyCommand::Propose { file, log: wish, vendor } => {
+            (log, maker) = (wish, vendor);
             match file {
                 None => statement::write(&session.checked.chain.next_policy()).0,
                 Some(file) => std::fs::read_to_string(&file)
@@ -68,6 +75,9 @@ pub fn run(context: &Context, command: PolicyCommand) -> anyhow::Result<()> {
     let mut changed = Policy { org, number, previous, resumes, ..typed };
     if log.new_log {
         new_log::replace(context, &session, &log, &mut changed)?;
+    }
+    if maker.is_some() {
+        vendor::put(context, &maker, &mut changed)?;
     }
     propose(context, &session, &changed)
 }

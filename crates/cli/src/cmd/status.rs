@@ -3,6 +3,7 @@
 use countersign_wire::http::{OrgView, paths};
 use serde_json::json;
 
+use crate::checked::vendor::FromVendor;
 use crate::cmd::halt;
 use crate::context::Context;
 use crate::output::{Paint, Stop, plain, short};
@@ -16,12 +17,15 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
     let policy = &chain.policy().body;
     let halts: Vec<_> = chain.active_halts().collect();
     let weak = weaknesses(policy);
+    let vendor = FromVendor::ask(&session);
+    vendor.iter().for_each(|vendor| vendor.warn(&context.ui));
     halt::room::warnings(chain).iter().for_each(|warning| context.ui.warn(warning));
     let answer = json!({
         "org": chain.org().to_string(), "name": policy.name.to_string(), "policy": chain.policy().hash.to_string(),
         "policy_number": policy.number, "resume": chain.resume().map(|hash| hash.to_string()), "log_size": log.size,
         "devices": session.checked.devices.enrolled.len(), "weaknesses": weak, "warnings": session.checked.warnings,
         "reached": session.checked.reached.json(chain),
+        "vendor": vendor.as_ref().map(FromVendor::json),
         "unexplained": session.checked.devices.unexplained.json(),
         "halts": halts.iter().map(|halt| json!({"halt": halt.hash.to_string(), "scope": halt::words(&halt.body.scope), "by": halt.by.to_string(), "reason": halt.body.reason.to_string()})).collect::<Vec<_>>(),
         "the_server_says": {"connected": view.connected},
@@ -40,6 +44,7 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
         );
         let unexplained = session.checked.devices.unexplained.names();
         unexplained.iter().for_each(|leaf| text.push_str(&format!("  UNEXPLAINED in the log: {leaf}\n")));
+        text.push_str(&vendor.as_ref().and_then(FromVendor::line).unwrap_or_default());
         weak.iter().for_each(|weak| text.push_str(&format!("  weak: {}\n", plain(weak))));
         text
     });

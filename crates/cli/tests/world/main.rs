@@ -13,4 +13,5 @@ mod fooled;
 mod people;
 mod stories;
 mod tampering;
+mod vendor;
 mod world;

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use countersign_agent::disk::Folder;
 use countersign_agent::enroll::enroll;
 use countersign_agent::os::BootReading;
-use countersign_server::config::{Config, Database};
+use countersign_server::config::{Config, Database, Feed, Vendor};
+use countersign_trust::key::PublicKey;
 use countersign_trust::time::{Reading, Time};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
@@ -53,6 +54,7 @@ pub struct World {
     server: Option<countersign_server::Running>,
     beacons: Vec<countersign_beacon::serve::Running>,
     witnesses: Vec<countersign_witness::serve::Running>,
+    vendor: Option<Vendor>,
     beacon_urls: Vec<String>,
     witness_urls: Vec<String>,
     address: SocketAddr,
@@ -113,6 +115,7 @@ impl World {
             server: None,
             beacons,
             witnesses,
+            vendor: None,
             beacon_urls,
             witness_urls,
             address,
@@ -141,6 +144,15 @@ impl World {
         let (server, org) = (world.server_url(), status["org"].as_str().unwrap().to_owned());
         world.bo(&["login", "--server", &server, "--org", &org, "--me", "bo", "--token", "bo.token"]).well();
         world
+    }
+
+    /// The server serves the feed in the folder `feed` from here on, and follows it itself.
+    pub fn follow(&mut self, key: &str) {
+        let feeds = vec![format!("{}/v1/feed", self.server_url())];
+        let keys = [PublicKey::from_openssh(key.trim()).unwrap().0].into();
+        self.vendor = Some(Vendor { keys, feeds, interval: 1.try_into().unwrap(), report: None });
+        self.stop_server();
+        self.start_server();
     }
 
     /// `countersign init` with all beacons and witnesses.
@@ -283,7 +295,13 @@ impl World {
     pub fn start_server(&mut self) {
         let data = self.folder.path().join("server");
         let (listen, address) = (self.address, self.address.to_string());
-        let config = Config { data, listen, address, database: Database::Sqlite };
+        let (vendor, feed) = (
+            self.vendor.clone(),
+            self.vendor
+                .is_some()
+                .then(|| Feed { folder: self.folder.path().join("feed"), followers: Default::default() }),
+        );
+        let config = Config { data, listen, address, database: Database::Sqlite, vendor, feed };
         let running = self.runtime.block_on(countersign_server::start(config, milliseconds));
         self.server = Some(running.unwrap());
     }

@@ -92,6 +92,7 @@ pub fn beacons(of: &Path, count: usize, org: OrgId, genesis: &Logged, now_ms: u6
             listen: nowhere(),
             name: name.clone(),
             organizations: Served::Any,
+            vendor: None,
         };
         let real = Some(RealBeacon::open(&config).unwrap());
         let beacon = Beacon { name, up: true, skew_s: 0, silence: String::new(), config, real };

@@ -18,4 +18,5 @@ mod stolen_database;
 mod stolen_log_key;
 mod stolen_server;
 mod systemd;
+mod vendor;
 mod wiped_database;

@@ -69,11 +69,32 @@ pub async fn take_of_beacon(app: &Arc<App>, org: &Arc<Org>, halt: &Signed) -> Re
     take_from(app, org, halt, Vec::new(), Source::Beacon).await.map(|_| ())
 }
 
+/// Hands a vendor's halt to agents and beacons, if it would be obeyed and is new here. It is to be kept by [`keep_of_vendor`].
+///
+/// # Errors
+/// It would stop nothing.
+pub fn spread_of_vendor(app: &Arc<App>, org: &Arc<Org>, halt: &Signed) -> Result<(), IntakeError> {
+    if stops(org, halt, Source::Vendor)? {
+        settle::spread_halt(app, org, halt);
+    }
+    Ok(())
+}
+
+/// Keeps a vendor's halt that [`spread_of_vendor`] has handed on.
+///
+/// # Errors
+/// Nothing was kept.
+pub async fn keep_of_vendor(app: &Arc<App>, org: &Arc<Org>, halt: &Signed) -> Result<(), IntakeError> {
+    take_from(app, org, halt, Vec::new(), Source::Vendor).await.map(|_| ())
+}
+
 /// Who brings a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Anybody,
     Beacon,
+    /// A feed: it was handed on before.
+    Vendor,
 }
 
 async fn take_from(
@@ -84,9 +105,9 @@ async fn take_from(
     source: Source,
 ) -> Result<(StatementRow, Option<JoinHandle<()>>), IntakeError> {
     let kind = signed.kind()?;
-    let spread = kind == Kind::Halt && stops(org, signed, source)?;
+    let spread = kind == Kind::Halt && (stops(org, signed, source)? || source == Source::Vendor);
     // Before it is stored: a full disk keeps a halt from nobody.
-    if spread {
+    if spread && source != Source::Vendor {
         settle::spread_halt(app, org, signed);
     }
     dispatch::look_for_recovery(app, org).await?;

@@ -27,5 +27,8 @@ mod postgres;
 mod receipts;
 mod records;
 mod recovery;
+#[path = "../../../drills/src/static_files.rs"]
+mod static_files;
+mod vendor;
 mod wire;
 mod world;

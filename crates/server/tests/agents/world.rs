@@ -1,6 +1,6 @@
 //! A server with an organization on it, four real witnesses and four real beacons, all in this process.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::num::NonZeroU8;
 use std::ops::Deref;
@@ -9,9 +9,9 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use countersign_server::config::{Config, Database};
+use countersign_server::config::{Config, Database, Feed, Vendor};
 use countersign_trust::envelope::Signed;
-use countersign_trust::ids::{DeviceId, OrgId, Sha256, StatementId};
+use countersign_trust::ids::{DeviceId, Name, OrgId, Sha256, StatementId};
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::note::{NoteSigner, VerifierKey};
 use countersign_trust::statement::enroll::{Batch, Enroll, What};
@@ -120,6 +120,32 @@ impl World {
 
     /// The same with its records in another database.
     pub async fn with_records(database: Database, edit: impl FnOnce(&mut Policy)) -> Self {
+        Self::told(|config| config.database = database, edit).await
+    }
+
+    /// The same, whose server follows a vendor's feed.
+    pub async fn following(vendor: Vendor, edit: impl FnOnce(&mut Policy)) -> Self {
+        Self::told(|config| config.vendor = Some(vendor), edit).await
+    }
+
+    /// The same, whose server serves a feed.
+    pub async fn serving(feed: &Path) -> Self {
+        Self::serving_to(feed, BTreeMap::new()).await
+    }
+
+    /// The same, to followers that report under these tokens.
+    pub async fn serving_to(feed: &Path, followers: BTreeMap<Name, Sha256>) -> Self {
+        let feed = Feed { folder: feed.to_owned(), followers };
+        Self::told(|config| config.feed = Some(feed), |_| ()).await
+    }
+
+    /// The server, asked with its setup token.
+    pub fn setup_token(&self) -> Http {
+        let setup = std::fs::read_to_string(self.folder.path().join("server/setup-token")).unwrap();
+        Http { server: self.server.address, token: setup.trim().to_owned() }
+    }
+
+    async fn told(tell: impl FnOnce(&mut Config), edit: impl FnOnce(&mut Policy)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mut witnesses, mut beacons) = (Vec::new(), Vec::new());
         let mut policy = genesis_policy();
@@ -135,7 +161,10 @@ impl World {
             policy.beacons.keys.insert(key);
             beacons.push(running);
         }
-        let server = start(folder.path(), database).await;
+        let mut config = Config::at_home(folder.path().join("server"), "127.0.0.1:0".parse().unwrap());
+        config.address = "localhost:443".to_owned();
+        tell(&mut config);
+        let server = start(config).await;
         let setup = std::fs::read_to_string(folder.path().join("server/setup-token")).unwrap();
         let setup = Http { server: server.address, token: setup.trim().to_owned() };
         let (org, http) = found(&setup, &mut policy, edit).await;
@@ -145,9 +174,9 @@ impl World {
     /// Stops the server and starts it again over the same data folder, at another port.
     pub async fn restart(self) -> Self {
         let Self { server, mut http, org, policy, witnesses, beacons, folder, serial } = self;
-        let database = server.app.config.database.clone();
+        let config = server.app.config.clone();
         server.stop().await;
-        let server = start(folder.path(), database).await;
+        let server = start(config).await;
         http.server = server.address;
         Self { server, http, org, policy, witnesses, beacons, folder, serial }
     }
@@ -375,13 +404,7 @@ async fn beacon(folder: &Path, number: u8) -> (VerifierKey, countersign_beacon::
     (key, serve::start(&config, now).await.unwrap())
 }
 
-async fn start(folder: &Path, database: Database) -> Served {
-    let config = Config {
-        data: folder.join("server"),
-        listen: "127.0.0.1:0".parse().unwrap(),
-        address: "localhost:443".to_owned(),
-        database,
-    };
+async fn start(config: Config) -> Served {
     let running = countersign_server::start(config, now_ms).await.unwrap();
     Served { address: running.address, running: Some(running), program: None }
 }

@@ -56,7 +56,8 @@ impl Halters {
         self.0.iter().map(|call| &call.by)
     }
 
-    fn are_vendors(&self) -> bool {
+    /// Whether a vendor is among them.
+    pub fn are_vendors(&self) -> bool {
         self.iter().any(|by| *by == Halter::Vendor)
     }
 
