@@ -10,7 +10,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -173,7 +173,8 @@ impl Folder {
     }
 }
 
-/// Leaves `text` for the agent that works on `root`, or will. The same text twice is one letter.
+/// Leaves `text` for the agent that works on `root`, or will. The same text twice is one letter. It belongs to whom the folder
+/// belongs: an agent that could not read what root left for it would throw it away.
 ///
 /// # Errors
 /// There is no such folder, or it cannot be written.
@@ -181,7 +182,32 @@ pub fn leave_letter(root: &Path, text: &str) -> Result<(), DiskError> {
     let inbox = root.join(INBOX);
     create_folder(&inbox)?;
     let name = countersign_trust::ids::Sha256::of(text.as_bytes()).to_string();
-    write_whole(&inbox.join(name), text.as_bytes())
+    let (path, owner) = (inbox.join(name), fs::metadata(root).map_err(failed("look at", root))?);
+    let unfinished = PathBuf::from(format!("{}{UNFINISHED}", path.display()));
+    write_synced(&unfinished, text.as_bytes())?;
+    for left in [&inbox, &unfinished] {
+        chown(left, Some(owner.uid()), Some(owner.gid())).map_err(failed("hand over", left))?;
+    }
+    fs::rename(&unfinished, &path).map_err(failed("rename", &unfinished))?;
+    sync_folder_of(&path)
+}
+
+/// Whether an agent works on `root` just now.
+///
+/// # Errors
+/// It cannot be found out.
+pub fn is_worked_on(root: &Path) -> Result<bool, DiskError> {
+    let path = root.join(LOCK);
+    let lock = match File::open(&path) {
+        Ok(lock) => lock,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(failed("open", &path)(error)),
+    };
+    match lock.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(failed("lock", &path)(error)),
+    }
 }
 
 /// The device's seed, if it was ever drawn.

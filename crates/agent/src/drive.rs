@@ -6,6 +6,7 @@
 mod output;
 mod runs;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::ledger::{Ledger, LedgerError};
 use countersign_trust::note::{NoteSigner, VerifierKeyError};
 use countersign_trust::time::Reading;
-use countersign_wire::message::{Challenge, Hello, Receipt, from_agent};
+use countersign_wire::message::{Challenge, Halted, Hello, Receipt, from_agent};
 use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
@@ -108,6 +109,8 @@ struct Drive<'a> {
     to: mpsc::Sender<Heard>,
     /// The name of the last Hello; 0 before the first.
     hello: u64,
+    /// The active halts that the server of this connection was told of.
+    told: BTreeSet<Sha256>,
     stopping: bool,
 }
 
@@ -145,9 +148,12 @@ pub async fn live(
         news: Arc::new(Semaphore::new(MOST_NEWS)),
         to: to.clone(),
         hello: 0,
+        told: BTreeSet::new(),
         stopping: false,
     };
     drive.hear(Input::Started)?;
+    // A halt that was brought by hand while nobody worked here comes before all that a server may say.
+    drive.read_letters()?;
     let mut keeper = JoinSet::new();
     keeper.spawn(link::keep(Identity::new(&seed)?, named, to));
     let mut ticks = interval(TICK);
@@ -184,7 +190,7 @@ impl Drive<'_> {
                 let (host, system) = (os::hostname().unwrap_or_default(), system());
                 let said = hello(self.device.ledger(), host, system);
                 let hello = Hello { name: name()?, before: self.hello, ..said };
-                self.hello = hello.name;
+                (self.hello, self.told) = (hello.name, BTreeSet::new());
                 sender.send(from_agent::What::Hello(hello));
                 self.link.send_replace(Some(sender));
                 self.hear(Input::Connected)
@@ -239,6 +245,7 @@ impl Drive<'_> {
             self.file.append(&records)?;
         }
         effects.into_iter().for_each(|effect| self.act(effect));
+        self.tell_halts();
         self.file.rewrite_if_worth_it(self.device.ledger())?;
         self.name_servers();
         Ok(())
@@ -274,6 +281,19 @@ impl Drive<'_> {
     fn send(&self, what: from_agent::What) {
         if let Some(sender) = &*self.link.borrow() {
             sender.send(what);
+        }
+    }
+
+    /// Tells the server which halts are on disk here, if it has not been told.
+    fn tell_halts(&mut self) {
+        if self.link.borrow().is_none() {
+            return;
+        }
+        let active = self.chain().map(|chain| chain.active_halts().map(|halt| halt.hash));
+        let active: BTreeSet<Sha256> = active.into_iter().flatten().collect();
+        if active != self.told {
+            self.send(from_agent::What::Halted(Halted::by(active.iter().copied())));
+            self.told = active;
         }
     }
 

@@ -1,5 +1,6 @@
 //! The program on each machine. Reads its configuration, then does one of a few things.
 
+mod by_hand;
 mod status;
 
 use std::fs::File;
@@ -11,8 +12,7 @@ use clap::{Parser, Subcommand};
 use countersign_agent::config::Config;
 use countersign_agent::disk::{self, Folder, MOST_IN_A_LETTER};
 use countersign_agent::enroll::{self, device_signer};
-use countersign_trust::chain::Taken;
-use countersign_trust::delivery::{News, read_sequence};
+use countersign_trust::delivery::read_sequence;
 use countersign_trust::ids::OrgId;
 use countersign_trust::join::Enrolled;
 use countersign_wire::token::Token;
@@ -56,9 +56,11 @@ enum Command {
     },
     /// Prints the device's key and id, drawing the key if there is none yet: for an operator who enrolls it.
     Key,
-    /// Says what this machine holds. Asks nobody.
+    /// Says what this machine holds, and every halt that stops something here. Asks nobody.
     Status,
-    /// Takes a halt from a file, such as one on a USB stick. Also a policy or a resume, or a sequence of them.
+    /// Takes halts from a file, such as one on a USB stick. Also policies and resumes.
+    ///
+    /// `countersign halt --file` writes one. The agent need not run. What holds is taken, also if something else in the file does not.
     Halt {
         /// The file.
         file: PathBuf,
@@ -87,7 +89,7 @@ fn main() -> anyhow::Result<()> {
             print!("{}", status::Status::read(&config.data)?);
             Ok(())
         }
-        Command::Halt { file } => halt(&config.data, &file),
+        Command::Halt { file } => by_hand::take(&config.data, &file),
     }
 }
 
@@ -163,26 +165,6 @@ fn key(data: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks what the file says against what this device holds, and leaves it for the agent, which runs or will run.
-fn halt(data: &Path, file: &Path) -> anyhow::Result<()> {
-    let text = read(file)?;
-    let envelopes = read_sequence(&text).unwrap_or_else(|| vec![&text]);
-    let ledger = disk::ledger::read_ledger(data)?;
-    let mut chain = ledger.chain().cloned().context("this machine is not enrolled")?;
-    let mut new = false;
-    for envelope in envelopes {
-        let news = News::from_text(envelope).with_context(|| format!("{}", file.display()))?;
-        let taken = news.offer(&mut chain).with_context(|| format!("{} does not hold here", news.hash()))?;
-        let is_new = matches!(taken, Taken::New | Taken::Waits | Taken::Moved);
-        println!("{} {}", if is_new { "taken" } else { "known" }, news.hash());
-        new |= is_new;
-    }
-    if new {
-        disk::leave_letter(data, &text)?;
-    }
-    Ok(())
-}
-
 fn read(file: &Path) -> anyhow::Result<String> {
     let mut text = String::new();
     let opened = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
@@ -194,6 +176,27 @@ fn read(file: &Path) -> anyhow::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_command_of_the_operating_pages_can_be_typed() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating");
+        let mut tried = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            let quoted = text.split('`').map(str::trim);
+            for said in text
+                .lines()
+                .map(str::trim)
+                .chain(quoted)
+                .filter(|said| said.starts_with("countersign-agent "))
+            {
+                let typed = Args::try_parse_from(said.lines().next().unwrap().split_whitespace());
+                assert!(typed.is_ok(), "{said}: {}", typed.err().unwrap());
+                tried += 1;
+            }
+        }
+        assert!(tried >= 3, "{tried} commands");
+    }
 
     fn enroll(words: &[&str]) -> Result<Args, clap::Error> {
         Args::try_parse_from([&["countersign-agent", "enroll"], words].concat())

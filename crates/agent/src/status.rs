@@ -5,10 +5,13 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use countersign_agent::disk::ledger::read_ledger;
-use countersign_trust::chain::Chain;
+use countersign_trust::chain::{Chain, HeldHalt};
 use countersign_trust::join::Enrolled;
 use countersign_trust::ledger::Ledger;
 use countersign_trust::receipt::{Receipt, Verdict};
+use countersign_trust::time::Utc;
+
+use crate::by_hand::as_owner;
 
 /// How many refusals are shown.
 const REFUSALS: usize = 5;
@@ -23,7 +26,7 @@ pub struct Status {
 impl Status {
     /// Reads it.
     pub fn read(data: &Path) -> anyhow::Result<Self> {
-        let ledger = read_ledger(data)?;
+        let ledger = read_ledger(data).map_err(|error| as_owner(error, data))?;
         let lacks = "no enrollment in the ledger holds by the policies held; enroll this machine anew, in an empty folder";
         let chain = ledger.chain().cloned().context(lacks)?;
         let enrolled = ledger.enrolled().cloned().context(lacks)?;
@@ -38,6 +41,15 @@ impl Status {
     }
 }
 
+/// The same words as `countersign halt list` has.
+fn write_halt(f: &mut fmt::Formatter<'_>, halt: &HeldHalt) -> fmt::Result {
+    writeln!(f, "HALTED        {}", halt.body.scope)?;
+    writeln!(f, "  halt        {}", halt.hash)?;
+    writeln!(f, "  since       {}, by its author's clock", Utc(halt.body.made))?;
+    writeln!(f, "  by          {}, key {}; one signature is enough", halt.by, halt.by.keys())?;
+    halt.body.reason.as_str().lines().try_for_each(|line| writeln!(f, "  because     > {line}"))
+}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let policy = self.chain.policy();
@@ -48,8 +60,11 @@ impl fmt::Display for Status {
         writeln!(f, "labels        {}", labels.collect::<Vec<_>>().join(", "))?;
         writeln!(f, "running       {}", self.ledger.started().len())?;
         writeln!(f, "receipts      {} not acknowledged", self.ledger.spooled())?;
+        if self.chain.active_halts().next().is_none() {
+            writeln!(f, "halts         none: nothing is stopped here by what this machine holds")?;
+        }
         for halt in self.chain.active_halts() {
-            writeln!(f, "halt          {} by {}: {}", halt.hash, halt.by, halt.body.reason)?;
+            write_halt(f, halt)?;
         }
         for refusal in self.refusals() {
             let job = refusal.job.map_or_else(|| "no job".to_owned(), |job| job.to_string());

@@ -94,3 +94,28 @@ async fn run(config: &Config) -> anyhow::Result<()> {
 fn now() -> Time {
     Time(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_operating_pages_can_be_typed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating");
+        let mut tried = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+            for said in
+                text.split('`').map(str::trim).filter(|said| said.contains("countersign-beacon --config"))
+            {
+                let (_, said) = said.split_once("countersign-beacon ").unwrap();
+                let typed = Args::try_parse_from(
+                    std::iter::once("countersign-beacon").chain(said.split_whitespace()),
+                );
+                assert!(typed.is_ok(), "{said}: {}", typed.err().unwrap());
+                tried += 1;
+            }
+        }
+        assert!(tried > 0);
+    }
+}

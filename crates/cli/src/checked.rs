@@ -68,6 +68,18 @@ impl Checked {
         Ok(Self { chain, log, devices, reached, warnings, set_back })
     }
 
+    /// What can be known while the server says nothing: what is kept here, with what beacons know besides; how far it came with them;
+    /// and what a person should know. None if nothing was ever kept.
+    pub fn without_server(profile: &Profile) -> anyhow::Result<Option<(Chain, Reached, Vec<String>)>> {
+        let Some(known) = chain::known(profile)? else { return Ok(None) };
+        let (chain, mut warnings) = chain::renew_by_beacons(profile, known);
+        chain::keep(profile, &chain)?;
+        let reached = reach::reach(profile, &chain)?;
+        warnings.extend(reached.warnings(&chain));
+        warnings.extend(reached.alarm(&chain));
+        Ok(Some((chain, reached, warnings)))
+    }
+
     /// Brings beacons a policy or resume that was logged a moment ago, and says how far it came.
     pub fn hand_on(profile: &Profile, server: &Client, ui: &Ui) -> anyhow::Result<()> {
         let (chain, _) = chain::renew(profile, server, chain::known(profile)?)?;

@@ -12,7 +12,7 @@ use crate::checked::Checked;
 use crate::client::{Client, filled};
 use crate::cmd::halt::words;
 use crate::home::{Home, Profile};
-use crate::output::{Ui, indent, plain, short};
+use crate::output::{Ui, indent, plain, short, time};
 use crate::prose::prose;
 use crate::signer::Signer;
 
@@ -73,9 +73,10 @@ impl Context {
         for halt in checked.chain.active_halts() {
             let said = prose(halt.body.reason.as_str(), "all of it: countersign status --json");
             self.ui.note(&format!(
-                "HALTED: {} by {} ({}), because:\n{}",
+                "HALTED: {} by {} since {} ({}), because:\n{}",
                 words(&halt.body.scope),
                 halt.by,
+                time(halt.body.made.0),
                 short(&halt.hash),
                 indent(&said).trim_end()
             ));

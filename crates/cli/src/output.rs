@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, IsTerminal as _, Write as _};
 
+use countersign_trust::time::{Time, Utc};
 use serde_json::Value;
 
 /// Why the program ends without having done what was asked; each has its exit code.
@@ -210,24 +211,7 @@ pub fn count(number: usize, one: &str, many: &str) -> String {
 
 /// A time as people write it, in UTC.
 pub fn time(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let (year, month, day) = civil(days);
-    let (hours, minutes, seconds) = (rest / 3_600, rest / 60 % 60, rest % 60);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{seconds:02}Z")
-}
-
-/// Year, month and day, `days` after 1970-01-01, in the Gregorian calendar.
-///
-/// Source: Howard Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
-fn civil(days: u64) -> (u64, u64, u64) {
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + u64::from(month <= 2), month, day)
+    Utc(Time(seconds)).to_string()
 }
 
 /// A span of time as people say it.

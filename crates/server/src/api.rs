@@ -4,6 +4,7 @@ mod about;
 mod devices;
 mod events;
 mod feed;
+mod halts;
 mod jobs;
 mod log;
 mod orgs;
@@ -75,6 +76,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(statements::one))
         .routes(routes!(devices::enrollments))
         .routes(routes!(devices::list))
+        .routes(routes!(halts::list))
+        .routes(routes!(halts::devices))
         .routes(routes!(jobs::list))
         .routes(routes!(jobs::one))
         .routes(routes!(events::job))
@@ -180,6 +183,8 @@ mod tests {
             paths::JOB_EVENTS,
             paths::JOB_DELIVERY,
             paths::JOB_OUTPUT,
+            paths::HALTS,
+            paths::HALT_DEVICES,
             paths::RECEIPTS,
             paths::TOKENS,
             paths::LOG,

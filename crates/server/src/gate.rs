@@ -135,6 +135,11 @@ impl Gate {
         self.seats().connections.keys().filter(|(of, _)| of == org).count()
     }
 
+    /// Everybody of `org` who is connected. Whoever asks each of them something holds up nobody else.
+    pub fn there(&self, org: &OrgId) -> Vec<Arc<Connection>> {
+        self.seats().connections.values().filter(|there| there.org == *org).cloned().collect()
+    }
+
     /// Ends a device's connection, if it has one, with a sentence: it was retired, for example.
     pub fn dismiss(&self, org: &OrgId, device: &DeviceId, why: &str) {
         if let Some(connection) = self.connection(org, device) {

@@ -47,7 +47,7 @@ pub trait Framed: Message + Default {
 }
 
 impl Framed for FromAgent {
-    const LISTS: &[&[u32]] = &[&[1]];
+    const LISTS: &[&[u32]] = &[&[1], &[6]];
 }
 
 impl Framed for FromServer {

@@ -35,6 +35,10 @@ pub mod paths {
     pub const JOB_DELIVERY: &str = "/v1/orgs/{org}/jobs/{hash}/deliveries/{device}";
     /// GET: output of one job on one device.
     pub const JOB_OUTPUT: &str = "/v1/orgs/{org}/jobs/{hash}/output/{device}";
+    /// GET: what is stopped now, and how many devices know ([`super::HaltView`]).
+    pub const HALTS: &str = "/v1/orgs/{org}/halts";
+    /// GET: pages of devices, and whether each has one halt ([`super::HaltDevice`]).
+    pub const HALT_DEVICES: &str = "/v1/orgs/{org}/halts/{hash}/devices";
     /// GET: pages of receipts.
     pub const RECEIPTS: &str = "/v1/orgs/{org}/receipts";
     /// POST: a new API token.
@@ -312,6 +316,46 @@ pub struct DeviceFact {
     pub last: u64,
     /// Notes that the device signed and that show it: of a clone, two receipts that contradict each other, if there are any.
     pub evidence: Vec<String>,
+}
+
+/// A halt that stops something now. What it says can be checked by its envelope; who has it is the server's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HaltView {
+    /// Its hash.
+    pub halt: String,
+    /// Since when, by its author's clock, seconds since 1970.
+    pub since: u64,
+    /// Who called it: a person's name, `the machine …`, or `the vendor`.
+    pub by: String,
+    /// The fingerprint of the key that called it; of several, by commas. One signature is enough.
+    pub key: String,
+    /// What it covers, in words.
+    pub covers: String,
+    /// Why.
+    pub reason: String,
+    /// The envelope.
+    pub envelope: String,
+    /// When the server had it, seconds since 1970.
+    pub received: u64,
+    /// How many devices are enrolled.
+    pub devices: u64,
+    /// How many are connected and say that it is on their disk.
+    pub have: u64,
+    /// How many are connected and have not said so.
+    pub lack: u64,
+}
+
+/// A device, and whether it has a halt: the device's unsigned word to the server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HaltDevice {
+    /// Its id.
+    pub device: String,
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Whether it says that the halt is on its disk; never of one that is not connected.
+    pub has: bool,
+    /// When it was last heard, seconds since 1970; 0 if never.
+    pub last_seen: u64,
 }
 
 /// A job in a list.

@@ -2,6 +2,8 @@
 //!
 //! Statements, notes and proofs travel as the texts that are signed; nothing signed is re-encoded.
 
+use std::collections::BTreeSet;
+
 use countersign_trust::checkpoint::Proof;
 use countersign_trust::clear::AnsweredClear;
 use countersign_trust::delivery::{self, News, TargetProof};
@@ -15,7 +17,7 @@ use prost::{Message, Oneof};
 #[derive(Clone, PartialEq, Message)]
 pub struct FromAgent {
     /// Which message.
-    #[prost(oneof = "from_agent::What", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "from_agent::What", tags = "1, 2, 3, 4, 5, 6")]
     pub what: Option<from_agent::What>,
 }
 
@@ -41,6 +43,9 @@ pub mod from_agent {
         /// First on a connection of a device that is to be enrolled.
         #[prost(message, tag = "5")]
         Join(Join),
+        /// Which halts stop something here.
+        #[prost(message, tag = "6")]
+        Halted(Halted),
     }
 }
 
@@ -122,6 +127,37 @@ pub struct Join {
     /// The note, signed by the token's key and the device's.
     #[prost(string, tag = "1")]
     pub note: String,
+}
+
+/// The halts that stop something on the device, all of them: they are on its disk. Said after each Hello, unless there are none, and
+/// whenever it has changed. Not signed: the server's word is all that anybody else has of it.
+#[derive(Clone, PartialEq, Message)]
+pub struct Halted {
+    /// Their hashes, 32 bytes each, at most [`Halted::MOST`].
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub halts: Vec<Vec<u8>>,
+}
+
+impl Halted {
+    /// How many halts are named at most. Where more than 64 are active no beacon signs, and nothing starts.
+    pub const MOST: usize = 256;
+
+    /// Says so of these, or of the first of them.
+    pub fn by(halts: impl IntoIterator<Item = Sha256>) -> Self {
+        Self { halts: halts.into_iter().take(Self::MOST).map(|hash| hash.0.to_vec()).collect() }
+    }
+
+    /// Which they are.
+    ///
+    /// # Errors
+    /// One is no hash, or they are too many.
+    pub fn hashes(&self) -> Result<BTreeSet<Sha256>, ContentError> {
+        if self.halts.len() > Self::MOST {
+            let why = format!("{} of them, at most {} are read", self.halts.len(), Self::MOST);
+            return Err(ContentError { what: "halts", why });
+        }
+        Ok(hashes(&self.halts)?.into_iter().collect())
+    }
 }
 
 /// From a server to an agent.

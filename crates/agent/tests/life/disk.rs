@@ -1,6 +1,7 @@
 //! The folder: torn and damaged files, full disks, two agents.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -95,6 +96,18 @@ async fn a_key_is_drawn_once_and_a_broken_one_is_not_replaced() {
     assert_eq!((held.seed().unwrap(), read_seed(&data).unwrap()), (seed, Some(seed)));
     fs::write(data.join("device-key"), [1; 31]).unwrap();
     assert!(matches!(held.seed(), Err(DiskError::Key { found: 31, .. })));
+}
+
+#[tokio::test]
+async fn what_root_leaves_can_be_read_by_whom_the_folder_belongs_to() {
+    let world = World::new().await;
+    // Only root can give things away; for everybody else the folder is theirs.
+    let _not_root = std::os::unix::fs::chown(&world.data, Some(65_534), Some(65_534));
+    leave_letter(&world.data, "a letter").unwrap();
+    let owner = |path: &Path| fs::metadata(path).unwrap().uid();
+    let inbox = world.data.join("inbox");
+    let letter = fs::read_dir(&inbox).unwrap().next().unwrap().unwrap().path();
+    assert_eq!([owner(&inbox), owner(&letter)], [owner(&world.data); 2]);
 }
 
 #[tokio::test]

@@ -60,10 +60,19 @@ pub fn renew(
             .into_iter()
             .map(|what| format!("THE SERVER DOES NOT SHOW {what}, which was checked here before")),
     );
-    warnings.extend(ask_beacons(profile.org, &mut chain));
+    warnings.extend(ask_beacons(profile.org, &mut chain, "THE SERVER DOES NOT SHOW"));
     warnings.extend(recovery::in_force(&chain, before));
     warnings.extend(recovery::waiting(&chain));
     Ok((chain, warnings))
+}
+
+/// The same where the server says nothing: adds what beacons show.
+pub fn renew_by_beacons(profile: &Profile, mut known: Chain) -> (Chain, Vec<String>) {
+    let before = known.policies().len();
+    let mut warnings = ask_beacons(profile.org, &mut known, "NOT KNOWN HERE BEFORE:");
+    warnings.extend(recovery::in_force(&known, Some(before)));
+    warnings.extend(recovery::waiting(&known));
+    (known, warnings)
 }
 
 /// What became of a sequence that was offered.
@@ -133,8 +142,8 @@ fn hidden_by_server(chain: &Chain, text: &str) -> Vec<String> {
     hidden
 }
 
-/// Asks every beacon of the newest policy at once, and takes what they know.
-fn ask_beacons(org: OrgId, chain: &mut Chain) -> Vec<String> {
+/// Asks every beacon of the newest policy at once, and takes what they know; `new` says what it means that it was new.
+fn ask_beacons(org: OrgId, chain: &mut Chain, new: &str) -> Vec<String> {
     let after = chain.policy().body.number.saturating_sub(1);
     let path = format!("/v1/orgs/{org}/news?after={after}");
     let addresses = chain.policy().body.addresses.beacons.clone();
@@ -152,13 +161,14 @@ fn ask_beacons(org: OrgId, chain: &mut Chain) -> Vec<String> {
             .map(|(name, call)| (name.to_string(), call.join().unwrap_or_else(|_| lost())))
             .collect()
     });
-    compare(org, chain, answers)
+    compare(org, chain, answers, new)
 }
 
 fn compare(
     org: OrgId,
     chain: &mut Chain,
     answers: Vec<(String, Result<String, ClientError>)>,
+    word: &str,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
     let asked = answers.len();
@@ -175,7 +185,7 @@ fn compare(
                 let new = offered
                     .new
                     .into_iter()
-                    .map(|what| format!("THE SERVER DOES NOT SHOW {what}, the beacon {beacon} does"));
+                    .map(|what| format!("{word} {what}, the beacon {beacon} shows it"));
                 warnings.extend(new);
                 warnings.extend(
                     offered.faults.into_iter().map(|fault| {

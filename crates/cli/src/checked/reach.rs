@@ -8,16 +8,19 @@ mod call;
 mod proven;
 mod words;
 
+use std::collections::BTreeSet;
 use std::thread;
 
 use countersign_trust::chain::Chain;
 use countersign_trust::clear::Clear;
+use countersign_trust::ids::Sha256;
 use countersign_trust::note::{Note, VerifierKey};
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::told::Holds;
 
 use crate::context::random;
 use crate::home::Profile;
+use crate::output::plain;
 use call::{Call, Silent};
 use proven::Proven;
 
@@ -35,6 +38,23 @@ struct Visit {
     told: bool,
     /// What it would not take, in its words.
     refused: Option<String>,
+}
+
+impl Reached {
+    /// Of each beacon that was asked, whether its signed word names an active halt; or why it gave none.
+    pub fn names(&self, halt: &Sha256) -> Vec<(&VerifierKey, Result<bool, String>)> {
+        let said = |visit: &Visit| match &visit.said {
+            Ok((_, clear)) => Ok(clear.halts.contains(halt)),
+            Err(silent) => Err(plain(&silent.to_string())),
+        };
+        self.visits.iter().map(|visit| (&visit.key, said(visit))).collect()
+    }
+
+    /// Resumes that beacons name and that do not stand in `chain`, though these beacons were asked for all they know: its rivals.
+    pub fn rivals(&self, chain: &Chain) -> BTreeSet<Sha256> {
+        let named = self.visits.iter().filter_map(|visit| visit.said.as_ref().ok()?.1.resume);
+        named.filter(|named| chain.resumes().iter().all(|held| held.hash != *named)).collect()
+    }
 }
 
 /// Brings beacons what they lack of `chain`, and takes from those whom nobody has asked yet what they know besides.
@@ -65,7 +85,7 @@ fn addressed(policy: &Policy) -> Vec<(VerifierKey, String)> {
 }
 
 fn visit_all(chain: &Chain, places: Vec<(VerifierKey, String)>) -> anyhow::Result<Vec<Visit>> {
-    let root = countersign_trust::ids::Sha256(random()?);
+    let root = Sha256(random()?);
     let visits = thread::scope(|scope| {
         let calls: Vec<_> = places
             .into_iter()
@@ -112,7 +132,7 @@ fn hand_over(chain: &Chain, visits: &mut Vec<Visit>) -> anyhow::Result<()> {
         let counts = said.filter(|(key, (_, clear))| chain.hands_over(&tenure, key, clear));
         let notes: Vec<Note> = counts.map(|(_, (note, _))| note.clone()).collect();
         let Some(visit) = visits.iter_mut().find(|visit| visit.key == key) else { continue };
-        let root = countersign_trust::ids::Sha256(random()?);
+        let root = Sha256(random()?);
         let call = Call::new(chain.org(), &key, &visit.url, root);
         visit.refused =
             notes.iter().filter_map(|note| call.hand_over(note).err()).next_back().or(visit.refused.take());

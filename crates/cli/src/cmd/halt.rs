@@ -1,34 +1,36 @@
 //! `countersign halt`: to every beacon and the server at once. Works without the server, from what was kept here.
 
+pub mod file;
+pub mod list;
 pub mod room;
 pub mod set;
+pub mod spread;
+pub mod state;
+pub mod told;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Args;
-use countersign_trust::chain::{Chain, Halter};
-use countersign_trust::clear::Acknowledgement;
+use clap::{Args, Subcommand};
+use countersign_trust::chain::{Chain, Halter, Taken};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{Name, Sha256, StatementId};
-use countersign_trust::note::{Note, VerifierKey};
+use countersign_trust::note::VerifierKey;
 use countersign_trust::statement::halt::{Component, Halt, Scope};
 use countersign_trust::statement::{self, Kind};
 use countersign_trust::text::Nothing;
-use countersign_wire::http::{PostStatement, StatementView, paths};
 use serde_json::json;
 
 use crate::args::name;
 use crate::checked::chain;
-use crate::client::{Client, filled};
 use crate::cmd::job::ReadJob;
 use crate::context::{Context, random};
 use crate::home::Profile;
-use crate::output::{Paint, Stop, plain, short, time};
+use crate::output::{Stop, short, time};
 
 use set::Reach;
+use told::Told;
 
 /// Stop: at once, everywhere, without asking anybody.
 ///
@@ -36,15 +38,23 @@ use set::Reach;
 /// when so many beacons have it that no quorum of Clears can be had without one that knows of it, even if one lies.
 /// Nothing starts later than the lifetime of a challenge after that, whatever the server does.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_long_help = "\
 Examples:
   countersign halt --reason 'server in the wrong hands'
   countersign halt --job 91c0a4f2… --reason 'wrong script'
-  countersign halt --person bo --reason 'laptop stolen'")]
+  countersign halt --person bo --reason 'laptop stolen'
+  countersign halt --reason 'network in the wrong hands' --file halt.txt   # and on each machine: countersign-agent halt halt.txt
+  countersign halt list                                                    # what is stopped, by whom, and who knows"
+)]
 pub struct HaltArgs {
+    #[command(subcommand)]
+    look: Option<Look>,
     /// Why.
-    #[arg(long)]
-    reason: String,
+    #[arg(long, required = true)]
+    reason: Option<String>,
     /// The advisory it goes with, such as a vendor's.
     #[arg(long, default_value = "", value_name = "NAME")]
     advisory: String,
@@ -60,10 +70,47 @@ pub struct HaltArgs {
     /// Only agents below a version: `countersign-agent=1.2.3`.
     #[arg(long, value_name = "NAME=VERSION", value_parser = crate::args::label, conflicts_with_all = ["job", "script", "person"])]
     component: Option<(Name, Name)>,
+    /// Also write it to a file, such as one on a USB stick: `countersign-agent halt FILE` takes it from there.
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Do not wait until connected devices have it.
+    #[arg(long)]
+    no_wait: bool,
+}
+
+/// What is stopped now. Works without the server, from what is kept here and what beacons say.
+#[derive(Debug, Subcommand)]
+pub enum Look {
+    /// Every halt that stops something: since when, by whom, why, what it stops, and who has it.
+    List {
+        /// Also write them all to a file, for `countersign-agent halt FILE`.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// One of them, with every device that does not have it.
+    Show {
+        /// Its hash, or the beginning of it.
+        halt: String,
+        /// Also write it to a file, for `countersign-agent halt FILE`.
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+}
+
+/// How a halt is called.
+struct Wish {
+    scope: Scope,
+    reason: String,
+    advisory: String,
+    file: Option<PathBuf>,
+    wait: bool,
 }
 
 /// Runs it.
 pub fn run(context: &Context, args: HaltArgs) -> anyhow::Result<ExitCode> {
+    if let Some(look) = args.look {
+        return list::run(context, look);
+    }
     let scope = match (args.job, args.script, args.person, args.component) {
         (Some(job), ..) => Scope::Job(job),
         (_, Some(script), ..) => Scope::Script(script),
@@ -72,7 +119,8 @@ pub fn run(context: &Context, args: HaltArgs) -> anyhow::Result<ExitCode> {
         _ => Scope::Organization(Nothing),
     };
     let profile = context.profile()?;
-    call(context, &profile, scope, &args.reason, &args.advisory)
+    let reason = args.reason.unwrap_or_default();
+    call(context, &profile, Wish { scope, reason, advisory: args.advisory, file: args.file, wait: !args.no_wait })
 }
 
 /// Stops one job, unless it is over: a halt of it would stop nothing, and take the room of one that does.
@@ -95,23 +143,18 @@ pub fn cancel(context: &Context, wish: &str, reason: &str) -> anyhow::Result<Exi
         }
     };
     context.ui.note(&format!("The job is {job}"));
-    call(context, &profile, Scope::Job(job), reason, "")
+    let wish = Wish { scope: Scope::Job(job), reason: reason.to_owned(), advisory: String::new(), file: None, wait: true };
+    call(context, &profile, wish)
 }
 
-fn call(
-    context: &Context,
-    profile: &Profile,
-    scope: Scope,
-    reason: &str,
-    advisory: &str,
-) -> anyhow::Result<ExitCode> {
+fn call(context: &Context, profile: &Profile, wish: Wish) -> anyhow::Result<ExitCode> {
     let chain = chain::known(profile)?
         .context("nothing of this organization was verified here yet; run `countersign status` once")?;
     let policy = &chain.policy().body;
     if !policy.people_of(&policy.halt.roles).contains(&profile.me) {
         context.ui.warn(&format!("policy {} does not let {} halt", policy.number, profile.me));
     }
-    if !matches!(scope, Scope::Organization(_)) {
+    if !matches!(wish.scope, Scope::Organization(_)) {
         let me = Halter::Person(profile.me.clone());
         room::before(&chain, &me).iter().for_each(|warning| context.ui.warn(warning));
     }
@@ -119,87 +162,30 @@ fn call(
         org: Some(chain.org()),
         id: StatementId(random()?),
         policy: Some(chain.policy().hash),
-        scope,
+        scope: wish.scope,
         made: context.now,
-        reason: reason.parse().map_err(|error| Stop::Usage(format!("--reason: {error}")))?,
-        advisory: advisory.parse().map_err(|error| Stop::Usage(format!("--advisory: {error}")))?,
+        reason: wish.reason.parse().map_err(|error| Stop::Usage(format!("--reason: {error}")))?,
+        advisory: wish.advisory.parse().map_err(|error| Stop::Usage(format!("--advisory: {error}")))?,
     };
     // No question: to stop must be as easy from a script or a phone as at a desk, and a resume lifts it.
     context.ui.note(&format!("Halting {}", words(&halt.scope)));
     let text = statement::write(&halt).0;
     let signed = Signed::new(text.clone(), [context.signer(profile)?.sign(Kind::Halt, &text)?])?;
-    let told = tell(profile, &chain, &signed);
-    report(context, profile, chain, &signed, &told)
+    // A disk that is full or gone keeps the halt from nobody.
+    let written = wish.file.map(|path| file::write(context, &path, &[&signed]));
+    let told = told::tell(profile, &chain, &signed);
+    let ended = report(context, profile, chain, &signed, (&told, wish.wait))?;
+    written.unwrap_or(Ok(()))?;
+    Ok(ended)
 }
 
-/// What a halt stops, in words.
+/// What a halt stops, in the words that every program uses; a hash as far as it must be typed.
 pub fn words(scope: &Scope) -> String {
+    let text = scope.to_string();
     match scope {
-        Scope::Organization(_) => "the whole organization".to_owned(),
-        Scope::Job(job) => format!("the job {}", short(job)),
-        Scope::Script(script) => format!("every step with the script {}", short(script)),
-        Scope::Person(person) => format!("everything that {person} asks for or approves"),
-        Scope::Component(component) => format!("{} below {}", component.name, component.below),
+        Scope::Job(hash) | Scope::Script(hash) => text.replace(&hash.to_string(), &short(hash)),
+        _ => text,
     }
-}
-
-/// What a beacon answered: the policy it holds, or why its answer does not count.
-struct Told {
-    beacons: Vec<(VerifierKey, Result<Sha256, String>)>,
-    server: Result<StatementView, String>,
-}
-
-const LIMIT: Duration = Duration::from_secs(10);
-
-/// Hands the halt to every beacon of every policy held, and to the server, all at once.
-fn tell(profile: &Profile, chain: &Chain, signed: &Signed) -> Told {
-    let mut places: Vec<(VerifierKey, String)> = Vec::new();
-    for held in chain.policies().iter().rev() {
-        for key in &held.body.beacons.keys {
-            let url = held.body.addresses.beacons.iter().find(|(name, _)| name.as_str() == key.name());
-            let known = places.iter().any(|(other, _)| other == key);
-            if let (false, Some((_, url))) = (known, url) {
-                places.push((key.clone(), url.to_string()));
-            }
-        }
-    }
-    thread::scope(|scope| {
-        let server = scope.spawn(|| tell_server(profile, signed));
-        let calls: Vec<_> = places
-            .into_iter()
-            .map(|(key, url)| {
-                let call_key = key.clone();
-                (key, scope.spawn(move || tell_beacon(chain, &call_key, &url, signed)))
-            })
-            .collect();
-        let broken = || Err("the call broke off".to_owned());
-        let beacons =
-            calls.into_iter().map(|(key, call)| (key, call.join().unwrap_or_else(|_| broken()))).collect();
-        Told { beacons, server: server.join().unwrap_or_else(|_| Err("the call broke off".to_owned())) }
-    })
-}
-
-fn tell_beacon(chain: &Chain, key: &VerifierKey, url: &str, signed: &Signed) -> Result<Sha256, String> {
-    let client = Client::new(url, None, None).map_err(|error| error.to_string())?.within(LIMIT);
-    let path = format!("/v1/orgs/{}/halts", chain.org());
-    let answer = client.post_text(&path, signed.to_string()).map_err(|error| error.to_string())?;
-    let note: Note = answer.parse().map_err(|error| format!("no acknowledgement: {error}"))?;
-    if !note.signed_by(key) {
-        return Err("its acknowledgement is not signed by its key".to_owned());
-    }
-    let said: Acknowledgement =
-        note.text().parse().map_err(|error| format!("no acknowledgement: {error}"))?;
-    if said.org != chain.org() || said.halt != signed.hash() {
-        return Err("it acknowledges another halt".to_owned());
-    }
-    Ok(said.policy)
-}
-
-fn tell_server(profile: &Profile, signed: &Signed) -> Result<StatementView, String> {
-    let client = profile.client().map_err(|error| error.to_string())?.within(LIMIT);
-    let path = filled(paths::STATEMENTS, &[("org", &profile.org.to_string())]);
-    let body = PostStatement { signed: signed.to_string(), targets: Vec::new() };
-    client.post(&path, &body).map_err(|error| error.to_string())
 }
 
 fn report(
@@ -207,11 +193,16 @@ fn report(
     profile: &Profile,
     mut chain: Chain,
     signed: &Signed,
-    told: &Told,
+    (told, wait): (&Told, bool),
 ) -> anyhow::Result<ExitCode> {
-    chain.take_halt(signed).context("this halt would not be obeyed")?;
+    let taken = chain.take_halt(signed).context("this halt would not be obeyed")?;
+    if taken == Taken::Lifted {
+        let what = "nobody obeys this halt: a resume has lifted all that this key halts, until a later policy names the key; \
+                    halt with another key, or let somebody else";
+        return Err(Stop::Refused(what.to_owned()).into());
+    }
     chain::keep(profile, &chain)?;
-    show_answers(context, told);
+    told.show(&context.ui);
     let have: Vec<VerifierKey> =
         told.beacons.iter().filter(|(_, said)| said.is_ok()).map(|(key, _)| key.clone()).collect();
     let reached = set::reach(&chain, &have);
@@ -228,7 +219,16 @@ fn report(
         .map(|(key, said)| json!({"beacon": key.name(), "acknowledged": said.is_ok()}))
         .collect();
     let policies: Vec<_> = reached.iter().map(Reach::json).collect();
-    let answer = json!({"halt": signed.hash().to_string(), "set": set, "acknowledged": newest.got(), "needed": newest.wanted(), "of": newest.there, "policies": policies, "beacons": beacons, "server": told.server.is_ok()});
+    let watch = |now: bool| {
+        let watched = now && wait && told.server.is_ok();
+        watched.then(|| spread::watch(context, profile, &signed.hash())).flatten()
+    };
+    // A person reads at once whether it is set; a program reads one answer.
+    let spread = watch(context.ui.json);
+    let answer = json!({
+        "halt": signed.hash().to_string(), "set": set, "acknowledged": newest.got(), "needed": newest.wanted(), "of": newest.there,
+        "policies": policies, "beacons": beacons, "server": told.server.is_ok(), "the_server_says": spread.as_ref().map(state::says),
+    });
     context.ui.answer(&answer, || {
         let halt = format!("Halt {}", short(&signed.hash()));
         match set {
@@ -237,21 +237,8 @@ fn report(
             false => format!("{halt} is NOT SET. {}", lacking(&reached)),
         }
     });
+    let _shown = watch(!context.ui.json);
     Ok(if set { ExitCode::SUCCESS } else { ExitCode::from(1) })
-}
-
-fn show_answers(context: &Context, told: &Told) {
-    for (key, said) in &told.beacons {
-        let word = match said {
-            Ok(_) => format!("has it ({})", context.ui.paint(Paint::Good, "verified")),
-            Err(why) => format!("HAS NOT: {}", plain(why)),
-        };
-        context.ui.note(&format!("  beacon {}: {word}", plain(key.name())));
-    }
-    match &told.server {
-        Ok(view) => context.ui.note(&format!("  the server says: {}", plain(&view.state))),
-        Err(why) => context.ui.note(&format!("  server: HAS NOT: {}", plain(why))),
-    }
 }
 
 /// What holds once a halt is set. A device may hold any policy, so the longest lifetime counts, and the weakest quorum.

@@ -159,6 +159,13 @@ impl ReadJob {
         now > over_after(self.job.not_after, timeouts)
     }
 
+    /// Whether a resume has cut it off: then no device that holds that starts it any more, and no beacon clears one that does not.
+    pub fn is_cut(&self, session: &Session) -> bool {
+        let chain = &session.checked.chain;
+        let by = signers(&chain.policy().body, Kind::Job, &self.signed);
+        matches!(chain.cut_by(&self.hash, self.job.resume, &by), Ok(Some(_)))
+    }
+
     /// The targets as verified enrollments; of those that are not, an error.
     pub fn devices<'a>(&self, session: &'a Session) -> anyhow::Result<Vec<&'a Device>> {
         let enrolled = &session.checked.devices.enrolled;

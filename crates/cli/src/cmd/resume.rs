@@ -1,13 +1,12 @@
 //! `countersign resume`: lift halts, and say what must be signed anew.
 
-mod freed;
+pub mod freed;
+pub mod wish;
 
 use std::collections::BTreeSet;
 
 use clap::Args;
-use countersign_trust::chain::{Chain, HeldHalt};
 use countersign_trust::ids::{Name, Sha256};
-use countersign_trust::key::PublicKey;
 use countersign_trust::statement::halt::Scope;
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use countersign_trust::statement::{self, Kind};
@@ -19,7 +18,6 @@ use crate::cmd::job::ReadJob;
 use crate::context::{Context, Session};
 use crate::output::{Stop, count, indent, plain, short};
 use crate::prose::prose;
-use crate::signer::key_or_file;
 
 use super::halt;
 
@@ -32,6 +30,7 @@ pub use freed::Freed;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
+  countersign resume --why 'false alarm' --preview      # what would run again; signs nothing
   countersign resume --why 'false alarm'                # where no open job is stopped
   countersign resume --why 'false alarm' --cut-none     # they run again
   countersign resume --cut-person bo --why 'bo lost a laptop; a new key is in the policy'
@@ -47,7 +46,8 @@ pub struct ResumeArgs {
     /// Only halts of jobs that are over by the clock here: nothing starts by it.
     #[arg(long, conflicts_with_all = ["halts", "keys"])]
     over: bool,
-    /// Every halt this key made under the policies so far, seen or not. Cuts all.
+    /// Every halt this key made under the policies so far, seen or not: a key, its file, or the fingerprint that
+    /// `countersign halt list` shows. Cuts all.
     #[arg(long = "halts-by-key", value_name = "KEY", conflicts_with = "halts")]
     keys: Vec<String>,
     /// Jobs that this person asked for or approved are refused for ever.
@@ -59,34 +59,48 @@ pub struct ResumeArgs {
     /// What was signed before may run again; the jobs are listed.
     #[arg(long, conflicts_with_all = ["cut_people", "cut_all"])]
     cut_none: bool,
-    /// But not this job.
+    /// But not this job, by its hash or the beginning of it.
     #[arg(long = "keep", value_name = "HASH")]
-    keeps: Vec<Sha256>,
+    keeps: Vec<String>,
+    /// Show what it would do, what would run again and what must be signed anew, and stop.
+    #[arg(long)]
+    preview: bool,
+    /// Sign another one though one waits for signatures already.
+    #[arg(long)]
+    anew: bool,
 }
 
 /// Runs it.
 pub fn run(context: &Context, args: ResumeArgs) -> anyhow::Result<()> {
     let session = context.open()?;
     let chain = &session.checked.chain;
+    if !args.preview {
+        wish::nobody_was_quicker(&session, args.anew)?;
+    }
     let over = over(context, &session);
     let resume = Resume {
         org: chain.org(),
         policy: chain.policy().hash,
-        previous: chain.resume().into_iter().collect(),
-        lifts: lifts(chain, &args, &over)?,
+        previous: wish::previous(chain.resume(), session.checked.reached.rivals(chain)),
+        lifts: wish::lifts(chain, &args, &over)?,
         cuts: match (args.cut_all, args.cut_people.is_empty()) {
             (true, _) => Cuts::All(Nothing),
             (false, false) => Cuts::People(args.cut_people.iter().cloned().collect()),
             (false, true) => Cuts::None(Nothing),
         },
-        keeps: args.keeps.iter().copied().collect(),
+        keeps: wish::keeps(&session, &args.keeps)?,
         why: args.why.parse().map_err(|error| Stop::Usage(format!("--why: {error}")))?,
     };
     let freed = Freed::by(&resume, context, &session)?;
-    words(chain, &resume, &freed).iter().for_each(|line| context.ui.note(line));
+    words(&session, &resume, &freed).iter().for_each(|line| context.ui.note(line));
     if !args.over && !over.is_empty() {
         let many = count(over.len(), "halt stops a job that is over", "halts stop jobs that are over");
         context.ui.note(&format!("{many}: `countersign resume --over` lifts these alone"));
+    }
+    if args.preview {
+        let answer = json!({"preview": freed.json()});
+        context.ui.answer(&answer, || "Nothing was signed: this was a preview.".to_owned());
+        return Ok(());
     }
     chosen(&args, &freed)?;
     if !context.ui.confirm("Sign this resume?")? {
@@ -96,7 +110,7 @@ pub fn run(context: &Context, args: ResumeArgs) -> anyhow::Result<()> {
     let (_, view) =
         session.sign_and_post(&context.signer(&session.profile)?, Kind::Resume, text, Vec::new())?;
     session.hand_on(context, Kind::Resume, &view);
-    let answer = json!({"resume": hash.to_string(), "state": view.state, "missing": view.missing});
+    let answer = json!({"resume": hash.to_string(), "state": view.state, "missing": view.missing, "open_jobs": freed.json()});
     context.ui.answer(&answer, || match view.missing.as_str() {
         "" => format!("Resume {}; the server says: {}", short(&hash), plain(&view.state)),
         missing => format!(
@@ -133,47 +147,22 @@ fn over(context: &Context, session: &Session) -> BTreeSet<Sha256> {
         .collect()
 }
 
-fn lifts(chain: &Chain, args: &ResumeArgs, over: &BTreeSet<Sha256>) -> anyhow::Result<Lifts> {
-    if args.over {
-        return match over.is_empty() {
-            true => Err(Stop::Usage("no active halt stops a job that is over".to_owned()).into()),
-            false => Ok(Lifts::Halts(over.clone())),
-        };
-    }
-    if !args.keys.is_empty() {
-        let keys: BTreeSet<PublicKey> =
-            args.keys.iter().map(|key| key_or_file(key)).collect::<anyhow::Result<_>>()?;
-        return Ok(Lifts::Keys(keys));
-    }
-    let active: Vec<&HeldHalt> = chain.active_halts().collect();
-    let mut chosen = BTreeSet::new();
-    for wish in &args.halts {
-        let mut found = active.iter().filter(|halt| halt.hash.to_string().starts_with(wish));
-        match (found.next(), found.next()) {
-            (Some(halt), None) => chosen.insert(halt.hash),
-            (None, _) => {
-                return Err(Stop::Usage(format!("no active halt begins with {}", plain(wish))).into());
-            }
-            _ => return Err(Stop::Usage(format!("several halts begin with {}", plain(wish))).into()),
-        };
-    }
-    if args.halts.is_empty() {
-        chosen = active.iter().map(|halt| halt.hash).collect();
-    }
-    if chosen.is_empty() {
-        return Err(Stop::Usage("no halt is active".to_owned()).into());
-    }
-    Ok(Lifts::Halts(chosen))
-}
-
 /// What a resume does, a line each.
-pub fn words(chain: &Chain, resume: &Resume, freed: &Freed) -> Vec<String> {
+pub fn words(session: &Session, resume: &Resume, freed: &Freed) -> Vec<String> {
+    let chain = &session.checked.chain;
     let said = |text: &str| {
         indent(&prose(text, "the rest stands in the exact text: countersign approve HASH --look"))
             .trim_end()
             .to_owned()
     };
     let mut lines = vec![format!("A resume, because:\n{}", said(resume.why.as_str()))];
+    if resume.previous.len() > 1 {
+        let rivals: Vec<String> = resume.previous.iter().map(short).collect();
+        lines.push(format!(
+            "  follows {}, which are rivals: after this one everybody goes on together",
+            rivals.join(" and ")
+        ));
+    }
     match &resume.lifts {
         Lifts::Halts(halts) => lines.extend(halts.iter().map(|hash| match chain.halt(hash) {
             Some(halt) => format!(
@@ -200,7 +189,8 @@ pub fn words(chain: &Chain, resume: &Resume, freed: &Freed) -> Vec<String> {
             "  what was signed before may run again: what caused the halt can come back".to_owned()
         }
     });
-    lines.extend(resume.keeps.iter().map(|job| format!("  but the job {} is kept", short(job))));
+    lines
+        .extend(resume.keeps.iter().map(|job| format!("  but kept is the job {}", wish::kept(session, job))));
     lines.extend(freed.words());
     lines
 }

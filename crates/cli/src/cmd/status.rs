@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::checked::vendor::FromVendor;
 use crate::cmd::halt;
 use crate::context::Context;
-use crate::output::{Paint, Stop, plain, short};
+use crate::output::{Paint, Stop, count, plain, short};
 use crate::weakness::weaknesses;
 
 /// Runs it.
@@ -27,7 +27,10 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
         "reached": session.checked.reached.json(chain),
         "vendor": vendor.as_ref().map(FromVendor::json),
         "unexplained": session.checked.devices.unexplained.json(),
-        "halts": halts.iter().map(|halt| json!({"halt": halt.hash.to_string(), "scope": halt::words(&halt.body.scope), "by": halt.by.to_string(), "reason": halt.body.reason.to_string()})).collect::<Vec<_>>(),
+        "halts": halts.iter().map(|halt| json!({
+            "halt": halt.hash.to_string(), "since": halt.body.made.0, "scope": halt.body.scope.to_string(), "by": halt.by.to_string(),
+            "key": halt.by.keys(), "reason": halt.body.reason.to_string(),
+        })).collect::<Vec<_>>(),
         "the_server_says": {"connected": view.connected},
     });
     context.ui.answer(&answer, || {
@@ -45,6 +48,12 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
         let unexplained = session.checked.devices.unexplained.names();
         unexplained.iter().for_each(|leaf| text.push_str(&format!("  UNEXPLAINED in the log: {leaf}\n")));
         text.push_str(&vendor.as_ref().and_then(FromVendor::line).unwrap_or_default());
+        if !halts.is_empty() {
+            let number = count(halts.len(), "halt is", "halts are");
+            text.push_str(&format!(
+                "  {number} active: what they stop, and who has them: countersign halt list\n"
+            ));
+        }
         weak.iter().for_each(|weak| text.push_str(&format!("  weak: {}\n", plain(weak))));
         text
     });

@@ -10,6 +10,7 @@
 mod beacons;
 mod clones;
 mod fooled;
+mod operating;
 mod people;
 mod stories;
 mod tampering;

@@ -71,7 +71,7 @@ fn a_resume_names_what_would_run_again_and_does_not_choose_for_a_person() {
     assert!(said.contains("1 open job may run again by this: say --cut-person"), "{said}");
     let all = world.anna(&["resume", "--why", "it was nothing", "--cut-all"]);
     assert!(all.err.contains("no open job waits for this"), "{}", all.err);
-    let none = world.anna(&["resume", "--why", "it was nothing", "--cut-none", "--json"]);
+    let none = world.anna(&["resume", "--why", "it was nothing", "--cut-none", "--anew", "--json"]);
     assert!(none.err.contains(&named), "{}", none.err);
     let resume = none.json()["resume"].as_str().unwrap().to_owned();
     let looked = world.bo(&["approve", &resume]);

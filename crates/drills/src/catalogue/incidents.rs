@@ -115,6 +115,36 @@ pub fn beyond_the_list() -> Vec<Attack> {
             ],
         ),
         real(
+            "lost-key",
+            "Somebody finds a laptop that signs, asks for a job with it, halts whatever it can, and halts again after each resume.",
+            Promise::Signed,
+            &[(
+                "countersign-cli",
+                "operating::a_key_that_was_lost_is_taken_away_and_nothing_that_it_signed_runs",
+            )],
+        ),
+        real(
+            "rogue-halt",
+            "Halts come that nobody wanted: first by mistake, then by a stolen key, again and again.",
+            Promise::Halted,
+            &[
+                ("countersign-cli", "operating::a_halt_by_mistake_is_found_understood_and_lifted_by_two"),
+                (
+                    "countersign-cli",
+                    "operating::halts_of_a_stolen_key_end_by_a_resume_by_key_and_the_key_halts_no_more",
+                ),
+            ],
+        ),
+        real(
+            "suspicious-colleague",
+            "A colleague has jobs run that should not; everybody else goes on working.",
+            Promise::Signed,
+            &[(
+                "countersign-cli",
+                "operating::a_colleague_is_stopped_by_one_and_removed_by_two_while_others_go_on",
+            )],
+        ),
+        real(
             "silent-beacon",
             "One of four beacons falls silent, then two.",
             Promise::Halted,

@@ -49,6 +49,44 @@ fn every_vector_that_is_named_comes_out_as_it_says() {
     assert!(judged > 100, "{judged} vectors");
 }
 
+/// What a page for three in the morning is made of.
+const PARTS: [&str; 7] = [
+    "## How you know\n",
+    "## Do this now\n",
+    "## What it costs\n",
+    "## What not to do\n",
+    "## How you know that it is over\n",
+    "## Afterwards\n",
+    "## Rehearse it\n",
+];
+
+/// An operating page says what to do when it happens; the drill that it names shows that this works.
+#[test]
+fn every_operating_page_names_drills_that_can_be_played() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operating");
+    let mut whole = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let (page, text) = (path.display().to_string(), fs::read_to_string(&path).unwrap());
+        let said = text.split('`').map(str::trim);
+        let named: Vec<&str> = said.filter_map(|said| said.strip_prefix("cargo xtask drill ")).collect();
+        for name in named.iter().filter(|name| **name != "--list") {
+            let known = all().into_iter().find(|attack| attack.name == *name);
+            let attack = known.unwrap_or_else(|| panic!("{page}: no drill is called {name}"));
+            assert!(
+                !attack.how.iter().any(|how| matches!(how, How::Missing(_))),
+                "{page}: {name} is not built"
+            );
+        }
+        if PARTS.iter().any(|part| text.contains(part)) {
+            let lacks: Vec<_> = PARTS.iter().filter(|part| !text.contains(**part)).collect();
+            assert!(lacks.is_empty() && !named.is_empty(), "{page} lacks {lacks:?}, or a drill");
+            whole += 1;
+        }
+    }
+    assert!(whole >= 8, "{whole} pages");
+}
+
 /// All Rust below a folder, as one text.
 fn source(folder: &Path) -> String {
     let mut text = String::new();

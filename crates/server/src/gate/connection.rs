@@ -54,6 +54,8 @@ struct Held {
     statements: BTreeSet<Sha256>,
     /// Jobs that it was brought for the first time, and of which it has printed nothing yet.
     new_jobs: BTreeSet<Sha256>,
+    /// The halts that stop something there, as it says itself.
+    halts: BTreeSet<Sha256>,
 }
 
 /// What waits to be written. An empty one takes no room but its own: most are empty most of the time.
@@ -154,6 +156,16 @@ impl Connection {
         if news.iter().filter(|news| held.takes(news)).count() > 0 {
             frames.iter().for_each(|frame| self.send(frame));
         }
+    }
+
+    /// Keeps what the agent says of the halts on its disk.
+    pub fn says_halted(&self, halts: BTreeSet<Sha256>) {
+        self.held().halts = halts;
+    }
+
+    /// Whether the agent has said that it has this halt on its disk.
+    pub fn says_it_has(&self, halt: &Sha256) -> bool {
+        self.held().halts.contains(halt)
     }
 
     /// Notes that the agent is brought a job for the first time ever: nothing it printed can be in the records.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use countersign_trust::clear::lifetime_ms;
 use countersign_trust::ids::Sha256;
-use countersign_wire::message::{Challenge, from_agent};
+use countersign_wire::message::{Challenge, ContentError, from_agent};
 use tokio::io::AsyncRead;
 use tokio::time::Instant;
 
@@ -36,6 +36,9 @@ pub enum HearError {
         /// How many came.
         found: usize,
     },
+    /// Halts that are none, or too many.
+    #[error(transparent)]
+    Halted(#[from] ContentError),
     /// A receipt that the device has not made.
     #[error(transparent)]
     Receipt(#[from] ReceiptError),
@@ -48,7 +51,10 @@ impl HearError {
     /// Whether no agent of this project does that: it is not the network and not the server.
     pub fn is_no_agents(&self) -> bool {
         match self {
-            Self::Incoming(IncomingError::Frame(_)) | Self::TooLate | Self::Challenge { .. } => true,
+            Self::Incoming(IncomingError::Frame(_))
+            | Self::TooLate
+            | Self::Challenge { .. }
+            | Self::Halted(_) => true,
             Self::Incoming(_) => false,
             Self::Receipt(error) => !matches!(error, ReceiptError::Stopping(_)),
             Self::Output(error) => matches!(error, OutputError::Shape(_) | OutputError::NotGiven(_)),
@@ -81,6 +87,7 @@ pub async fn hear<R: AsyncRead + Unpin>(
             from_agent::What::Receipt(receipt) => {
                 Box::pin(receipts::take(app, org, connection, &receipt.note)).await?;
             }
+            from_agent::What::Halted(said) => connection.says_halted(said.hashes()?),
             from_agent::What::Output(output) => Box::pin(outputs.take(app, org, connection, output)).await?,
             from_agent::What::Hello(_) | from_agent::What::Join(_) => return Err(HearError::TooLate),
         }

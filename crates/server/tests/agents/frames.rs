@@ -7,7 +7,7 @@ use countersign_trust::ids::{Sha256, StatementId};
 use countersign_trust::ledger::StepKey;
 use countersign_trust::statement::halt::{Halt, Scope};
 use countersign_wire::frame::MOST_FROM_AGENT;
-use countersign_wire::message::{Challenge, Hello, from_agent};
+use countersign_wire::message::{Challenge, Halted, Hello, from_agent};
 
 use crate::agent::{Agent, frame, output_frame, seed};
 use crate::organization::{sign, word};
@@ -40,6 +40,16 @@ async fn what_is_no_frame_ends_the_connection_with_a_sentence() {
         ("too large", too_large, "a frame of 262145 bytes, at most 262144 are accepted"),
         ("garbage", vec![0, 0, 0, 2, 0xff, 0xff], "a frame that is no message"),
         ("a short challenge", challenge, "a challenge of 31 bytes, expected 32"),
+        (
+            "a halt that is no hash",
+            frame(from_agent::What::Halted(Halted { halts: vec![vec![1; 31]] })),
+            "a hash: ",
+        ),
+        (
+            "more halts than are read",
+            frame(from_agent::What::Halted(Halted { halts: vec![vec![1; 32]; 257] })),
+            "257 of them, at most 256",
+        ),
         ("output of a job it was not given", unknown, "which this device was not given"),
         ("hello again", frame(from_agent::What::Hello(Hello::default())), "can only come first"),
     ];

@@ -33,14 +33,26 @@ async fn every_place_but_the_open_ones_wants_the_right_token() {
     let open: About = with("none").get("/v1/about").await;
     assert!(open.time.abs_diff(now().0) < 60);
     assert_eq!(with("none").raw("GET", "/openapi.json", "").await.0, 200);
-    for (method, path) in [("GET", org.as_str()), ("GET", "/v1/nothing"), ("POST", "/v1/orgs"), ("GET", "/")]
-    {
+    let (halts, of_one) = (format!("{org}/halts"), format!("{org}/halts/{}/devices", Sha256([9; 32])));
+    let closed = [
+        ("GET", org.as_str()),
+        ("GET", &halts),
+        ("GET", &of_one),
+        ("GET", "/v1/nothing"),
+        ("POST", "/v1/orgs"),
+        ("GET", "/"),
+    ];
+    for (method, path) in closed {
         assert_eq!(with("none").refused(method, path, "").await.code, "unauthorized", "{method} {path}");
     }
     let setup = "the organization's token does not prepare another";
     assert_eq!(world.http.refused("POST", "/v1/orgs", "{}").await.code, "unauthorized", "{setup}");
     let other = format!("/v1/orgs/org-{}", Sha256([9; 32]));
-    assert_eq!(world.http.refused("GET", &other, "").await.code, "forbidden");
+    for path in
+        [other.clone(), format!("{other}/halts"), format!("{other}/halts/{}/devices", Sha256([9; 32]))]
+    {
+        assert_eq!(world.http.refused("GET", &path, "").await.code, "forbidden", "{path}");
+    }
 
     let wish = NewToken { name: "bo".to_owned(), token: String::new() };
     let made: NewToken = world.http.post(&format!("{org}/tokens"), &wish).await;

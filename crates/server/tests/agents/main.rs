@@ -12,6 +12,7 @@ mod agent;
 mod decisions;
 mod deliveries;
 mod frames;
+mod halts;
 mod history;
 mod hostile;
 mod http;

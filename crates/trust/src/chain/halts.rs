@@ -3,6 +3,7 @@
 //! Source: docs/spec/3-statements.md, "The chain", on halts.
 
 use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Chain, ChainError, Held, Taken, read};
@@ -54,6 +55,12 @@ impl Halters {
     /// Who they are.
     pub fn iter(&self) -> impl Iterator<Item = &Halter> {
         self.0.iter().map(|call| &call.by)
+    }
+
+    /// The fingerprints of their keys, in the same order.
+    pub fn keys(&self) -> String {
+        let keys: Vec<String> = self.0.iter().map(|call| call.key.fingerprint()).collect();
+        keys.join(", ")
     }
 
     /// Whether a vendor is among them.

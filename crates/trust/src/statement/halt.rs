@@ -1,5 +1,7 @@
 //! Stop: any one who may, at once, without waiting for anything.
 
+use core::fmt;
+
 use crate::ids::{Name, OrgId, Sha256, StatementId};
 use crate::statement::{Kind, Statement};
 use crate::text::{Nothing, alternative, record};
@@ -43,6 +45,19 @@ alternative! {
         Person(Name) = "person",
         /// Agents of this component below a version.
         Component(Component) = "component",
+    }
+}
+
+/// What it covers, in the words that every program uses.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Organization(_) => f.write_str("the whole organization"),
+            Self::Job(job) => write!(f, "the job {job}"),
+            Self::Script(script) => write!(f, "every step with the script {script}"),
+            Self::Person(person) => write!(f, "everything that {person} asks for or approves"),
+            Self::Component(component) => write!(f, "{} below {}", component.name, component.below),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an approver should see of a statement before signing it.
 
+use countersign_trust::chain::Chain;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::DeviceId;
 use countersign_trust::join::Labels;
@@ -19,6 +20,7 @@ use crate::cmd::device::moving;
 use crate::cmd::job::ReadJob;
 use crate::cmd::job::advance::{seen, words};
 use crate::cmd::policy::show_change;
+use crate::cmd::resume::wish::follows;
 use crate::cmd::resume::{Freed, words as words_of_resume};
 use crate::cmd::run::{describe, label_words};
 use crate::context::{Context, Session};
@@ -222,9 +224,30 @@ fn one_device(context: &Context, session: &Session, wish: &enroll::Device, after
 
 fn resume(context: &Context, session: &Session, signed: &Signed) -> anyhow::Result<()> {
     let resume: Resume = statement::read(signed.statement())?;
+    still_follows(&session.checked.chain, signed, &resume)?;
     let freed = Freed::by(&resume, context, session)?;
-    words_of_resume(&session.checked.chain, &resume, &freed).iter().for_each(|line| context.ui.note(line));
+    words_of_resume(session, &resume, &freed).iter().for_each(|line| context.ui.note(line));
     Ok(())
+}
+
+/// A signature under a resume that nobody can take any more would only be lost.
+fn still_follows(chain: &Chain, signed: &Signed, resume: &Resume) -> Result<(), Stop> {
+    let hash = signed.hash();
+    if chain.resumes().iter().any(|held| held.hash == hash) {
+        return Err(Stop::Usage(format!(
+            "the resume {} is in force already: nobody need sign it",
+            short(&hash)
+        )));
+    }
+    match chain.resume() {
+        Some(newest) if !follows(chain, resume) => Err(Stop::Refused(format!(
+            "another resume, {}, is in force since: {} cannot be taken any more; see what is halted with `countersign halt list`, \
+             and write a new one with `countersign resume`",
+            short(&newest),
+            short(&hash)
+        ))),
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

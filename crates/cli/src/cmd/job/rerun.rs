@@ -113,7 +113,8 @@ fn failed<'a>(
     said: &[JobDevice],
     devices: Vec<&'a Device>,
 ) -> Vec<&'a Device> {
-    let expired = old.is_over(context.now);
+    // What a resume has cut off starts no more than what has ended.
+    let expired = old.is_over(context.now) || old.is_cut(session);
     let told = |id: &DeviceId| {
         let shown = said.iter().filter(|told| told.device == id.to_string());
         let notes = shown.filter_map(|told| told.receipt.as_deref());
