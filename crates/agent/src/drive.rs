@@ -218,10 +218,14 @@ impl Drive<'_> {
     /// Takes in what somebody brought by hand.
     fn read_letters(&mut self) -> Result<(), DriveError> {
         for letter in self.folder.take_letters()? {
-            match letter.text.as_deref().and_then(read_news) {
-                Some(news) => self.hear(Input::News(news))?,
-                None => tracing::warn!("threw away a letter that is neither policy, resume nor halt"),
+            let (news, unread) = letter.text.as_deref().map_or((Vec::new(), 1), read_news);
+            if unread > 0 {
+                tracing::warn!(
+                    news.unread = unread,
+                    "what is neither policy, resume nor halt in a letter is passed over"
+                );
             }
+            self.hear(Input::News(news))?;
             // One that stays is known when it is read again.
             if let Err(error) = self.folder.throw_away(&letter) {
                 tracing::warn!(%error, "a letter cannot be thrown away");
@@ -340,10 +344,12 @@ impl Drive<'_> {
     }
 }
 
-/// One envelope, or a sequence of them.
-pub(crate) fn read_news(text: &str) -> Option<Vec<News>> {
+/// One envelope, or a sequence of them; and how many of these cannot be read: none keeps the others away.
+pub(crate) fn read_news(text: &str) -> (Vec<News>, usize) {
     let texts = read_sequence(text).unwrap_or_else(|| vec![text]);
-    texts.into_iter().map(|text| News::from_text(text).ok()).collect()
+    let news: Vec<News> = texts.iter().filter_map(|text| News::from_text(text).ok()).collect();
+    let unread = texts.len() - news.len();
+    (news, unread)
 }
 
 /// How many resumes and halts a Hello names: half of what a server reads.

@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn the_first_line_is_the_token() {
-        let (org, batch) = (OrgId([1; 32]), countersign_trust::ids::Sha256([2; 32]));
+        let (org, batch) = (OrgId([1; 32]), Sha256([2; 32]));
         let made = Token { org, server: "127.0.0.1:1".to_owned(), pin: None, batch, seed: [4; 32] };
         assert_eq!(token(format!("{made}\r\nmore\n").as_bytes()).unwrap(), made);
         assert_eq!(token(made.to_string().as_bytes()).unwrap(), made);

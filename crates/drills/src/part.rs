@@ -49,7 +49,7 @@ pub struct Part {
     pub folder: PathBuf,
     /// Where it listens; an agent does not.
     pub address: SocketAddr,
-    /// How far an agent's clocks are ahead, in milliseconds; in threads only.
+    /// How far an agent's or a beacon's clocks are ahead, in milliseconds; in threads only.
     pub ahead_ms: Arc<AtomicU64>,
     /// Where it runs.
     pub stage: Stage,
@@ -211,6 +211,15 @@ impl Drop for Part {
     }
 }
 
+/// Sends a signal to a process: STOP, CONT.
+///
+/// # Panics
+/// It is not there.
+pub fn signal(pid: u32, name: &str) {
+    let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status().unwrap();
+    assert!(sent.success(), "kill -{name} {pid}");
+}
+
 /// Milliseconds since 1970.
 ///
 /// # Panics
@@ -228,13 +237,21 @@ pub fn now() -> Time {
 ///
 /// # Panics
 /// It gives nothing for half a minute.
-pub fn until<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
-    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+pub fn until<T>(what: &str, seen: impl FnMut() -> Option<T>) -> T {
+    until_within(Duration::from_secs(30), what, seen)
+}
+
+/// The same with more patience.
+///
+/// # Panics
+/// It gives nothing for so long.
+pub fn until_within<T>(patience: Duration, what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + patience;
     loop {
         if let Some(seen) = seen() {
             return seen;
         }
-        assert!(std::time::Instant::now() < deadline, "not within 30 s: {what}");
+        assert!(std::time::Instant::now() < deadline, "not within {patience:?}: {what}");
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
@@ -274,7 +291,9 @@ async fn live(
     match kind {
         Kind::Beacon => {
             let config = countersign_beacon::config::Config::read(&file).unwrap();
-            let running = countersign_beacon::serve::start(&config, now).await.unwrap();
+            let ahead = ahead.clone();
+            let clock = move || now().plus(ahead.load(Ordering::Relaxed) / 1_000);
+            let running = countersign_beacon::serve::start(&config, clock).await.unwrap();
             if end.await != Ok(End::Cut) {
                 running.stop().await.unwrap();
             }

@@ -10,15 +10,19 @@ use std::time::Duration;
 
 use countersign_agent::disk::Folder;
 use countersign_agent::enroll::{device_signer, enroll};
+use countersign_trust::chain::{Chain, Inclusion};
+use countersign_trust::delivery::{News, read_sequence};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, OrgId, Sha256, StatementId};
 use countersign_trust::merkle::{Tree, leaf_hash};
 use countersign_trust::note::{KeyKind, Note, NoteSigner, VerifierKey};
 use countersign_trust::receipt::{Receipt, Verdict};
 use countersign_trust::statement::enroll::{Batch, Enroll, What};
-use countersign_trust::statement::halt::Halt;
+use countersign_trust::statement::halt::{Halt, Scope};
 use countersign_trust::statement::job::{Job, OnHalt, Step, TargetList, Targets};
 use countersign_trust::statement::policy::Policy;
+use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
+use countersign_trust::text::Nothing;
 use countersign_wire::http::{
     BeginOrg, JobDevice, JobView, OrgView, PostStatement, PrepareOrg, PreparedOrg, Problem, StatementView,
 };
@@ -282,6 +286,32 @@ impl World {
         signed.hash()
     }
 
+    /// The chain as the server shows it, judged from its beginning.
+    ///
+    /// # Panics
+    /// It is none.
+    pub fn chain(&self) -> Chain {
+        let (_, text) = self.runtime.block_on(self.http.ask("GET", &self.path("news"), String::new()));
+        let news = read_sequence(&text).unwrap().into_iter().map(|item| News::from_text(item).unwrap());
+        let mut news = news.collect::<Vec<_>>().into_iter();
+        let Some(News::Policy(genesis)) = news.next() else { panic!("no genesis policy") };
+        let mut chain = Chain::begin(self.org, &genesis.signed, Inclusion::Proved(&genesis.proof)).unwrap();
+        for news in news {
+            news.offer(&mut chain).unwrap();
+        }
+        chain
+    }
+
+    /// Anna and Bo decide the next policy, which is logged.
+    ///
+    /// # Panics
+    /// It is not.
+    pub fn decide(&self, edit: impl FnOnce(&mut Policy)) -> Sha256 {
+        let mut next = self.chain().next_policy();
+        edit(&mut next);
+        self.log(&sign(&next, &["anna", "bo"]), &[])
+    }
+
     /// Posts a job that Anna and Bo have signed, and waits until it is logged.
     pub fn order(&self, job: &Job, devices: &[DeviceId]) -> Sha256 {
         self.log(&sign(job, &["anna", "bo"]), devices)
@@ -321,28 +351,52 @@ impl World {
         })
     }
 
+    /// A halt by one key, which nobody has yet.
+    pub fn halt(&self, scope: Scope, key: &str) -> Signed {
+        let halt = Halt {
+            org: Some(self.org),
+            id: self.id(),
+            policy: Some(Sha256(self.org.0)),
+            scope,
+            made: now(),
+            reason: word("The server is in the wrong hands."),
+            advisory: word(""),
+        };
+        sign(&halt, &[key])
+    }
+
     /// Bo halts everything, and hands it to the beacons only.
     ///
     /// # Panics
     /// A beacon does not take it.
     pub fn halt_at_beacons(&self) -> Sha256 {
-        let halt = Halt {
-            org: Some(self.org),
-            id: self.id(),
-            policy: Some(Sha256(self.org.0)),
-            scope: everything(),
-            made: now(),
-            reason: word("The server is in the wrong hands."),
-            advisory: word(""),
+        let halt = self.halt(everything(), "bo");
+        self.beacons.iter().for_each(|beacon| self.halt_at(&halt, beacon));
+        halt.hash()
+    }
+
+    /// Hands a halt to one beacon.
+    ///
+    /// # Panics
+    /// It does not take it.
+    pub fn halt_at(&self, halt: &Signed, beacon: &Part) {
+        let http = Http { address: beacon.address, token: String::new() };
+        let (status, answer) = self.runtime.block_on(http.ask("POST", &self.path("halts"), halt.to_string()));
+        assert_eq!(status, 200, "{answer}");
+    }
+
+    /// Anna and Bo lift halts, after the newest resume; what was signed before runs no more.
+    pub fn resume(&self, previous: Option<Sha256>, lifts: Lifts) -> Signed {
+        let resume = Resume {
+            org: self.org,
+            policy: Sha256(self.org.0),
+            previous: previous.into_iter().collect(),
+            lifts,
+            cuts: Cuts::All(Nothing),
+            keeps: BTreeSet::new(),
+            why: word("It is over."),
         };
-        let signed = sign(&halt, &["bo"]);
-        for beacon in &self.beacons {
-            let http = Http { address: beacon.address, token: String::new() };
-            let (status, answer) =
-                self.runtime.block_on(http.ask("POST", &self.path("halts"), signed.to_string()));
-            assert_eq!(status, 200, "{answer}");
-        }
-        signed.hash()
+        sign(&resume, &["anna", "bo"])
     }
 
     /// Time passes by the clocks of all machines.
@@ -406,12 +460,20 @@ pub fn me() -> String {
     String::from_utf8(said).unwrap().trim().to_owned()
 }
 
-fn named(part: &Part) -> (String, String) {
+/// The name of a beacon's or witness's key, and its address.
+///
+/// # Panics
+/// Its folder has no name.
+pub fn named(part: &Part) -> (String, String) {
     let name = part.folder.file_name().unwrap().to_string_lossy();
     (name.into_owned(), format!("https://{}", part.address))
 }
 
-fn beacon_key(part: &Part) -> VerifierKey {
+/// Draws a beacon's key and writes its configuration; the key.
+///
+/// # Panics
+/// One is there.
+pub fn beacon_key(part: &Part) -> VerifierKey {
     use countersign_beacon::config::init;
     let file = part.folder.with_extension("toml");
     let config = init(&file, &part.folder, &named(part).0, part.address).unwrap();

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use countersign_trust::delivery::News;
+use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{DeviceId, OrgId};
 use countersign_wire::message::{Sorry, from_server};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -35,7 +36,7 @@ use crate::guests::Guest;
 use crate::queue::Queues;
 use crate::receipts::{self, Report};
 use crate::statements::anew;
-use connection::{Connection, frame, news_frames};
+use connection::{Connection, Frame, frame, news_frames};
 use incoming::Incoming;
 use threads::{Shows, Spoken, Threads};
 use welcome::{Visitor, Welcome};
@@ -178,6 +179,25 @@ impl Gate {
         let frames = news_frames(news);
         for connection in self.seats().connections.values().filter(|connection| connection.org == *org) {
             connection.send_news(news, &frames);
+        }
+    }
+
+    /// Tells every connected agent of `org` to stop, before all that waits to be written to it. Encoded once, nothing is read or
+    /// written on the way, and nobody is waited for.
+    pub fn push_halt(&self, org: &OrgId, halt: &Signed) {
+        self.push_in_front(org, halt, Connection::send_halt);
+    }
+
+    /// The same for those alone who lack it: they came after it was pushed, and before the chain held it.
+    pub fn push_halt_to_late(&self, org: &OrgId, halt: &Signed) {
+        self.push_in_front(org, halt, Connection::send_halt_if_lacking);
+    }
+
+    fn push_in_front(&self, org: &OrgId, halt: &Signed, send: fn(&Connection, &News, &Frame)) {
+        let halt = News::Halt(halt.clone());
+        let Some(frame) = news_frames(std::slice::from_ref(&halt)).pop() else { return };
+        for connection in self.seats().connections.values().filter(|connection| connection.org == *org) {
+            send(connection, &halt, &frame);
         }
     }
 

@@ -29,7 +29,7 @@ use countersign_drills::part;
 use countersign_swarm::swarm::Conduct;
 use field::Field;
 use process::{cpu_s, figure, resident_kib};
-use raw::{Clients, Raw};
+use raw::{Clients, Raw, Then};
 
 const STEPS: [u64; 4] = [1_000, 5_000, 10_000, 18_000];
 /// Which step the figures are of.
@@ -65,7 +65,7 @@ fn main() {
     let raw = Raw::start(&pem);
     let (mut clients, mut have) = (Clients::default(), 0);
     let against = measure(&steps, raw.process.id(), |count| {
-        field.runtime.block_on(clients.grow(count - have, raw.address, pin, FIRST_WORDS, 0, 0));
+        field.runtime.block_on(clients.grow(count - have, raw.address, pin, FIRST_WORDS, 0, Then::Reply(0)));
         have = count;
     });
     eprintln!(

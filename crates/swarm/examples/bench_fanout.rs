@@ -35,7 +35,7 @@ use countersign_swarm::swarm::Conduct;
 use countersign_trust::ids::{DeviceId, Sha256};
 use field::Field;
 use process::{cpu_s, figure};
-use raw::{Clients, Raw};
+use raw::{Clients, Raw, Then};
 use records::Records;
 
 const SMALL: u64 = 1_000;
@@ -164,7 +164,7 @@ fn once(field: &Field, count: u64) -> Took {
 fn push(field: &Field, pem: &std::path::Path, pin: Sha256, count: u64, job: &Took) -> (Duration, f64) {
     let mut raw = Raw::start(pem);
     let mut clients = Clients::default();
-    let growing = clients.grow(count, raw.address, pin, FIRST_WORDS, job.replied, job.pushed);
+    let growing = clients.grow(count, raw.address, pin, FIRST_WORDS, job.pushed, Then::Reply(job.replied));
     field.runtime.block_on(growing);
     std::thread::sleep(SETTLE);
     let number = usize::try_from(count).unwrap();

@@ -7,9 +7,10 @@ use countersign_agent::drive::{VERSION, hello};
 use countersign_agent::enroll::device_signer;
 use countersign_agent::os::{BootReading, boot_reading};
 use countersign_trust::chain::Chain;
+use countersign_trust::delivery::News;
 use countersign_trust::device::{Device, Ending, Input, Moment, Output};
 use countersign_trust::ids::{DeviceId, Name, Sha256};
-use countersign_trust::ledger::{Ledger, LedgerError, StepKey};
+use countersign_trust::ledger::{Ledger, LedgerError, Record, StepKey};
 use countersign_trust::note::VerifierKeyError;
 use countersign_trust::time::Reading;
 use countersign_wire::frame::encode;
@@ -111,8 +112,8 @@ impl Agent {
 
     fn act(&mut self, output: Output, conduct: &Conduct, counts: &Counts, frames: &mut Vec<u8>) {
         match output {
-            // The ledger in memory is all the disk there is.
-            Output::Persist(_) => {}
+            // The ledger in memory is all the disk there is: what would be written down here is.
+            Output::Persist(records) => records.iter().for_each(|record| count(record, counts)),
             Output::LeaveChallenge(random) => {
                 frames.extend(frame(from_agent::What::Challenge(Challenge { random: random.to_vec() })));
             }
@@ -123,6 +124,7 @@ impl Agent {
             Output::AskBeacons(challenge) => self.question = Some(challenge),
             Output::Run(job) => {
                 counts.ran.fetch_add(1, Relaxed);
+                counts.starts.note();
                 let half = conduct.takes / 2;
                 let ends = Instant::now() + half + self.machine.share_of(half);
                 self.runs.push(Run { key: job.key(), ends, how: None });
@@ -194,6 +196,14 @@ impl Agent {
 /// Its seed makes no key.
 pub fn device_of(machine: &Machine) -> Result<DeviceId, VerifierKeyError> {
     Ok(DeviceId::of_key(device_signer(&machine.seed)?.verifier().raw()))
+}
+
+fn count(record: &Record, counts: &Counts) {
+    match record {
+        Record::News(News::Halt(_)) => counts.halts.note(),
+        Record::News(News::Resume(_)) => counts.resumes.note(),
+        _ => {}
+    }
 }
 
 fn pieces(key: StepKey, said: &[u8], frames: &mut Vec<u8>) {

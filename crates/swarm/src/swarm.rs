@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use prost::Message as _;
 use rustls::ClientConfig;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::cast::Machine;
 use crate::join::Beginnings;
@@ -69,6 +70,45 @@ pub struct Counts {
     pub receipts: AtomicU64,
     /// Receipts that were acknowledged.
     pub acknowledged: AtomicU64,
+    /// Halts that devices took, each for itself.
+    pub halts: Moments,
+    /// Resumes that devices took.
+    pub resumes: Moments,
+    /// Steps that began.
+    pub starts: Moments,
+}
+
+/// How often something happened, and when the last time.
+#[derive(Debug)]
+pub struct Moments {
+    count: AtomicU64,
+    last_us: AtomicU64,
+    since: Instant,
+}
+
+impl Default for Moments {
+    fn default() -> Self {
+        Self { count: AtomicU64::new(0), last_us: AtomicU64::new(0), since: Instant::now() }
+    }
+}
+
+impl Moments {
+    /// It happens.
+    pub fn note(&self) {
+        let us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.last_us.fetch_max(us, Relaxed);
+        self.count.fetch_add(1, Release);
+    }
+
+    /// How often it has happened.
+    pub fn count(&self) -> u64 {
+        self.count.load(Acquire)
+    }
+
+    /// When it last happened.
+    pub fn last(&self) -> Instant {
+        self.since + Duration::from_micros(self.last_us.load(Relaxed))
+    }
 }
 
 /// What all machines of a swarm share.

@@ -157,18 +157,7 @@ impl Ledger {
                 self.chain = Some(Chain::begin(*org, &genesis.signed, Inclusion::Proved(&genesis.proof))?);
                 self.decisions.push(record.clone());
             }
-            Record::News(news) => {
-                let taken = news.offer(self.chain.as_mut().ok_or(LedgerError::NoBeginning)?)?;
-                if matches!(taken, Taken::New | Taken::Waits | Taken::Moved) {
-                    self.decisions.push(record.clone());
-                }
-                if matches!(news, News::Policy(_) | News::Recovered(_)) {
-                    self.judge_enrollments_again();
-                }
-                if taken == Taken::Moved {
-                    self.keep_what_holds();
-                }
-            }
+            Record::News(news) => drop(self.learn(news)?),
             Record::Enrolled { enroll, join } => {
                 let chain = self.chain.as_ref().ok_or(LedgerError::NoBeginning)?;
                 self.retired.map_or(Ok(()), |by| Err(EnrollError::Retired(by)))?;
@@ -203,6 +192,25 @@ impl Ledger {
             Record::Head { number, hash } => self.head = Some((*number, *hash)),
         }
         Ok(())
+    }
+
+    /// Takes in what changes the chain, and says what of it is to be written down; none if it was known.
+    ///
+    /// # Errors
+    /// The chain does not take it, and nothing has changed.
+    pub fn learn(&mut self, news: &News) -> Result<Option<Record>, LedgerError> {
+        let chain = self.chain.as_mut().ok_or(LedgerError::NoBeginning)?;
+        let taken = news.offer(chain)?;
+        let new = matches!(taken, Taken::New | Taken::Waits | Taken::Moved);
+        let record = new.then(|| Record::News(kept(chain, news)));
+        self.decisions.extend(record.clone());
+        if matches!(news, News::Policy(_) | News::Recovered(_)) {
+            self.judge_enrollments_again();
+        }
+        if taken == Taken::Moved {
+            self.keep_what_holds();
+        }
+        Ok(record)
     }
 
     /// What made the device's enrollment, judged by the policies held: one may have come, or have come to stand at an earlier leaf, by
@@ -458,6 +466,12 @@ impl Record {
         from.finish()?;
         Ok(record)
     }
+}
+
+/// What a chain keeps of news that it has taken.
+fn kept(chain: &Chain, news: &News) -> News {
+    let halt = chain.halt(&news.hash()).map(|halt| News::Halt(halt.signed.clone()));
+    halt.unwrap_or_else(|| news.clone())
 }
 
 /// Who a device is by an enrollment, after the one that is held. Its first one counts for itself also where the log in which it

@@ -24,6 +24,9 @@ pub struct Args {
     /// The whole of it, where a run takes many minutes (agent: 20).
     #[arg(long)]
     long: bool,
+    /// A small form of it, once, where there is one (halt: 1,000 machines): it prints no figures and is held against nothing.
+    #[arg(long, conflicts_with_all = ["long", "json"])]
+    quick: bool,
 }
 
 /// A row of the table below.
@@ -50,7 +53,7 @@ enum Bar {
     Times(&'static str, &'static str, f64),
 }
 
-const BENCHES: [Bench; 5] = [
+const BENCHES: [Bench; 6] = [
     Bench {
         name: "verify",
         about: "an agent checks one delivery",
@@ -94,6 +97,18 @@ const BENCHES: [Bench; 5] = [
         figures: &["last_receipt_10000_ms", "ratio_to_raw_10000", "server_cpu_us_per_agent_job"],
         bars: &[Bar::AtMost("ratio_to_raw_10000", 2.0), Bar::AtMost("server_cpu_us_per_agent_job", 200.0)],
     },
+    Bench {
+        name: "halt",
+        about: "from a halt's request until the last of 10,000 machines refuses; draws docs/halt.svg",
+        folder: "swarm",
+        programs: Some("server"),
+        figures: &["last_refusing_10000_ms", "ratio_to_raw_10000", "loaded_10000_ms", "jobs_started_after"],
+        bars: &[
+            Bar::AtMost("last_refusing_10000_ms", 1_000.0),
+            Bar::AtMost("ratio_to_raw_10000", 2.0),
+            Bar::AtMost("jobs_started_after", 0.0),
+        ],
+    },
 ];
 
 /// Measures what was named, or refuses with the list of what can be measured.
@@ -113,8 +128,11 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
         shell_run(cargo(root).args(build))?;
     }
     let mut samples = Samples::default();
+    if args.quick {
+        return run_once(root, bench, Some("--quick"), &mut samples);
+    }
     for _ in 0..args.runs {
-        run_once(root, bench, args.long, &mut samples)?;
+        run_once(root, bench, args.long.then_some("--long"), &mut samples)?;
     }
     let figures = samples.summary(bench)?;
     if args.json {
@@ -143,7 +161,7 @@ fn list(root: &Path) -> String {
     format!("benches:\n{}", lines.collect::<Vec<_>>().join("\n"))
 }
 
-fn run_once(root: &Path, bench: &Bench, long: bool, samples: &mut Samples) -> anyhow::Result<()> {
+fn run_once(root: &Path, bench: &Bench, form: Option<&str>, samples: &mut Samples) -> anyhow::Result<()> {
     let mut command = cargo(root);
     let package = format!("countersign-{}", bench.folder);
     command.args([
@@ -156,9 +174,7 @@ fn run_once(root: &Path, bench: &Bench, long: bool, samples: &mut Samples) -> an
         "--example",
         &example(bench),
     ]);
-    if long {
-        command.args(["--", "--long"]);
-    }
+    command.args(form.iter().flat_map(|form| ["--", form]));
     let mut read = Ok(());
     line_by_line(&mut command, |line| {
         if read.is_ok() {
@@ -352,7 +368,7 @@ mod tests {
     #[test]
     fn an_unknown_bench_is_refused_with_the_list() {
         let empty = tempfile::tempdir().unwrap();
-        let args = Args { name: Some("vibes".into()), json: false, runs: 1, long: false };
+        let args = Args { name: Some("vibes".into()), json: false, runs: 1, long: false, quick: false };
         let error = run(empty.path(), &args).unwrap_err().to_string();
         assert!(error.starts_with("no bench is called vibes\nbenches:\n  verify"), "{error}");
     }
@@ -360,7 +376,7 @@ mod tests {
     #[test]
     fn a_bench_whose_example_is_absent_is_refused_and_listed_as_absent() {
         let empty = tempfile::tempdir().unwrap();
-        let args = Args { name: Some("verify".into()), json: false, runs: 1, long: false };
+        let args = Args { name: Some("verify".into()), json: false, runs: 1, long: false, quick: false };
         let error = run(empty.path(), &args).unwrap_err().to_string();
         assert!(error.starts_with("the bench verify is not here yet\n"), "{error}");
         assert!(error.contains("(not here yet)"), "{error}");

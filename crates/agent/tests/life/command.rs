@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::Output;
 
+use countersign_agent::disk::leave_letter;
 use countersign_trust::delivery::write_sequence;
 use countersign_trust::ids::Sha256;
 use countersign_trust::receipt::Verdict;
@@ -197,6 +198,34 @@ async fn a_halt_by_nobody_who_may_is_not_taken() {
     let output = world.program(&["halt", file.to_str().unwrap()]).output().unwrap();
     assert!(!output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("signed by nobody who may halt"), "{output:?}");
+}
+
+#[tokio::test]
+async fn what_is_malformed_in_a_file_or_letter_is_named_and_the_halts_beside_it_are_taken() {
+    let world = World::new().await;
+    let agent = world.start();
+    let [by_file, by_letter, alone] = [1, 2, 3].map(|number| {
+        let scope = Scope::Job(countersign_trust::ids::Sha256([number; 32]));
+        world.organization(|org| sign(&org.halt_of(scope), &["bo"]))
+    });
+    let altered = alone.to_string().replace("wrong", "right");
+    let file = world.path("halts");
+    let items = ["no envelope".to_owned(), altered, by_file.to_string()];
+    std::fs::write(&file, write_sequence(&items)).unwrap();
+    let output = world.program(&["halt", file.to_str().unwrap()]).output().unwrap();
+    assert!(!output.status.success());
+    assert!(String::from_utf8_lossy(&output.stdout).contains(&by_file.hash().to_string()), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    for words in ["no whole halt", "signed by nobody who may halt", "what was good in the file was taken"] {
+        assert!(said.contains(words), "{said}");
+    }
+    leave_letter(&world.data, &write_sequence(&["nothing".to_owned(), by_letter.to_string()])).unwrap();
+    leave_letter(&world.data, "no letter at all").unwrap();
+    leave_letter(&world.data, &alone.to_string()).unwrap();
+    for halt in [by_file, by_letter, alone] {
+        until("the halt is on disk", || world.ledger().chain().unwrap().halt(&halt.hash()).map(|_| ())).await;
+    }
+    agent.stop().await;
 }
 
 #[tokio::test]

@@ -180,5 +180,56 @@ pub fn beyond_the_list() -> Vec<Attack> {
                 "full_disk::a_full_disk_refuses_with_a_sentence_loses_nothing_and_goes_on",
             )],
         ),
+        real(
+            "server-frozen",
+            "The server's process is stopped while it holds a job that is not due; somebody halts at the beacons, and it goes on.",
+            Promise::Halted,
+            &[(
+                "countersign-drills",
+                "server_frozen::what_a_frozen_server_had_queued_is_refused_when_it_goes_on",
+            )],
+        ),
+        real(
+            "beacons-frozen",
+            "Two of four beacons are stopped for a lifetime.",
+            Promise::Halted,
+            &[(
+                "countersign-drills",
+                "beacons_under_fire::long::two_of_four_beacons_frozen_for_a_lifetime_stop_everything_until_they_go_on",
+            )],
+        ),
+        real(
+            "beacons-under-fire",
+            "Of four beacons, each a process, one is gone and one lies: about the time, or by an old backup under its old key.",
+            Promise::Halted,
+            &[
+                (
+                    "countersign-drills",
+                    "beacons_under_fire::one_gone_and_one_that_lies_about_the_time_start_nothing_and_the_liar_alone_holds_up_nobody",
+                ),
+                (
+                    "countersign-drills",
+                    "beacons_under_fire::a_beacon_restored_from_an_old_backup_is_not_believed_and_comes_back_under_a_new_key",
+                ),
+            ],
+        ),
+        real(
+            "halt-key-stolen",
+            "The thief of one person's key calls halts without end, known and secret ones, old ones again, each machine its own.",
+            Promise::Halted,
+            &[(
+                "countersign-drills",
+                "halt_key_stolen::who_has_one_halt_key_makes_nothing_run_and_one_resume_ends_it_without_a_visit",
+            )],
+        ),
+        real(
+            "clocks-two-days-off",
+            "A machine comes up with its clock since boot days ahead or back, and finds what was queued before a halt.",
+            Promise::Timely,
+            &[(
+                "countersign-drills",
+                "clocks_two_days_off::a_machine_that_comes_up_with_its_clock_days_off_runs_nothing_of_before_a_halt",
+            )],
+        ),
     ]
 }

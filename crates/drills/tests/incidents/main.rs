@@ -8,11 +8,15 @@
 )]
 
 mod a_job_two_people_signed;
+mod beacons_under_fire;
 mod bent_jobs;
+mod clocks_two_days_off;
 mod five_commands;
 mod full_disk;
+mod halt_key_stolen;
 mod halted;
 mod restarted_agent;
+mod server_frozen;
 mod silent_beacon;
 mod stolen_database;
 mod stolen_log_key;

@@ -5,9 +5,8 @@ use countersign_drills::http::Http;
 use countersign_drills::organization::{labels, sign};
 use countersign_drills::part::{now, until};
 use countersign_drills::world::World;
-use countersign_trust::chain::{Chain, ChainError, Inclusion};
+use countersign_trust::chain::{Chain, ChainError};
 use countersign_trust::checkpoint::{AddCheckpoint, Checkpoint, Proof};
-use countersign_trust::delivery::{News, read_sequence};
 use countersign_trust::envelope::{Logged, Signed};
 use countersign_trust::ids::{Sha256, StatementId};
 use countersign_trust::join::{EnrollError, check_enroll};
@@ -92,19 +91,6 @@ fn text(world: &World, path: &str) -> String {
     world.block_on(world.http.ask("GET", path, String::new())).1
 }
 
-/// The chain as the server shows it, judged from its beginning.
-fn chain(world: &World) -> Chain {
-    let text = text(world, &world.path("news"));
-    let news: Vec<News> =
-        read_sequence(&text).unwrap().into_iter().map(|item| News::from_text(item).unwrap()).collect();
-    let News::Policy(genesis) = &news[0] else { panic!("no genesis policy") };
-    let mut chain = Chain::begin(world.org, &genesis.signed, Inclusion::Proved(&genesis.proof)).unwrap();
-    for news in &news[1..] {
-        news.offer(&mut chain).unwrap();
-    }
-    chain
-}
-
 fn new_log(world: &World) -> NewLogView {
     let wish = countersign_wire::http::NewLog { anew: false };
     world.block_on(world.http.post(&world.path("new-log"), &wish)).unwrap()
@@ -150,7 +136,7 @@ fn everyone_ends(world: &World, jobs: &[Sha256]) {
 #[test]
 fn a_policy_takes_the_log_from_the_thief_and_every_machine_goes_on_without_a_visit() {
     let mut world = World::new(2);
-    let (devices, before) = (world.all(), chain(&world));
+    let (devices, before) = (world.all(), world.chain());
     let ran = world.nonce();
     let done = world.order(&world.job(&devices, &[&ran.line()]), &devices);
     everyone_ends(&world, &[done]);
@@ -175,7 +161,7 @@ fn a_policy_takes_the_log_from_the_thief_and_every_machine_goes_on_without_a_vis
     let (policy, view) = moved(&world, &before);
     assert!(view.old_size <= stolen.proof.index, "{view:?}");
     world.log(&sign(&policy, &["anna", "bo"]), &[]);
-    let after = chain(&world);
+    let after = world.chain();
     assert_eq!((after.policy().body.number, after.policy().place.log), (2, 1));
     let ChainError::ReplacedLog { index, size } = (match check_enroll(&after, &stolen) {
         Err(EnrollError::Chain(error)) => error,
@@ -218,7 +204,7 @@ fn a_policy_takes_the_log_from_the_thief_and_every_machine_goes_on_without_a_vis
 #[test]
 fn a_server_cut_off_before_its_witnesses_have_seen_the_new_log_goes_on_there() {
     let mut world = World::new(1);
-    let (devices, before) = (world.all(), chain(&world));
+    let (devices, before) = (world.all(), world.chain());
     let ran = world.nonce();
     let (policy, _) = moved(&world, &before);
     world.witnesses[..2].iter_mut().for_each(|witness| witness.stop());
@@ -244,13 +230,13 @@ fn a_server_cut_off_before_its_witnesses_have_seen_the_new_log_goes_on_there() {
     let next = world.order(&job, &devices);
     everyone_ends(&world, &[next]);
     assert_eq!(ran.lines().len(), 2);
-    assert_eq!(chain(&world).policy().place.log, 1);
+    assert_eq!(world.chain().policy().place.log, 1);
 }
 
 #[test]
 fn a_policy_is_not_taken_that_misnames_the_old_log_or_names_a_key_that_is_not_here() {
     let world = World::new(0);
-    let (good, view) = moved(&world, &chain(&world));
+    let (good, view) = moved(&world, &world.chain());
     let bend = |edit: fn(&mut Policy)| {
         let mut bent = good.clone();
         edit(&mut bent);
@@ -265,5 +251,5 @@ fn a_policy_is_not_taken_that_misnames_the_old_log_or_names_a_key_that_is_not_he
         policy.log.key = key.verifier().clone();
     });
     assert!(stranger.contains("whose key this server does not hold"), "{stranger}");
-    assert_eq!(chain(&world).policy().body.number, 1);
+    assert_eq!(world.chain().policy().body.number, 1);
 }

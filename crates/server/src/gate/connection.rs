@@ -19,6 +19,8 @@ const MOST_NEW_JOBS: usize = 64;
 const MOST_FRAMES: usize = 4_096 + 64;
 /// How many bytes may wait for an agent that does not read.
 const MOST_BYTES: usize = 8 << 20;
+/// How many halts may wait in front of everything; more wait in their turn. More than any Clear can name.
+const MOST_IN_FRONT: usize = 64;
 /// How many bytes of news go into one frame. One piece of news is far smaller: a policy has 256 kB, and the proof beside it.
 const MOST_NEWS_BYTES: usize = 1 << 20;
 /// How long one frame may take.
@@ -67,8 +69,10 @@ struct Queue {
 
 #[derive(Debug, Default)]
 struct Waiting {
+    /// Halts: written before all that waits in its turn.
+    front: VecDeque<Frame>,
     frames: VecDeque<Frame>,
-    /// Bytes of these frames, and of the one that is being written.
+    /// Bytes of all these frames, and of the one that is being written.
     bytes: usize,
     /// Nothing is written after the last of these frames.
     last: bool,
@@ -114,6 +118,29 @@ impl Connection {
     /// Queues a frame; never waits. An agent that lets too much wait is cut off: it reads too slowly or not at all.
     pub fn send(&self, frame: &Frame) {
         if !self.queue.push(frame.clone(), false) {
+            self.cut.notify_one();
+        }
+    }
+
+    /// Queues a halt in front of everything that waits, also where the agent has it by fewer signatures.
+    ///
+    /// Where it goes past something it comes once more in its turn: what it went past may be the policy by which it is judged.
+    pub fn send_halt(&self, halt: &News, frame: &Frame) {
+        let mut held = self.held();
+        held.takes(halt);
+        self.put_in_front(frame);
+    }
+
+    /// The same, if the agent lacks it.
+    pub fn send_halt_if_lacking(&self, halt: &News, frame: &Frame) {
+        let mut held = self.held();
+        if held.takes(halt) {
+            self.put_in_front(frame);
+        }
+    }
+
+    fn put_in_front(&self, frame: &Frame) {
+        if !self.queue.push_front(frame) && !self.queue.push(frame.clone(), false) {
             self.cut.notify_one();
         }
     }
@@ -240,6 +267,22 @@ impl Queue {
         true
     }
 
+    /// False if it has to come in its turn, too: it goes past something, or there is no room in front.
+    fn push_front(&self, frame: &Frame) -> bool {
+        let mut waiting = self.waiting();
+        let passes = !waiting.frames.is_empty();
+        if waiting.front.len() >= MOST_IN_FRONT {
+            return false;
+        }
+        if !waiting.last {
+            waiting.bytes += frame.len();
+            waiting.front.push_back(frame.clone());
+        }
+        drop(waiting);
+        self.changed.notify_one();
+        !passes
+    }
+
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -266,14 +309,17 @@ enum Follows {
 
 impl Waiting {
     fn pop(&mut self) -> Option<(Frame, Follows)> {
-        let frame = self.frames.pop_front()?;
-        let follows = match (self.frames.is_empty(), self.last) {
+        let frame = self.front.pop_front().or_else(|| self.frames.pop_front())?;
+        let follows = match (self.front.is_empty() && self.frames.is_empty(), self.last) {
             (false, _) => Follows::More,
             (true, false) => Follows::NothingYet,
             (true, true) => Follows::NothingEver,
         };
-        if self.frames.is_empty() {
-            self.frames = VecDeque::new();
+        // Empty ones take no room.
+        for queue in [&mut self.front, &mut self.frames] {
+            if queue.is_empty() {
+                *queue = VecDeque::new();
+            }
         }
         Some((frame, follows))
     }
@@ -310,5 +356,100 @@ impl Outgoing {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use countersign_trust::envelope::Signed;
+    use countersign_trust::sshsig::SshSigner;
+    use countersign_trust::statement::Kind;
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// What nobody judges here: another text for each number.
+    fn halt(number: u8) -> (News, Frame) {
+        let signer = SshSigner::from_seed(&[1; 32]).unwrap();
+        let text = format!("{{\n  \"number\": {number}\n}}\n");
+        let signature = signer.sign(&Kind::Halt.namespace(), text.as_bytes()).unwrap();
+        let halt = News::Halt(Signed::new(text, vec![signature]).unwrap());
+        let frame = news_frames(std::slice::from_ref(&halt)).pop().unwrap();
+        (halt, frame)
+    }
+
+    fn delivery(number: u8) -> Frame {
+        vec![number; 20_000].into()
+    }
+
+    /// A connection whose agent has read nothing yet, and of what the server writes only so many bytes have room on the way.
+    fn slow() -> (Arc<Connection>, DuplexStream, tokio::task::JoinHandle<Result<(), WriteError>>) {
+        let (connection, mut outgoing) = Connection::new(OrgId([1; 32]), [2; 32], 1, BTreeSet::new());
+        let (agent, mut server) = duplex(1_000);
+        let written = tokio::spawn(async move { outgoing.write_all(&mut server).await });
+        (connection, agent, written)
+    }
+
+    async fn read(agent: &mut DuplexStream, frames: &[Frame]) {
+        for (place, frame) in frames.iter().enumerate() {
+            let mut found = vec![0; frame.len()];
+            agent.read_exact(&mut found).await.unwrap();
+            assert!(found == **frame, "another frame came as number {place}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_halt_goes_past_every_delivery_that_waits_for_an_agent_that_reads_slowly() {
+        let (connection, mut agent, written) = slow();
+        let deliveries = [1, 2, 3].map(delivery);
+        deliveries.iter().for_each(|delivery| connection.send(delivery));
+        // The first is on its way.
+        let mut begun = [0; 10];
+        agent.read_exact(&mut begun).await.unwrap();
+        let (halt, frame) = halt(1);
+        connection.send_halt(&halt, &frame);
+        // Nothing comes of one that it has by then.
+        connection.send_halt_if_lacking(&halt, &frame);
+        connection.dismiss("enough".to_owned());
+        let [first, second, third] = deliveries;
+        read(&mut agent, &[first[10..].into(), frame.clone(), second, third]).await;
+        // Once more in its turn: it may have gone past the policy by which it is judged.
+        read(&mut agent, &[frame]).await;
+        let mut rest = Vec::new();
+        agent.read_to_end(&mut rest).await.unwrap();
+        assert!(String::from_utf8_lossy(&rest).ends_with("enough"));
+        written.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_halt_that_goes_past_nothing_comes_once() {
+        let (connection, mut agent, written) = slow();
+        let (halt, frame) = halt(1);
+        connection.send_halt_if_lacking(&halt, &frame);
+        read(&mut agent, &[frame]).await;
+        connection.dismiss("enough".to_owned());
+        let mut rest = Vec::new();
+        agent.read_to_end(&mut rest).await.unwrap();
+        assert_eq!(rest.len(), "enough".len() + 8, "a length, two tags with theirs, and the sentence");
+        written.await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_halts_has_so_much_room_in_front_and_the_rest_waits_its_turn() {
+        let (connection, mut outgoing) = Connection::new(OrgId([1; 32]), [2; 32], 1, BTreeSet::new());
+        let delivery = delivery(1);
+        connection.send(&delivery);
+        let halts: Vec<(News, Frame)> = (0..100).map(halt).collect();
+        halts.iter().for_each(|(halt, frame)| connection.send_halt(halt, frame));
+        connection.dismiss("enough".to_owned());
+        let (mut agent, mut server) = duplex(1_000);
+        let written = tokio::spawn(async move { outgoing.write_all(&mut server).await });
+        let frames: Vec<Frame> = halts.into_iter().map(|(_, frame)| frame).collect();
+        read(&mut agent, &frames[..MOST_IN_FRONT]).await;
+        read(&mut agent, &[delivery]).await;
+        read(&mut agent, &frames).await;
+        let mut rest = Vec::new();
+        agent.read_to_end(&mut rest).await.unwrap();
+        written.await.unwrap().unwrap();
     }
 }

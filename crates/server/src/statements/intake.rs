@@ -115,6 +115,9 @@ async fn take_from(
         let _one_at_a_time = org.intake.lock().await;
         take_alone(app, org, kind, signed, targets, spread).await?
     };
+    if spread {
+        app.gate.push_halt_to_late(&org.id, signed);
+    }
     if !row.missing.is_empty() || row.proof.is_some() {
         return Ok((row, None));
     }

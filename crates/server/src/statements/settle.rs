@@ -122,7 +122,7 @@ async fn follow_again(app: &Arc<App>, org: &Arc<Org>) {
 
 /// Hands a halt to agents and beacons, without waiting for either.
 pub fn spread_halt(app: &Arc<App>, org: &Arc<Org>, signed: &Signed) {
-    app.gate.push_news(&org.id, &[News::Halt(signed.clone())]);
+    app.gate.push_halt(&org.id, signed);
     let (app, chain, signed) = (app.clone(), org.chain_now(), signed.clone());
     tokio::spawn(async move {
         for (beacon, acknowledged) in app.peers.halt(&chain, &signed).await {

@@ -188,6 +188,33 @@ async fn a_halt_is_pushed_at_once_and_kills_what_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_connects_while_a_halt_is_stored_hears_of_it_too() {
+    let mut world = World::new().await;
+    let [here, mut late] = world.tills(["till-1", "till-2"]).await;
+    late.disconnect().await;
+    let ids = [late.id()];
+    world.order(&world.job(&ids), &ids).await;
+    world.until_connected(1).await;
+    // Nobody hears of it from a beacon.
+    world.stop_beacons(4).await;
+    let org = world.server.app.orgs.get(&world.org).unwrap();
+    // As long as this is held the halt is pushed and not in the chain.
+    let held = org.intake.lock().await;
+    let connecting = async {
+        until("who is there has it", async || here.mind().news.len() == 1).await;
+        late.connect().await;
+        // A job comes behind all that the chain has.
+        until("it has its job", async || late.mind().delivered == 1).await;
+        assert_eq!(late.mind().news.len(), 0);
+        drop(held);
+    };
+    let (halt, ()) = tokio::join!(world.halt(everything()), connecting);
+    let has_it = |till: &Agent| till.mind().device.ledger().chain().unwrap().halt(&halt).is_some();
+    until("who came late has it", async || has_it(&late)).await;
+    assert_eq!(here.mind().news.len(), 1, "nobody is told twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_device_that_was_away_hears_of_a_halt_first_and_clears_name_it() {
     let world = World::new().await;
     let [here, mut away] = world.tills(["till-1", "till-2"]).await;

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use countersign_server::store::Db;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::Sha256;
+use countersign_trust::statement::Kind;
 use countersign_trust::statement::halt::{Halt, Scope};
 use countersign_trust::statement::resume::{Cuts, Lifts, Resume};
 use countersign_trust::text::Nothing;
 use countersign_wire::http::{Page, PostStatement, Problem, StatementView};
 
-use crate::organization::{everything, sign, ssh_key, word};
+use crate::organization::{everything, sign, sign_text, ssh_key, word};
 use crate::world::{World, now, until};
 
 fn halt(world: &World, scope: Scope) -> Signed {
@@ -65,6 +66,44 @@ async fn a_keys_seventeenth_halt_of_jobs_is_refused_and_one_of_everything_is_tak
     assert_eq!(kept(&world, "halt").await, 16);
     world.halt(everything()).await;
     assert_eq!(kept(&world, "halt").await, 17);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn malformed_halts_are_refused_with_a_sentence_each_and_the_good_one_beside_them_stops() {
+    let world = World::new().await;
+    let [till] = world.tills(["till-1"]).await;
+    let good = halt(&world, everything());
+    let text = good.to_string();
+    let other = Halt {
+        org: Some(countersign_trust::ids::OrgId([9; 32])),
+        id: world.id(),
+        policy: None,
+        scope: everything(),
+        made: now(),
+        reason: word("Something is wrong."),
+        advisory: word(""),
+    };
+    let unreadable = sign_text("{\n  \"org\": \"nobody\"\n}\n".to_owned(), Kind::Halt, &["anna"]);
+    let cases = [
+        ("nothing", String::new(), "no_envelope", "no line `}` ends a statement"),
+        ("cut off", text[..text.len() - 40].to_owned(), "no_envelope", "signature 1"),
+        ("altered", text.replace("wrong", "right"), "unfit", "signed by nobody who may halt"),
+        ("by a stranger", sign(&other, &["mallory"]).to_string(), "unfit", "signed by nobody who may halt"),
+        ("another organization's", sign(&other, &["anna"]).to_string(), "unfit", "of organization"),
+        ("a text that is no halt", unreadable.to_string(), "unfit", ""),
+    ];
+    let path = format!("/v1/orgs/{}/statements", world.org);
+    for (what, signed, code, words) in cases {
+        let body = serde_json::to_string(&PostStatement { signed, targets: Vec::new() }).unwrap();
+        let problem = world.http.refused("POST", &path, &body).await;
+        assert!(problem.code == code && problem.detail.contains(words), "{what}: {problem:?}");
+    }
+    assert_eq!(kept(&world, "halt").await, 0);
+    world.log(&good, &[]).await;
+    until("the device has it", async || {
+        till.mind().device.ledger().chain().unwrap().halt(&good.hash()).is_some()
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -29,7 +29,6 @@ impl Field {
     /// An organization in which so many machines may join.
     pub fn new(machines: u64, conduct: Conduct) -> Self {
         let world = World::set_up(Stage::Processes, |server| server.stage = Stage::Programs);
-        end_server_on_panic();
         let runtime = Runtime::new().unwrap();
         let tokens = (0..SITES).map(|number| token(&world, number, machines)).collect();
         let swarm = Swarm::new(Plan { conduct, ..Plan::new(tokens) }).unwrap();
@@ -77,18 +76,20 @@ impl Field {
     /// The server's process.
     pub fn server(&self) -> u32 {
         let pid = self.world.server.pid().unwrap();
-        SERVER.store(pid, Relaxed);
+        end_on_panic(pid);
         pid
     }
 }
 
 /// Programs in release end at a panic, at once. The other parts end with this one; the server is a program of its own.
-fn end_server_on_panic() {
-    let tell = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        tell(panic);
-        let _ended = Command::new("kill").arg(SERVER.load(Relaxed).to_string()).status();
-    }));
+pub fn end_on_panic(server: u32) {
+    if SERVER.swap(server, Relaxed) == 0 {
+        let tell = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            tell(panic);
+            let _ended = Command::new("kill").args(["-KILL", &SERVER.load(Relaxed).to_string()]).status();
+        }));
+    }
 }
 
 fn token(world: &World, number: u64, machines: u64) -> Token {

@@ -1,5 +1,5 @@
 //! What the server is measured against: tokio and rustls with the server's own TLS configuration, and nothing else. It holds
-//! connections; told to, it pushes as many bytes to each and waits until each has sent as many back.
+//! connections; told to, it pushes as many bytes to each and waits until each has sent as many back, or waits for nobody.
 
 use std::io::BufRead as _;
 use std::net::SocketAddr;
@@ -15,7 +15,9 @@ use countersign_agent::tls::Identity;
 use countersign_server::tls::Tls;
 use countersign_swarm::cast::Machine;
 use countersign_swarm::place;
+use countersign_swarm::swarm::Moments;
 use countersign_trust::ids::Sha256;
+use countersign_trust::note::{Note, VerifierKey};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -140,6 +142,22 @@ impl Drop for Raw {
     }
 }
 
+/// What a raw client does with each push.
+#[derive(Clone)]
+pub enum Then {
+    /// Says as many bytes.
+    Reply(usize),
+    /// Checks one Ed25519 signature, and counts.
+    Check(Arc<Check>),
+}
+
+/// What raw clients check.
+pub struct Check {
+    pub note: Note,
+    pub key: VerifierKey,
+    pub checked: Moments,
+}
+
 /// Raw clients, as many as the swarm's machines and with their keys.
 #[derive(Default)]
 pub struct Clients {
@@ -155,13 +173,13 @@ impl Clients {
         raw: SocketAddr,
         pin: Sha256,
         first_words: usize,
-        reply: usize,
         push: usize,
+        then: Then,
     ) {
         let turns = Arc::new(Semaphore::new(512));
         let have = u64::try_from(self.tasks.len()).unwrap();
         for number in have..have + count {
-            let (turns, open) = (turns.clone(), self.open.clone());
+            let (turns, open, then) = (turns.clone(), self.open.clone(), then.clone());
             self.tasks.spawn(async move {
                 let turn = turns.acquire().await.unwrap();
                 let mut stream = connect(number, raw, pin).await;
@@ -169,7 +187,7 @@ impl Clients {
                 stream.flush().await.unwrap();
                 drop(turn);
                 open.fetch_add(1, Relaxed);
-                reply_to(&mut stream, push, reply).await;
+                hear(&mut stream, push, then).await;
             });
         }
         while self.open.load(Relaxed) < have + count {
@@ -186,7 +204,7 @@ async fn connect(number: u64, raw: SocketAddr, pin: Sha256) -> TlsStream<TcpStre
     greet(&Identity::new(&Machine::new(1, number).seed).unwrap(), &server, stream).await.unwrap()
 }
 
-async fn reply_to(stream: &mut TlsStream<TcpStream>, push: usize, reply: usize) {
+async fn hear(stream: &mut TlsStream<TcpStream>, push: usize, then: Then) {
     let mut heard = 0;
     let mut piece = vec![0; 8 * 1024];
     loop {
@@ -197,8 +215,16 @@ async fn reply_to(stream: &mut TlsStream<TcpStream>, push: usize, reply: usize) 
         heard += length;
         while push > 0 && heard >= push {
             heard -= push;
-            stream.write_all(&vec![2; reply]).await.unwrap();
-            stream.flush().await.unwrap();
+            match &then {
+                Then::Reply(reply) => {
+                    stream.write_all(&vec![2; *reply]).await.unwrap();
+                    stream.flush().await.unwrap();
+                }
+                Then::Check(check) => {
+                    assert!(check.note.signed_by(&check.key));
+                    check.checked.note();
+                }
+            }
         }
     }
 }

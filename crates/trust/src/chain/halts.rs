@@ -135,8 +135,12 @@ impl Chain {
 
     /// Whether somebody signed it who may halt by one of the policies held: nobody else's is worth a second look.
     pub fn is_by_a_halter(&self, signed: &Signed) -> bool {
-        self.policies.iter().rev().any(|policy| {
-            signed.signatures().iter().any(|signature| call(policy, signed, signature).is_some())
+        self.newest_call(signed).is_some()
+    }
+
+    fn newest_call(&self, signed: &Signed) -> Option<Call> {
+        self.policies.iter().rev().find_map(|policy| {
+            signed.signatures().iter().find_map(|signature| call(policy, signed, signature))
         })
     }
 
@@ -145,16 +149,18 @@ impl Chain {
     pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, ChainError> {
         let hash = signed.hash();
         // A signature by somebody known comes before the first look at what it says.
-        if !self.is_by_a_halter(signed) {
+        let Some(seen) = self.newest_call(signed) else {
             let known = self.halts.contains_key(&hash);
             return if known { Ok(Taken::Known) } else { Err(ChainError::NotAHalter) };
-        }
+        };
         let held = self.halts.get(&hash);
         let (halt, both) = match held {
             Some(held) => (held.body.clone(), self.with_more(held, signed)?),
             None => (read(signed)?, signed.clone()),
         };
-        let mut calls = self.judge_halt(&halt, &both)?;
+        // Of one that is held another signature by the same key may stand there.
+        let seen = Some(&seen).filter(|_| held.is_none());
+        let mut calls = self.judge_halt(&halt, &both, seen)?;
         if held.is_some_and(|held| calls.iter().all(|call| held.by.have(&call.key))) {
             return Ok(Taken::Known);
         }
@@ -178,7 +184,7 @@ impl Chain {
         if let Ok(both) = held.signed.join(signed) {
             return Ok(both);
         }
-        let calls = self.judge_halt(&held.body, signed)?;
+        let calls = self.judge_halt(&held.body, signed, None)?;
         let known = |key: &[u8]| calls.iter().chain(&held.by.0).any(|call| call.key.blob() == key);
         Ok(held.signed.by_keys_alone(known).join(&signed.by_keys_alone(known))?)
     }
@@ -199,7 +205,18 @@ impl Chain {
     /// Who halts, each with the policy under which it counts as made: the one it names, if the key may halt there, else the
     /// oldest held in which it may. The key could have named that one, so nobody gains by naming another, and whoever holds more
     /// policies finds the same. A vendor's halt names none: it counts as long as the newest policy knows the key and has it obeyed.
-    fn judge_halt(&self, halt: &Halt, signed: &Signed) -> Result<Vec<Call>, ChainError> {
+    ///
+    /// What was seen of `signed` is not looked at again: a signature costs more than all the rest, and ten thousand devices take a
+    /// halt at once.
+    fn judge_halt(&self, halt: &Halt, signed: &Signed, seen: Option<&Call>) -> Result<Vec<Call>, ChainError> {
+        let call = |policy: &Held<Policy>, signature: &SshSig| match seen {
+            Some(seen)
+                if seen.made_under == policy.body.number && seen.key.blob() == signature.key_blob() =>
+            {
+                Some(seen.clone())
+            }
+            _ => call(policy, signed, signature),
+        };
         let is_vendors = halt.org.is_none() && halt.policy.is_none();
         let named = halt.policy.and_then(|named| self.policy_by_hash(&named));
         let policies = || named.into_iter().chain(&self.policies);
@@ -208,9 +225,9 @@ impl Chain {
             .iter()
             .filter_map(|signature| {
                 if is_vendors {
-                    return call(self.policy(), signed, signature);
+                    return call(self.policy(), signature);
                 }
-                policies().find_map(|policy| call(policy, signed, signature))
+                policies().find_map(|policy| call(policy, signature))
             })
             .collect();
         if calls.is_empty() {
@@ -239,7 +256,7 @@ impl Chain {
         let newest = self.policy().hash;
         for (hash, mut halt) in core::mem::take(&mut self.halts) {
             if halt.by.are_vendors() || halt.body.policy == Some(newest) {
-                let Ok(mut calls) = self.judge_halt(&halt.body, &halt.signed) else { continue };
+                let Ok(mut calls) = self.judge_halt(&halt.body, &halt.signed, None) else { continue };
                 let taken = halt.by.0.iter().any(|call| call.taken);
                 for call in &mut calls {
                     let before = halt.by.0.iter().find(|before| before.key == call.key);

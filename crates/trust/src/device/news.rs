@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use super::{Device, Output};
-use crate::chain::{Chain, Taken};
+use crate::chain::Chain;
 use crate::delivery::News;
 use crate::envelope::Logged;
 use crate::join::{enrolled_directly, retired, taken_anew};
@@ -14,29 +14,28 @@ use crate::ledger::{LedgerError, Record};
 impl Device {
     /// What is not taken is not kept either: the next delivery brings it again if it was good.
     pub(super) fn take_news(&mut self, news: &[News], out: &mut Vec<Output>) -> Result<(), LedgerError> {
-        let Some(chain) = self.ledger.chain().filter(|_| !news.is_empty()) else { return Ok(()) };
-        let mut chain = chain.clone();
         let mut records = Vec::new();
         for news in news {
             match news {
                 // Judged by what has been taken before it, so that one brought twice is not taken twice.
                 News::Enroll(enroll) => {
-                    self.persist(core::mem::take(&mut records), out)?;
-                    self.persist(self.enrollment(&chain, enroll).into_iter().collect(), out)?;
+                    let changed = self.enrollment(enroll);
+                    changed.iter().try_for_each(|record| self.ledger.apply(record))?;
+                    records.extend(changed);
                 }
-                news => match news.offer(&mut chain) {
-                    Ok(Taken::New | Taken::Waits | Taken::Moved) => {
-                        records.push(Record::News(kept(&chain, news)))
-                    }
-                    Ok(Taken::Known | Taken::Lifted) | Err(_) => {}
-                },
+                // Straight into the ledger: a halt's signature is looked at once.
+                news => records.extend(self.ledger.learn(news).ok().flatten()),
             }
         }
-        self.persist(records, out)
+        if !records.is_empty() {
+            out.push(Output::Persist(records));
+        }
+        Ok(())
     }
 
     /// What an enrollment brought while the device is at work changes, if it follows the one that is held.
-    fn enrollment(&self, chain: &Chain, enroll: &Logged) -> Option<Record> {
+    fn enrollment(&self, enroll: &Logged) -> Option<Record> {
+        let chain = self.ledger.chain()?;
         if self.ledger.was_enrolled().is_some() {
             return self.enrolled_again(chain, enroll);
         }
@@ -54,10 +53,4 @@ impl Device {
         (enrolled.key == *self.signer.verifier())
             .then(|| Record::Enrolled { enroll: enroll.clone(), join: None })
     }
-}
-
-/// What a chain keeps of news that it has taken.
-fn kept(chain: &Chain, news: &News) -> News {
-    let halt = chain.halt(&news.hash()).map(|halt| News::Halt(halt.signed.clone()));
-    halt.unwrap_or_else(|| news.clone())
 }
