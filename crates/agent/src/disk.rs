@@ -5,6 +5,7 @@
 //! | `device-key` | the 32 bytes from which the device's key is made; never replaced |
 //! | `ledger` | what the device must remember, see [`ledger`] |
 //! | `output/` | what runs wrote and no server has had, see [`output`] |
+//! | `canaries` | what was at the places where nobody should touch anything, and the notes about it, see [`canaries`] |
 //! | `inbox/` | halts that somebody brought by hand, see [`Folder::take_letters`] |
 //! | `lock` | held by the one agent that works here |
 
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+pub mod canaries;
 pub mod frames;
 pub mod ledger;
 pub mod output;

@@ -15,15 +15,16 @@ use countersign_trust::delivery::{News, read_sequence};
 use countersign_trust::device::{Device, Input, Moment, Output};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::ledger::{Ledger, LedgerError};
-use countersign_trust::note::{NoteSigner, VerifierKeyError};
+use countersign_trust::note::{Note, NoteSigner, VerifierKeyError};
 use countersign_trust::time::Reading;
-use countersign_wire::message::{Challenge, Halted, Hello, Receipt, from_agent};
+use countersign_wire::message::{Canary, Challenge, Halted, Hello, Receipt, from_agent};
 use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::beacons::{self, Question};
+use crate::canary::{Said, Sights, Watch};
 use crate::disk::ledger::LedgerFile;
 use crate::disk::{DiskError, Folder};
 use crate::enroll::device_signer;
@@ -56,7 +57,11 @@ pub enum Heard {
     Down,
     /// Something for the device.
     Input(Input),
-    /// The same from outside, with the room that it takes until it is dealt with.
+    /// What is at the places of the canaries.
+    Seen(Sights),
+    /// A server has written down the canary's note with this hash.
+    CanaryKept(Sha256),
+    /// Something for the device from outside, with the room that it takes until it is dealt with.
     Brought(Input, OwnedSemaphorePermit),
 }
 
@@ -101,6 +106,7 @@ struct Drive<'a> {
     device: Device,
     clock: Clock,
     runs: Runs,
+    canaries: Watch,
     servers: watch::Sender<Vec<Server>>,
     link: watch::Sender<Option<Sender>>,
     beacon_tls: Arc<ClientConfig>,
@@ -140,6 +146,7 @@ pub async fn live(
         file,
         device: Device::new(ledger, signer, VERSION.to_owned()),
         clock,
+        canaries: Watch::new(folder, device_signer(&seed)?, to.clone()),
         runs: Runs::new(os, folder.output()?, linked, to.clone())?,
         servers,
         link,
@@ -192,6 +199,7 @@ impl Drive<'_> {
                 let hello = Hello { name: name()?, before: self.hello, ..said };
                 (self.hello, self.told) = (hello.name, BTreeSet::new());
                 sender.send(from_agent::What::Hello(hello));
+                self.canaries.notes().for_each(|note| sender.send(canary(note)));
                 self.link.send_replace(Some(sender));
                 self.hear(Input::Connected)
             }
@@ -206,12 +214,34 @@ impl Drive<'_> {
                 self.hear(input)
             }
             Heard::Brought(input, _room) => self.hear(input),
+            Heard::Seen(sights) => {
+                let said = self.said();
+                let new = said.map(|said| self.canaries.seen(self.folder, sights, &said)).unwrap_or_default();
+                new.iter().for_each(|note| self.send(canary(note)));
+                Ok(())
+            }
+            Heard::CanaryKept(hash) => {
+                self.canaries.kept(self.folder, &hash);
+                Ok(())
+            }
         }
+    }
+
+    /// Who says something about canaries, and when; nobody, if this device is of no organization.
+    fn said(&self) -> Option<Said> {
+        let ledger = self.device.ledger();
+        let (chain, me, now) = (ledger.chain()?, ledger.enrolled()?, (self.clock)());
+        let paths = chain.policy().body.canaries().into_iter().cloned().collect();
+        let (policy, time) = (chain.policy().hash, self.device.earliest(now));
+        Some(Said { org: chain.org(), device: me.device, policy, time, paths, wall_ms: now.wall_ms })
     }
 
     fn tick(&mut self) -> Result<(), DriveError> {
         self.device.set_disk_full(self.file.is_full());
         self.read_letters()?;
+        if let Some(said) = self.said() {
+            self.canaries.look(said.paths);
+        }
         self.hear(Input::Tick)
     }
 
@@ -342,6 +372,10 @@ impl Drive<'_> {
         // What does not die in time is found started at the next start.
         timeout(STOP_WITHIN, all_ended).await.unwrap_or(Ok(()))
     }
+}
+
+fn canary(note: &Note) -> from_agent::What {
+    from_agent::What::Canary(Canary { note: note.to_string() })
 }
 
 /// One envelope, or a sequence of them; and how many of these cannot be read: none keeps the others away.

@@ -1,6 +1,7 @@
 //! The agent: judges what it is brought, runs what it has accepted, within limits, and says what came of it.
 
 pub mod beacons;
+pub mod canary;
 pub mod config;
 pub mod disk;
 pub mod drive;

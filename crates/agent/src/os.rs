@@ -4,7 +4,7 @@
 //! program and hold its whole tree), [`Tree`] (wait for it, kill it), [`sweep`] (kill what a dead agent left),
 //! [`Services`] (ask the service manager, found at [`ServicePlaces`]),
 //! and the facts [`boot_reading`], [`boot_id`], [`hostname`], [`os_facts`]; of disks [`free_bytes`] and
-//! [`hold_room`], of connections [`notice_death`].
+//! [`hold_room`], of connections [`notice_death`], of places [`find`].
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,8 +16,8 @@ mod service;
 pub mod linux;
 #[cfg(target_os = "linux")]
 pub use linux::{
-    OsConfig, ServicePlaces, Services, Tree, boot_id, boot_reading, free_bytes, hold_room, hostname, launch,
-    notice_death, os_facts, sweep,
+    OsConfig, ServicePlaces, Services, Tree, boot_id, boot_reading, find, free_bytes, hold_room, hostname,
+    launch, notice_death, os_facts, sweep,
 };
 pub use service::{ServiceError, ServiceState};
 
@@ -75,6 +75,28 @@ pub struct BootReading {
     pub boot_ms: u64,
     /// Milliseconds since 1970-01-01 00:00 UTC, as this machine believes.
     pub wall_ms: u64,
+}
+
+/// What is at a path.
+#[derive(Debug)]
+pub enum Found {
+    /// Nothing.
+    Absent,
+    /// A plain file, open to be read.
+    File {
+        /// Its bytes.
+        size: u64,
+        /// It.
+        file: std::fs::File,
+    },
+    /// A link, or something to which only a link leads.
+    Link,
+    /// A folder.
+    Folder,
+    /// A pipe, a device, a socket.
+    Other,
+    /// Something that this program may not look at.
+    Unreadable,
 }
 
 /// What kind of machine this is.

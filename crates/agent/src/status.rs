@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::Path;
 
 use anyhow::Context as _;
+use countersign_agent::disk::canaries::{Canaries, read_canaries};
 use countersign_agent::disk::ledger::read_ledger;
 use countersign_trust::chain::{Chain, HeldHalt};
 use countersign_trust::join::Enrolled;
@@ -21,6 +22,7 @@ pub struct Status {
     chain: Chain,
     enrolled: Enrolled,
     ledger: Ledger,
+    canaries: Canaries,
 }
 
 impl Status {
@@ -30,7 +32,8 @@ impl Status {
         let lacks = "no enrollment in the ledger holds by the policies held; enroll this machine anew, in an empty folder";
         let chain = ledger.chain().cloned().context(lacks)?;
         let enrolled = ledger.enrolled().cloned().context(lacks)?;
-        Ok(Self { chain, enrolled, ledger })
+        let canaries = read_canaries(data)?.unwrap_or_default();
+        Ok(Self { chain, enrolled, ledger, canaries })
     }
 
     fn refusals(&self) -> Vec<Receipt> {
@@ -60,6 +63,13 @@ impl fmt::Display for Status {
         writeln!(f, "labels        {}", labels.collect::<Vec<_>>().join(", "))?;
         writeln!(f, "running       {}", self.ledger.started().len())?;
         writeln!(f, "receipts      {} not acknowledged", self.ledger.spooled())?;
+        for (path, seen) in &self.canaries.seen {
+            writeln!(f, "canary        {path}: {}", seen.sight.words())?;
+        }
+        let untold = self.canaries.notes.iter().filter(|kept| !kept.acknowledged).count();
+        if untold > 0 {
+            writeln!(f, "canaries      {untold} notes not acknowledged")?;
+        }
         if self.chain.active_halts().next().is_none() {
             writeln!(f, "halts         none: nothing is stopped here by what this machine holds")?;
         }

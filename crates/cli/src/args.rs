@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 use countersign_trust::ids::Name;
 use countersign_trust::statement::job::{ALL, Wave, Who};
+use countersign_trust::statement::policy::{Canary, Then, Tripwire, Watched};
+use countersign_trust::text::Nothing;
 
 use crate::cmd;
 
@@ -103,6 +105,9 @@ pub enum Command {
     /// Who may do what.
     #[command(subcommand)]
     Policy(cmd::policy::PolicyCommand),
+    /// What the server watches for, and what it saw.
+    #[command(subcommand)]
+    Tripwire(cmd::tripwire::TripwireCommand),
     /// The organization's log.
     #[command(subcommand)]
     Log(cmd::log::LogCommand),
@@ -170,6 +175,40 @@ fn share(share: &str) -> Option<u64> {
     let hundredths: u64 = format!("{decimals:0<2}").parse().ok()?;
     let whole: u64 = whole.parse().ok()?;
     Some(whole * 100 + hundredths).filter(|share| (1..=ALL).contains(share))
+}
+
+/// A part in hundredths of a percent: `10%`, `0.5%`, `0%`, or `never`, which is all.
+pub fn part(text: &str) -> Result<u64, String> {
+    let wrong = || format!("`{text}` is no part; write for example `10%`, `0.5%`, or `never`");
+    match text {
+        "never" => Ok(ALL),
+        "0" | "0%" => Ok(0),
+        _ => share(text).ok_or_else(wrong),
+    }
+}
+
+/// `what:count/span:then`: how much of what, within which time, and whether the server tells or halts.
+pub fn tripwire(text: &str) -> Result<Tripwire, String> {
+    let wrong = || {
+        format!(
+            "`{text}` is no tripwire; write for example `refusals:50/5m:halt`, `silence:3/10m:tell` or \
+             `canary:/srv/a.xlsx,/srv/b.xlsx:2/60s:halt`"
+        )
+    };
+    let (rest, then) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let (what, much) = rest.rsplit_once(':').ok_or_else(wrong)?;
+    let (count, within) = much.split_once('/').ok_or_else(wrong)?;
+    let then: Then = then.parse().map_err(|_| wrong())?;
+    let what = match what.split_once(':') {
+        None if what == "refusals" => Watched::Refusals(Nothing),
+        None if what == "silence" => Watched::Silence(Nothing),
+        Some(("canary", paths)) => {
+            let read = |path: &str| path.parse().map_err(|error| format!("`{path}`: {error}"));
+            Watched::Canary(Canary { paths: paths.split(',').map(read).collect::<Result<_, _>>()? })
+        }
+        _ => return Err(wrong()),
+    };
+    Ok(Tripwire { what, count: count.parse().map_err(|_| wrong())?, within: duration(within)?, then })
 }
 
 #[cfg(test)]
@@ -284,6 +323,43 @@ mod tests {
         assert_eq!(wave("region=south,kind=till:0s"), Ok(south));
         for bad in ["5%", "0:0", "101:0", "1.234:0", "x:0", "5:x", "5:", "region=:0s"] {
             assert!(wave(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_part_is_a_percentage_or_never() {
+        for (text, hundredths) in
+            [("10%", 1_000), ("0.5%", 50), ("0%", 0), ("100%", 10_000), ("never", 10_000)]
+        {
+            assert_eq!(part(text), Ok(hundredths), "{text}");
+        }
+        for bad in ["", "101%", "ten", "-1%", "0.001%"] {
+            assert!(part(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_tripwire_is_read_as_it_is_printed() {
+        for (text, printed) in [
+            ("refusals:50/5m:halt", "refusals:50/300s:halt"),
+            ("silence:3/90:tell", "silence:3/90s:tell"),
+            ("canary:/srv/a b:c.xlsx:2/60s:halt", "canary:/srv/a b:c.xlsx:2/60s:halt"),
+            ("canary:/srv/b,/srv/a:1/1h:tell", "canary:/srv/a,/srv/b:1/3600s:tell"),
+        ] {
+            let read = tripwire(text).unwrap();
+            assert_eq!(read.to_string(), printed);
+            assert_eq!(tripwire(printed), Ok(read));
+        }
+        for bad in [
+            "",
+            "refusals",
+            "refusals:50/5m",
+            "refusals:x/5m:halt",
+            "noise:1/5m:halt",
+            "canary:srv:1/5m:halt",
+            "refusals:5/5m:stop",
+        ] {
+            assert!(tripwire(bad).is_err(), "{bad}");
         }
     }
 

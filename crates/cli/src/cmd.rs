@@ -17,6 +17,7 @@ pub mod run;
 pub mod service;
 pub mod status;
 pub mod token;
+pub mod tripwire;
 pub mod vendor;
 
 use std::process::ExitCode;
@@ -41,6 +42,7 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Device(command) => device::run(context, command),
         Command::Person(command) => person::run(context, command),
         Command::Policy(command) => policy::run(context, command),
+        Command::Tripwire(command) => tripwire::run(context, &command),
         Command::Log(command) => log::run(context, command),
         Command::Audit(args) => audit::run(context, &args),
         Command::Token(command) => token::run(context, command),

@@ -125,7 +125,7 @@ fn people<N: Ord + Display>(old: &BTreeMap<N, Person>, new: &BTreeMap<N, Person>
 }
 
 /// A tripwire in words.
-fn tripwire(tripwire: &Tripwire) -> String {
+pub fn tripwire(tripwire: &Tripwire) -> String {
     let what = match &tripwire.what {
         Watched::Canary(canary) => format!("devices where one of {} is touched", join(&canary.paths)),
         Watched::Refusals(_) => "refusals".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use countersign_trust::ids::Name;
-use countersign_trust::statement::policy::{Policy, VendorHalts};
+use countersign_trust::statement::policy::{Policy, Then, VendorHalts};
 use countersign_trust::statement::service::is_guard;
 
 use crate::client::host_of;
@@ -18,6 +18,7 @@ pub fn weaknesses(policy: &Policy) -> Vec<String> {
     found.extend(people(policy));
     found.extend(guards(policy));
     found.extend(vendor(policy));
+    found.extend(tripwires(policy));
     found
 }
 
@@ -25,6 +26,14 @@ pub fn weaknesses(policy: &Policy) -> Vec<String> {
 fn vendor(policy: &Policy) -> Option<String> {
     (policy.vendor.halts == VendorHalts::Off).then(|| {
         "the vendor's halts are off: what the vendor warns of goes on here, and nobody is asked".to_owned()
+    })
+}
+
+fn tripwires(policy: &Policy) -> Option<String> {
+    let halts = policy.tripwires.iter().any(|tripwire| tripwire.then == Then::Halt);
+    (halts && policy.halt.machines.is_empty()).then(|| {
+        "tripwires are to halt, and no machine may: name the server's key in halt.machines, else it only tells"
+            .to_owned()
     })
 }
 

@@ -12,6 +12,7 @@ mod page;
 mod receipts;
 mod statements;
 mod tokens;
+mod tripwires;
 
 use std::sync::Arc;
 
@@ -84,6 +85,7 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(jobs::delivery))
         .routes(routes!(jobs::output))
         .routes(routes!(receipts::list))
+        .routes(routes!(tripwires::list))
         .routes(routes!(tokens::make))
         .routes(routes!(log::read))
         .routes(routes!(log::read_named))
@@ -186,6 +188,7 @@ mod tests {
             paths::HALTS,
             paths::HALT_DEVICES,
             paths::RECEIPTS,
+            paths::TRIPWIRES,
             paths::TOKENS,
             paths::LOG,
             paths::LOG_NAMED,

@@ -18,6 +18,7 @@ use crate::log::OrgLog;
 use crate::logs::Logs;
 use crate::peers::Peers;
 use crate::store::{Db, stored};
+use crate::tripwires::Tripwires;
 use crate::turnstile::Turnstile;
 use crate::vendor::Followed;
 
@@ -40,6 +41,8 @@ pub struct App {
     pub feed: Option<Arc<Served>>,
     /// Who watches which job.
     pub events: Events,
+    /// What wakes those who watch the organizations' tripwires.
+    pub tripwires: Tripwires,
     /// Requests under way.
     pub turnstile: Turnstile,
     /// SHA-256 of the public key of the server's certificate.

@@ -27,6 +27,7 @@ use crate::vendor;
 use later::Later;
 
 pub use evidence::{EvidenceError, clears as clears_sent};
+pub use plan::{Plan, PlanError};
 pub use recovery::look as look_for_recovery;
 
 /// How much work is looked at in one round.

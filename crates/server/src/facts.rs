@@ -29,6 +29,8 @@ pub enum Kind {
     Output,
     /// It sent what no agent sends.
     Frames,
+    /// It told of more changes of canaries than are kept.
+    Canaries,
 }
 
 impl fmt::Display for Kind {
@@ -39,6 +41,7 @@ impl fmt::Display for Kind {
             Self::Gaps => "gaps",
             Self::Output => "output",
             Self::Frames => "frames",
+            Self::Canaries => "canaries",
         })
     }
 }

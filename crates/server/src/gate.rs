@@ -16,7 +16,7 @@ mod records;
 mod threads;
 mod welcome;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -139,6 +139,11 @@ impl Gate {
     /// Everybody of `org` who is connected. Whoever asks each of them something holds up nobody else.
     pub fn there(&self, org: &OrgId) -> Vec<Arc<Connection>> {
         self.seats().connections.values().filter(|there| there.org == *org).cloned().collect()
+    }
+
+    /// Which devices of `org` are connected.
+    pub fn who_is_connected(&self, org: &OrgId) -> HashSet<DeviceId> {
+        self.seats().connections.keys().filter(|(of, _)| of == org).map(|(_, device)| *device).collect()
     }
 
     /// Ends a device's connection, if it has one, with a sentence: it was retired, for example.

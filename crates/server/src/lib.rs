@@ -9,6 +9,7 @@
 //! | [`peers`], [`learn`] | what is asked of witnesses and beacons, and what is learned from them |
 //! | [`vendor`], [`feed`] | a vendor's feed of halts: as it is followed, and as one is served |
 //! | [`gate`], [`dispatch`], [`receipts`], [`events`] | agents: connections, jobs, receipts, who watches |
+//! | [`tripwires`] | what it watches for, and its own halt |
 //! | [`facts`] | what devices do that no agent does; a clone is stopped |
 //! | [`orgs`], [`store`], [`disk`], [`config`] | what is kept |
 //!
@@ -41,6 +42,7 @@ pub mod serve;
 pub mod statements;
 pub mod store;
 pub mod tls;
+pub mod tripwires;
 pub mod turnstile;
 pub mod vendor;
 

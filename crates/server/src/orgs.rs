@@ -17,6 +17,7 @@ use crate::logs::{self, Logs};
 use crate::store::org::{DraftRow, OrgRow};
 use crate::store::statement::StatementRow;
 use crate::store::{Db, StoreError, api_token, org, statement, stored};
+use crate::tripwires;
 
 /// Why an organization does not begin.
 #[derive(Debug, thiserror::Error)]
@@ -104,7 +105,7 @@ pub fn keys(origin: &str, log_seed: &[u8], halt_seed: &[u8]) -> Result<(NoteSign
 ///
 /// # Errors
 /// Nothing was prepared, or the policy does not hold.
-pub async fn begin(app: &App, draft: &str, genesis: &str) -> Result<Arc<Org>, BeginError> {
+pub async fn begin(app: &Arc<App>, draft: &str, genesis: &str) -> Result<Arc<Org>, BeginError> {
     let signed = Signed::from_text(genesis)?;
     let id = OrgId(signed.hash().0);
     let draft = org::draft(&app.db, draft).await?.ok_or(BeginError::Draft)?;
@@ -123,6 +124,7 @@ pub async fn begin(app: &App, draft: &str, genesis: &str) -> Result<Arc<Org>, Be
     let log = OrgLog::new(which, log, log::tiles::Tiles::default(), None);
     let org = Arc::new(Org::new(draft.name, chain, Logs::first(log), halt));
     app.orgs.insert(org.clone());
+    tripwires::keep_watch(app, &org);
     Ok(org)
 }
 

@@ -37,6 +37,7 @@ use crate::quiet::Activity;
 use crate::statements::settle;
 use crate::store::{Db, OpenError, StoreError};
 use crate::tls::{HTTP_2, Tls, TlsError, device_key};
+use crate::tripwires::{self, Tripwires};
 use crate::turnstile::Turnstile;
 use crate::vendor::{self, Followed};
 use crate::{api, facts, learn};
@@ -127,7 +128,7 @@ pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, Start
     let turnstile = Turnstile::default();
     let vendor = Followed::load(&folder, config.vendor.as_ref())?;
     let feed = config.feed.as_ref().map(|feed| Served::start(feed, &folder)).transpose()?;
-    let tls_pin = tls.pin;
+    let (tripwires, tls_pin) = (Tripwires::default(), tls.pin);
     let app = App {
         config,
         db,
@@ -137,6 +138,7 @@ pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, Start
         vendor,
         feed,
         events,
+        tripwires,
         turnstile,
         tls_pin,
         setup_hash,
@@ -151,6 +153,7 @@ pub async fn start(config: Config, now_ms: fn() -> u64) -> Result<Running, Start
     for org in app.orgs.all() {
         facts::remember(&app, &org).await?;
         settle::go_on(&app, &org).await?;
+        tripwires::keep_watch(&app, &org);
     }
     vendor::start(&app, &folder);
     let accepting = tokio::spawn(accept(app.clone(), listener, tls));

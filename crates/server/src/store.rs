@@ -5,6 +5,7 @@
 
 pub mod api_token;
 pub mod batch;
+pub mod canary;
 pub mod checkpoint;
 pub mod device;
 pub mod enrollment;
@@ -18,6 +19,7 @@ pub mod org;
 pub mod output;
 pub mod receipt;
 pub mod recovered;
+pub mod refusal;
 pub mod round;
 pub mod rows;
 pub mod statement;
@@ -26,6 +28,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod tile;
+pub mod touch;
 pub mod wish;
 
 use std::path::Path;

@@ -23,7 +23,7 @@ use crate::ids::Sha256;
 use crate::join::Enrolled;
 use crate::ledger::{Ledger, LedgerError, Record, StepKey};
 use crate::note::NoteSigner;
-use crate::time::Reading;
+use crate::time::{Reading, Time};
 use crate::verify::{Facts, Local, Refusal};
 use clears::no_clears;
 pub use exchange::{Acknowledged, Ending, Input, Moment, Output};
@@ -89,6 +89,11 @@ impl Device {
     /// The challenge that answers are expected to.
     pub fn challenge(&self) -> Option<[u8; 32]> {
         self.challenges.newest().map(|(challenge, _)| challenge)
+    }
+
+    /// The earliest it can be, as far as the device knows: what its notes bear as their time.
+    pub fn earliest(&self, now: Reading) -> Time {
+        self.lo(now)
     }
 
     /// Tells whether the disk has room for a receipt and a job's output.

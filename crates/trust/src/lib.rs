@@ -19,8 +19,10 @@
 //! | [`feed`] | how a vendor's halts reach many organizations; nothing on a device depends on it |
 //! | [`told`] | what beacons are told, and who hands over to a new one |
 //! | [`receipt`], [`ledger`], [`device`] | what is said of it, what is remembered, and a device's life |
+//! | [`canary`] | what a device tells of a file that nobody should touch |
 extern crate alloc;
 
+pub mod canary;
 pub mod chain;
 pub mod checkpoint;
 pub mod clear;

@@ -41,6 +41,8 @@ pub mod paths {
     pub const HALT_DEVICES: &str = "/v1/orgs/{org}/halts/{hash}/devices";
     /// GET: pages of receipts.
     pub const RECEIPTS: &str = "/v1/orgs/{org}/receipts";
+    /// GET: pages of touched tripwires ([`super::TouchView`]), newest first.
+    pub const TRIPWIRES: &str = "/v1/orgs/{org}/tripwires";
     /// POST: a new API token.
     pub const TOKENS: &str = "/v1/orgs/{org}/tokens";
     /// GET: the log, as c2sp.org/tlog-tiles: `checkpoint`, `tile/…`, `tile/entries/…`.
@@ -304,7 +306,7 @@ pub struct DeviceView {
 /// Something a device did that a person should know of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DeviceFact {
-    /// `clone`, `receipts`, `gaps`, `output` or `frames`.
+    /// `clone`, `receipts`, `gaps`, `output`, `frames` or `canaries`.
     pub kind: String,
     /// What happened, the last time.
     pub words: String,
@@ -507,6 +509,31 @@ pub struct ReceiptPlace {
     pub root: String,
     /// The batch's `tlog-proof`.
     pub proof: String,
+}
+
+/// A tripwire that was touched, or a job of which more failed than it says may.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TouchView {
+    /// The organization's first is 1.
+    pub number: u64,
+    /// The tripwire in one line, such as `refusals:50/300s:halt`; or `job` and the job's hash.
+    pub tripwire: String,
+    /// Since when, seconds since 1970.
+    pub since: u64,
+    /// When there was more of it for the last time.
+    pub last: u64,
+    /// How much was counted.
+    pub count: u64,
+    /// What it was.
+    pub words: String,
+    /// Notes that devices signed and that show it; of many the first. Of silence there are none: nobody says that he is silent.
+    pub evidence: Vec<String>,
+    /// The hash of the halt that the server made of it.
+    pub halt: Option<String>,
+    /// Why the server did not halt, though it was to; else empty.
+    pub unhalted: String,
+    /// When it was over; none as long as it is not.
+    pub over: Option<u64>,
 }
 
 /// A new API token.

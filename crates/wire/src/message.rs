@@ -46,6 +46,9 @@ pub mod from_agent {
         /// Which halts stop something here.
         #[prost(message, tag = "6")]
         Halted(Halted),
+        /// What became of a file that nobody should touch.
+        #[prost(message, tag = "7")]
+        Canary(Canary),
     }
 }
 
@@ -160,11 +163,19 @@ impl Halted {
     }
 }
 
+/// That a file which nobody should touch has changed or is gone.
+#[derive(Clone, PartialEq, Message)]
+pub struct Canary {
+    /// The signed note.
+    #[prost(string, tag = "1")]
+    pub note: String,
+}
+
 /// From a server to an agent.
 #[derive(Clone, PartialEq, Message)]
 pub struct FromServer {
     /// Which message.
-    #[prost(oneof = "from_server::What", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "from_server::What", tags = "1, 2, 3, 4, 5, 6")]
     pub what: Option<from_server::What>,
 }
 
@@ -190,6 +201,9 @@ pub mod from_server {
         /// Why the server closes this connection, in words.
         #[prost(message, tag = "5")]
         Sorry(Sorry),
+        /// A canary's note was written down.
+        #[prost(message, tag = "6")]
+        CanaryKept(CanaryKept),
     }
 }
 
@@ -285,6 +299,14 @@ pub struct Joined {
     /// The `tlog-proof` of the join.
     #[prost(string, tag = "3")]
     pub proof: String,
+}
+
+/// That a note about a canary stands in the server's records.
+#[derive(Clone, PartialEq, Message)]
+pub struct CanaryKept {
+    /// SHA-256 of its text, 32 bytes.
+    #[prost(bytes = "vec", tag = "1")]
+    pub hash: Vec<u8>,
 }
 
 /// A refusal to talk.

@@ -16,6 +16,7 @@ mod start;
 mod text;
 mod tree;
 mod user;
+mod watched;
 
 pub use cgroup::{Controller, Roots};
 pub use disk::{free_bytes, hold_room};
@@ -24,6 +25,7 @@ pub use net::notice_death;
 pub use service::{ServicePlaces, Services};
 pub use start::launch;
 pub use tree::Tree;
+pub use watched::find;
 
 use cgroup::Realm;
 

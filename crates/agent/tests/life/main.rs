@@ -9,6 +9,7 @@
 )]
 
 mod beacons;
+mod canaries;
 mod command;
 mod disk;
 mod enroll;

@@ -1,6 +1,7 @@
 //! `countersign policy`: who may do what.
 
 mod new_log;
+mod tripwires;
 mod vendor;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use crate::output::{Stop, count, indent, plain, plain_lines, short};
 use crate::prose::brief;
 use crate::weakness::weaknesses;
 use new_log::NewLogArgs;
+use tripwires::TripwireArgs;
 use vendor::VendorArgs;
 
 /// Who may do what. A change takes the policy quorum of the old policy and of the new one.
@@ -37,7 +39,7 @@ pub enum PolicyCommand {
     Propose {
         /// The text, as `countersign policy show` prints it; number and previous are filled in. With one of the options below it may
         /// be left out.
-        #[arg(required_unless_present_any = ["new_log", "keys", "drop", "need", "halts"])]
+        #[arg(required_unless_present_any = ["new_log", "keys", "drop", "need", "halts", "tripwires", "no_tripwires"])]
         file: Option<PathBuf>,
         /// Another log.
         #[command(flatten)]
@@ -45,6 +47,9 @@ pub enum PolicyCommand {
         /// Another vendor.
         #[command(flatten)]
         vendor: VendorArgs,
+        /// Tripwires.
+        #[command(flatten)]
+        tripwires: TripwireArgs,
     },
 }
 
@@ -52,6 +57,7 @@ pub enum PolicyCommand {
 pub fn run(context: &Context, command: PolicyCommand) -> anyhow::Result<()> {
     let session = context.open_to_mend()?;
     let (mut log, mut maker) = (NewLogArgs::default(), VendorArgs::default());
+    let mut tripwires = TripwireArgs::default();
     let held = session.checked.chain.policy();
     let text = match command {
         PolicyCommand::Show => {
@@ -61,8 +67,8 @@ pub fn run(context: &Context, command: PolicyCommand) -> anyhow::Result<()> {
             return Ok(());
         }
         PolicyCommand::Edit => edit(context, &statement::write(&session.checked.chain.next_policy()).0)?,
-        PolicyCommand::Propose { file, log: wish, vendor } => {
-            (log, maker) = (wish, vendor);
+        PolicyCommand::Propose { file, log: wish, vendor, tripwires: wishes } => {
+            (log, maker, tripwires) = (wish, vendor, wishes);
             match file {
                 None => statement::write(&session.checked.chain.next_policy()).0,
                 Some(file) => std::fs::read_to_string(&file)
@@ -79,6 +85,7 @@ pub fn run(context: &Context, command: PolicyCommand) -> anyhow::Result<()> {
     if maker.is_some() {
         vendor::put(context, &maker, &mut changed)?;
     }
+    tripwires.put_into(&mut changed)?;
     propose(context, &session, &changed)
 }
 

@@ -15,7 +15,7 @@ use countersign_trust::statement::{self, Kind};
 use serde_json::json;
 
 use crate::approval::{approval, signed_by};
-use crate::args::{duration, label, name, wave};
+use crate::args::{duration, label, name, part, wave};
 use crate::checked::Device;
 use crate::clones;
 use crate::cmd::job::watch::{self, Watch};
@@ -36,7 +36,7 @@ pub use describe::{describe, label_words, site};
 Examples:
   countersign run --on kind=register --why 'printers hang' -- /usr/bin/systemctl restart cups
   countersign run --all --why 'patch' --script patch.sh --wave 5%:0s --wave 100%:1h
-  countersign run --on kind=register --why 'patch' --script patch.sh --wave site=lund:0s --wave 100%:1d
+  countersign run --on kind=register --why 'patch' --script patch.sh --wave site=lund:0s --wave 100%:1d --halt-above 2%
   countersign run --on kind=register --by-label --joins --every 1d --life 30d --why 'clean up' -- /usr/bin/journalctl --vacuum-time=7d
   countersign run --device dev-4f2a --why 'look' --preview -- /usr/bin/uptime")]
 pub struct RunArgs {
@@ -99,6 +99,10 @@ pub struct Wish {
     /// A wave: a cumulative share, or labels, and how long after the start; the last is 100%. Without waves all start at once.
     #[arg(long = "wave", value_name = "SHARE|LABEL=VALUE:SOAK", value_parser = wave)]
     pub waves: Vec<Wave>,
+    /// Have the server halt it when more than this part of the devices whose waves have begun failed or refused; `never` for not at
+    /// all [default: 10% with waves, never without].
+    #[arg(long, value_name = "PART", value_parser = part)]
+    pub halt_above: Option<u64>,
     /// Again each time after so long, at least 10 seconds, as long as it lives. Each time needs fresh Clears.
     #[arg(long = "every", value_name = "SPAN", value_parser = duration)]
     pub every: Option<u64>,

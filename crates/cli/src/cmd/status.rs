@@ -1,11 +1,11 @@
 //! `countersign status`: the organization at a glance, verified.
 
-use countersign_wire::http::{OrgView, paths};
+use countersign_wire::http::{OrgView, TouchView, paths};
 use serde_json::json;
 
 use crate::checked::vendor::FromVendor;
-use crate::cmd::halt;
-use crate::context::Context;
+use crate::cmd::{halt, tripwire};
+use crate::context::{Context, Session};
 use crate::output::{Paint, Stop, count, plain, short};
 use crate::weakness::weaknesses;
 
@@ -19,6 +19,7 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
     let weak = weaknesses(policy);
     let vendor = FromVendor::ask(&session);
     vendor.iter().for_each(|vendor| vendor.warn(&context.ui));
+    let touched = touched(context, &session);
     halt::room::warnings(chain).iter().for_each(|warning| context.ui.warn(warning));
     let answer = json!({
         "org": chain.org().to_string(), "name": policy.name.to_string(), "policy": chain.policy().hash.to_string(),
@@ -31,7 +32,7 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
             "halt": halt.hash.to_string(), "since": halt.body.made.0, "scope": halt.body.scope.to_string(), "by": halt.by.to_string(),
             "key": halt.by.keys(), "reason": halt.body.reason.to_string(),
         })).collect::<Vec<_>>(),
-        "the_server_says": {"connected": view.connected},
+        "the_server_says": {"connected": view.connected, "touched": touched.iter().map(tripwire::json).collect::<Vec<_>>()},
     });
     context.ui.answer(&answer, || {
         let mut text = format!(
@@ -54,6 +55,9 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
                 "  {number} active: what they stop, and who has them: countersign halt list\n"
             ));
         }
+        for touch in &touched {
+            text.push_str(&format!("  TOUCHED, the server says: {}\n", tripwire::words(&session, touch)));
+        }
         weak.iter().for_each(|weak| text.push_str(&format!("  weak: {}\n", plain(weak))));
         text
     });
@@ -65,4 +69,19 @@ pub fn run(context: &Context) -> anyhow::Result<()> {
         },
         Some(_) => Err(Stop::Alarm("the log is not explained; see above".to_owned()).into()),
     }
+}
+
+/// How many of the newest touches are looked at for those that are not over.
+const MOST_TOUCHES: usize = 50;
+
+/// What the server says is touched and not over. A server that does not know of tripwires says nothing of them.
+fn touched(context: &Context, session: &Session) -> Vec<TouchView> {
+    let touches = tripwire::touches(session, MOST_TOUCHES).unwrap_or_else(|error| {
+        context.ui.warn(&format!(
+            "the server does not say which tripwires are touched: {}",
+            plain(&error.to_string())
+        ));
+        Vec::new()
+    });
+    touches.into_iter().filter(|touch| touch.over.is_none()).collect()
 }

@@ -172,6 +172,48 @@ pub fn beyond_the_list() -> Vec<Attack> {
             )],
         ),
         real(
+            "canary-touched",
+            "By night somebody encrypts files on machines, those among them that nobody should ever touch.",
+            Promise::Told,
+            &[(
+                "countersign-drills",
+                "tripwires::canaries_that_are_touched_halt_everything_by_night_and_what_shows_it_is_signed_by_the_devices",
+            )],
+        ),
+        real(
+            "wave-that-fails",
+            "Nobody: a job that two people signed breaks the machines of its first wave.",
+            Promise::Timely,
+            &[(
+                "countersign-drills",
+                "tripwires::a_job_that_fails_in_its_first_wave_is_halted_before_the_second",
+            )],
+        ),
+        real(
+            "refusal-storm",
+            "Machines refuse one bent job after the other; one alone claims any number of refusals.",
+            Promise::Told,
+            &[(
+                "countersign-server",
+                "tripwires::refusals::a_storm_on_two_devices_halts_once_and_not_again_after_the_resume",
+            )],
+        ),
+        real(
+            "sites-fall-silent",
+            "Three sites fall silent at once; and the server itself starts anew, or is cut off.",
+            Promise::Told,
+            &[
+                (
+                    "countersign-server",
+                    "tripwires::silence::long::three_sites_at_once_are_too_many_and_two_are_not",
+                ),
+                (
+                    "countersign-server",
+                    "tripwires::silence::long::a_server_that_started_anew_or_is_cut_off_calls_nobody_silent",
+                ),
+            ],
+        ),
+        real(
             "full-disk",
             "The server's disk is full.",
             Promise::Told,

@@ -23,4 +23,5 @@ mod stolen_log_key;
 mod stolen_server;
 mod systemd;
 mod vendor;
+mod tripwires;
 mod wiped_database;

@@ -163,6 +163,15 @@ impl Plan {
         Due::At(self.begins.plus(soak))
     }
 
+    /// Whether the wave of `device` has begun.
+    pub fn has_begun(&self, device: &DeviceId, now: Time) -> bool {
+        match self.due(device, now) {
+            Due::At(due) => due <= now,
+            Due::Over => true,
+            Due::WhenPromoted => false,
+        }
+    }
+
     /// The place of `device` among the targets; none for targets by label, or if it is no target.
     pub fn target(&self, device: &DeviceId) -> Result<Option<Target>, MerkleError> {
         let Some((tree, places)) = &self.targets else { return Ok(None) };

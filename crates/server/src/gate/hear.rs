@@ -16,6 +16,7 @@ use super::pace::Pace;
 use crate::app::{App, Org};
 use crate::dispatch;
 use crate::receipts::{self, ReceiptError};
+use crate::tripwires::canaries::{Canaries, CanaryError};
 
 /// How many frames are heard at once, and how often one more: all that an agent may have kept while it was away, and then
 /// as fast as a job writes.
@@ -45,6 +46,9 @@ pub enum HearError {
     /// Output of nothing.
     #[error(transparent)]
     Output(#[from] OutputError),
+    /// A canary's note that the device has not made.
+    #[error(transparent)]
+    Canary(#[from] CanaryError),
 }
 
 impl HearError {
@@ -54,7 +58,8 @@ impl HearError {
             Self::Incoming(IncomingError::Frame(_))
             | Self::TooLate
             | Self::Challenge { .. }
-            | Self::Halted(_) => true,
+            | Self::Halted(_)
+            | Self::Canary(_) => true,
             Self::Incoming(_) => false,
             Self::Receipt(error) => !matches!(error, ReceiptError::Stopping(_)),
             Self::Output(error) => matches!(error, OutputError::Shape(_) | OutputError::NotGiven(_)),
@@ -69,7 +74,8 @@ pub async fn hear<R: AsyncRead + Unpin>(
     connection: &Arc<Connection>,
     incoming: &mut Incoming<R>,
 ) -> Result<(), HearError> {
-    let (mut outputs, mut pace) = (Outputs::default(), Pace::new(FRAMES, Instant::now()));
+    let (mut outputs, mut canaries) = (Outputs::default(), Canaries::default());
+    let mut pace = Pace::new(FRAMES, Instant::now());
     loop {
         // An agent renews its challenge each third of the lifetime: one that is silent for all of it is gone.
         let within = { Duration::from_millis(lifetime_ms(&org.chain())) };
@@ -89,6 +95,9 @@ pub async fn hear<R: AsyncRead + Unpin>(
             }
             from_agent::What::Halted(said) => connection.says_halted(said.hashes()?),
             from_agent::What::Output(output) => Box::pin(outputs.take(app, org, connection, output)).await?,
+            from_agent::What::Canary(canary) => {
+                Box::pin(canaries.take(app, org, connection, &canary.note)).await?;
+            }
             from_agent::What::Hello(_) | from_agent::What::Join(_) => return Err(HearError::TooLate),
         }
     }

@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use countersign_trust::ids::DeviceId;
 use countersign_trust::receipt::{Receipt, Verdict};
+use countersign_trust::statement::policy::Watched;
 use countersign_wire::http::JobEvent;
 use tokio::sync::mpsc;
 
@@ -19,6 +20,7 @@ use crate::facts::{self, Fact, Kind};
 use crate::queue::gather;
 use crate::store::receipt::NewReceipt;
 use crate::store::{StoreError, counted, stored};
+use crate::tripwires::{self, counting::is_refusal};
 
 /// How many reports go into one transaction.
 const MOST_AT_ONCE: usize = 1_024;
@@ -76,18 +78,20 @@ async fn keep(
 ) -> Result<Vec<(Kept, Option<Fact>)>, StoreError> {
     let (id, now_ms) = (org.id.to_string(), stored((app.now_ms)()));
     let mut kept = Vec::with_capacity(heard.len());
+    let counts =
+        { tripwires::watches(&org.chain().policy().body, |what| matches!(what, Watched::Refusals(_))) };
     let mut tx = app.db.begin().await?;
     let mut pending = Pending::of(&mut tx, &id, heard, newest).await?;
     for report in heard {
         kept.push(match report {
-            Report::Receipt(heard) => keep_receipt(&mut pending, heard, newest, now_ms).await?,
+            Report::Receipt(heard) => keep_receipt(&mut pending, heard, newest, (now_ms, counts)).await?,
             Report::Output(piece) => {
                 pending.output(piece).await?;
                 (Kept::Known { logged: false }, None)
             }
         });
     }
-    let mut new_outputs = pending.write().await?;
+    let mut new_outputs = pending.write(now_ms).await?;
     for (report, (kept, _)) in heard.iter().zip(&mut kept) {
         if let Report::Output(Piece { device, job, row }) = report
             && new_outputs.remove(&(job.to_string(), device.to_string(), row.step, row.place))
@@ -102,12 +106,12 @@ async fn keep(
     Ok(kept)
 }
 
-/// What becomes of a receipt.
+/// What becomes of a receipt that came at this time; and whether refusals count.
 async fn keep_receipt(
     pending: &mut Pending<'_>,
     heard: &Heard,
     newest: &mut Newest,
-    now_ms: i64,
+    (now_ms, counts): (i64, bool),
 ) -> Result<(Kept, Option<Fact>), StoreError> {
     let receipt = &heard.receipt;
     let row = NewReceipt::of(receipt, &heard.note, now_ms);
@@ -139,6 +143,9 @@ async fn keep_receipt(
     };
     if is_newest {
         newest.remember(&row);
+    }
+    if counts && is_refusal(receipt) {
+        pending.refusal(receipt, &row);
     }
     pending.receipt(row);
     Ok((Kept::New, fact))
@@ -187,10 +194,20 @@ async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Repor
 fn tell_receipt(app: &App, org: &Org, heard: Heard, kept: Kept, duties: &mut Duties) {
     let Heard { receipt, note } = heard;
     let wants_a_proof = dispatch::wants_a_proof(&receipt);
+    let went_well = match receipt.verdict {
+        Verdict::Accepted => true,
+        Verdict::Ended => receipt.because.as_str() == "exit 0",
+        Verdict::Refused | Verdict::Interrupted => false,
+    };
     let Receipt { device, number, job, verdict, .. } = receipt;
     match kept {
         Kept::New => {
             duties.log = true;
+            match job {
+                Some(job) if !went_well => app.tripwires.ring_for(&org.id, job),
+                None if !went_well => app.tripwires.ring(&org.id),
+                _ => {}
+            }
             if verdict == Verdict::Ended || wants_a_proof {
                 duties.free.push(device);
             }

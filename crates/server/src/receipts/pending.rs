@@ -10,7 +10,9 @@ use crate::dispatch;
 use crate::store::job_device::{self, Told};
 use crate::store::output::{self, OutputRow};
 use crate::store::receipt::{self, Neighbour, NewReceipt};
-use crate::store::{StoreError, Tx, device};
+use crate::store::refusal::{self, NewRefusal};
+use crate::store::{StoreError, Tx, device, stored};
+use crate::tripwires::MOST_WITHIN_MS;
 
 /// A job and a device, printed.
 type Pair = (String, String);
@@ -25,6 +27,8 @@ pub struct Pending<'a> {
     left: HashMap<Pair, i64>,
     told: BTreeMap<Pair, Told>,
     receipts: Vec<NewReceipt>,
+    /// Those of them that count for tripwires.
+    refusals: Vec<NewRefusal>,
     outputs: Vec<(String, String, &'a OutputRow)>,
     new_outputs: HashSet<Place>,
 }
@@ -52,8 +56,9 @@ impl<'a> Pending<'a> {
         let pairs: Vec<Pair> = pairs.into_iter().collect();
         let left = job_device::receipts_left(tx, org, &pairs).await?;
         let left = left.into_iter().map(|(job, device, left)| ((job, device), left)).collect();
-        let (told, receipts, outputs) = (BTreeMap::new(), Vec::new(), Vec::new());
-        Ok(Self { tx, org, left, told, receipts, outputs, new_outputs: HashSet::new() })
+        let (told, receipts, refusals) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (outputs, new_outputs) = (Vec::new(), HashSet::new());
+        Ok(Self { tx, org, left, told, receipts, refusals, outputs, new_outputs })
     }
 
     /// What is known of a device's receipts from the one before `number` on.
@@ -81,6 +86,13 @@ impl<'a> Pending<'a> {
         self.receipts.push(row);
     }
 
+    /// A receipt that is kept and tells of refusals that count.
+    pub fn refusal(&mut self, receipt: &Receipt, row: &NewReceipt) {
+        let (device, number) = (row.device.clone(), row.number);
+        let code = receipt.code.as_ref().map(ToString::to_string).unwrap_or_default();
+        self.refusals.push(NewRefusal { device, number, code, times: stored(receipt.count) });
+    }
+
     /// A piece of output that is kept if it is new.
     pub async fn output(&mut self, piece: &'a Piece) -> Result<(), StoreError> {
         let (job, device) = (piece.job.to_string(), piece.device.to_string());
@@ -93,10 +105,12 @@ impl<'a> Pending<'a> {
         Ok(())
     }
 
-    /// Writes all of it; the transaction is for the caller to end. Answers which output is new.
-    pub async fn write(mut self) -> Result<HashSet<Place>, StoreError> {
+    /// Writes all of it, which came at `now_ms`; the transaction is for the caller to end. Answers which output is new.
+    pub async fn write(mut self, now_ms: i64) -> Result<HashSet<Place>, StoreError> {
         self.write_outputs().await?;
         receipt::insert(self.tx, self.org, &self.receipts).await?;
+        let least_ms = now_ms.saturating_sub(MOST_WITHIN_MS);
+        refusal::insert(self.tx, self.org, &self.refusals, now_ms, least_ms).await?;
         let told: Vec<Told> = self.told.into_values().collect();
         job_device::receipts_came(self.tx, self.org, &told).await?;
         Ok(self.new_outputs)

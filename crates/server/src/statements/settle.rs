@@ -352,6 +352,7 @@ pub async fn recovered(app: &Arc<App>, org: &Arc<Org>, word: &Note) -> Result<()
     let chain = org.chain_now();
     tracing::warn!(org.id = %org.id, statement.hash = %chain.policy().hash, "a policy of the recovery set is in force");
     app.gate.push_news(&org.id, &News::since(&chain, before.policy().body.number));
+    app.tripwires.ring(&org.id);
     app.peers.tell_witnesses(&chain).await;
     reach::bring(app, org).await;
     judge_again(app, org).await
@@ -360,6 +361,7 @@ pub async fn recovered(app: &Arc<App>, org: &Arc<Org>, word: &Note) -> Result<()
 /// Tells agents at once and waits for the beacons: who sees a policy as logged may ask for Clears under it.
 async fn spread(app: &Arc<App>, org: &Arc<Org>, news: News) {
     app.gate.push_news(&org.id, &[news]);
+    app.tripwires.ring(&org.id);
     reach::bring(app, org).await;
 }
 

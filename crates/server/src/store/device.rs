@@ -145,6 +145,20 @@ pub async fn named(tx: &mut Tx, org: &str, ids: &[String]) -> Result<Vec<DeviceR
     ))
 }
 
+/// Labels of these devices, as a JSON object each, and whether each was retired.
+pub async fn labels_of(
+    db: &Db,
+    org: &str,
+    ids: &[String],
+) -> Result<Vec<(String, String, bool)>, StoreError> {
+    Ok(query!(
+        db: fetch_each (String, String, bool), db,
+        "SELECT id, labels, retired FROM device WHERE org = $1 AND id IN ({rows TEXT})",
+        org;
+        ids, |id| id
+    ))
+}
+
 /// One device.
 pub async fn get(db: &Db, org: &str, id: &str) -> Result<Option<DeviceRow>, StoreError> {
     query!(

@@ -107,6 +107,30 @@ pub async fn counts(db: &Db, org: &str, job: &str) -> Result<Vec<(String, i64)>,
     )
 }
 
+/// Where a job did not go well: the device and its newest receipt about it.
+pub async fn unwell(db: &Db, org: &str, job: &str) -> Result<Vec<(String, String)>, StoreError> {
+    query!(
+        db: fetch_all (String, String), db,
+        "SELECT at.device, receipt.note FROM job_device AS at
+         JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
+         WHERE at.org = $1 AND at.job = $2
+             AND (at.verdict IN ('refused', 'interrupted') OR (at.verdict = 'ended' AND at.because <> 'exit 0'))
+         ORDER BY at.device",
+        org,
+        job,
+    )
+}
+
+/// The devices that a job is for, as far as the server knows.
+pub async fn devices(db: &Db, org: &str, job: &str) -> Result<Vec<(String,)>, StoreError> {
+    query!(
+        db: fetch_all (String,), db,
+        "SELECT device FROM job_device WHERE org = $1 AND job = $2 ORDER BY device",
+        org,
+        job,
+    )
+}
+
 /// What was sent to a device for a job, the last time.
 pub async fn evidence(
     db: &Db,

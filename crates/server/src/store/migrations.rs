@@ -3,7 +3,7 @@
 use super::{Db, OpenError, StoreError, query};
 
 /// The steps, oldest first. One that was released never changes again.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     include_str!("../../migrations/0001_records.sql"),
     include_str!("../../migrations/0002_facts.sql"),
     include_str!("../../migrations/0003_occurrences.sql"),
@@ -14,6 +14,7 @@ const STEPS: [&str; 10] = [
     include_str!("../../migrations/0008_offered.sql"),
     include_str!("../../migrations/0009_logs.sql"),
     include_str!("../../migrations/0010_refill.sql"),
+    include_str!("../../migrations/0011_tripwires.sql"),
 ];
 
 pub async fn run(db: &Db) -> Result<(), OpenError> {

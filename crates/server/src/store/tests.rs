@@ -81,6 +81,7 @@ async fn both_engines_keep_the_same_records() {
         the_log(&db).await;
         statements(&db).await;
         wishes(&db).await.unwrap();
+        tripwires(&db).await.unwrap();
         db.close().await;
     }
 }
@@ -260,4 +261,75 @@ async fn a_database_of_a_newer_server_is_left_alone() {
 async fn a_database_that_cannot_be_reached_is_named_without_its_password() {
     let error = Db::open_postgres("postgres://me:secret@%2Fnowhere/none").await.unwrap_err().to_string();
     assert!(error.contains("%2Fnowhere/none") && !error.contains("secret"), "{error}");
+}
+
+async fn tripwires(db: &Db) -> Result<(), StoreError> {
+    let refused = |device: &str, number, times| refusal::NewRefusal {
+        device: device.to_owned(),
+        number,
+        code: "log".to_owned(),
+        times,
+    };
+    let mut tx = db.begin().await?;
+    refusal::insert(&mut tx, ORG, &[refused("dev-1", 1, 3), refused("dev-1", 2, i64::MAX)], 1_000, 0).await?;
+    // The same again counts once, and what is too old is forgotten.
+    refusal::insert(&mut tx, ORG, &[refused("dev-1", 1, 3), refused("dev-2", 1, 5)], 2_000, 500).await?;
+    tx.commit().await?;
+    let times = async |after_ms| {
+        let rows = refusal::after(db, ORG, after_ms).await.unwrap();
+        rows.into_iter().map(|row| (row.device, row.times)).collect::<Vec<_>>()
+    };
+    let (one, two) = (("dev-1".to_owned(), 1_000_003), ("dev-2".to_owned(), 5));
+    assert_eq!(times(999).await, [one, two.clone()]);
+    assert_eq!(times(1_000).await, std::slice::from_ref(&two));
+    let mut tx = db.begin().await?;
+    refusal::insert(&mut tx, ORG, &[refused("dev-3", 1, 1)], 3_000, 1_500).await?;
+    tx.commit().await?;
+    assert_eq!(times(0).await, [two, ("dev-3".to_owned(), 1)]);
+
+    let note = |hash: &str, touched, received_ms| canary::CanaryRow {
+        device: "dev-1".to_owned(),
+        hash: hash.to_owned(),
+        path: "/srv/a".to_owned(),
+        touched,
+        note: "a note".to_owned(),
+        received_ms,
+    };
+    let mut tx = db.begin().await?;
+    for row in [note("h1", true, 1), note("h1", true, 9), note("h2", false, 2), note("h3", true, 3)] {
+        canary::insert(&mut tx, ORG, &row, 2).await?;
+    }
+    tx.commit().await?;
+    assert_eq!(canary::known(db, ORG, "dev-1", "h3", 2).await?, (1, 1));
+    assert_eq!(canary::known(db, ORG, "dev-1", "h1", 0).await?, (2, 0), "the oldest made room");
+    assert_eq!(canary::known(db, ORG, "dev-9", "h1", 0).await?, (0, 0));
+    assert_eq!(canary::touched(db, ORG, 0, 9).await?, [note("h3", true, 3)]);
+
+    let touch = |number, over_ms| touch::TouchRow {
+        number,
+        tripwire: "refusals:5/60s:halt".to_owned(),
+        since_ms: 1,
+        last_ms: 2,
+        count: 3,
+        words: "words".to_owned(),
+        evidence: "[]".to_owned(),
+        halt: None,
+        unhalted: String::new(),
+        until_ms: Some(9),
+        over_ms,
+    };
+    let mut tx = db.begin().await?;
+    for row in [touch(1, None), touch(2, None), touch(1, Some(7)), touch(3, Some(8))] {
+        touch::put(&mut tx, ORG, &row, 2).await?;
+    }
+    tx.commit().await?;
+    assert_eq!(touch::open(db, ORG).await?, [touch(2, None)]);
+    assert_eq!(touch::over(db, ORG).await?, [("refusals:5/60s:halt".to_owned(), 8)]);
+    assert_eq!(touch::last(db, ORG).await?, 3);
+    assert_eq!(
+        touch::page(db, ORG, 3, 9).await?,
+        [touch(2, None)],
+        "of those that are over the newest are kept"
+    );
+    Ok(())
 }

@@ -44,6 +44,10 @@ pub struct Mind {
     pub sorry: Option<String>,
     /// Whether steps go on until they are killed.
     pub holds: bool,
+    /// How those end that do not go on.
+    pub ends: &'static str,
+    /// Hashes of canaries' notes that the server says to have kept.
+    pub kept: Vec<Vec<u8>>,
     /// The name of its last Hello; 0 before the first.
     pub said: u64,
     /// How far its clocks are ahead, in milliseconds.
@@ -132,6 +136,8 @@ impl Agent {
             delivered: 0,
             sorry: None,
             holds: false,
+            ends: "exit 0",
+            kept: Vec::new(),
             said: 0,
             ahead_ms: 0,
             came_up: Instant::now(),
@@ -269,6 +275,10 @@ impl Mind {
             from_server::What::Acknowledged(shown) => {
                 Input::Acknowledged(Box::new(shown.try_into().unwrap()))
             }
+            from_server::What::CanaryKept(kept) => {
+                self.kept.push(kept.hash);
+                Input::Tick
+            }
             from_server::What::Joined(_) => panic!("an answer to a join nobody asked for"),
             from_server::What::Sorry(sorry) => {
                 self.sorry = Some(sorry.why);
@@ -301,7 +311,7 @@ impl Mind {
                 self.ran.push(key);
                 let said = output_frame(key, 0, SAID);
                 let rest =
-                    if self.holds { Vec::new() } else { self.hear(Input::Ended(key, ending("exit 0"))) };
+                    if self.holds { Vec::new() } else { self.hear(Input::Ended(key, ending(self.ends))) };
                 std::iter::once(said).chain(rest).collect()
             }
             Output::Kill(key, _) => {

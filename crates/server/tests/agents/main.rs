@@ -31,5 +31,6 @@ mod recovery;
 #[path = "../../../drills/src/static_files.rs"]
 mod static_files;
 mod vendor;
+mod tripwires;
 mod wire;
 mod world;

@@ -19,6 +19,8 @@ use crate::output::{Stop, plain};
 
 /// How far back a job's life begins: clocks differ, and a device must not wait for the author's.
 const BACK_S: u64 = 120;
+/// What part of a job in waves may fail if nobody says, in hundredths of a percent: who wants waves wants to stop between them.
+const USUAL_HALT_ABOVE: u64 = 1_000;
 /// How many ids are tried for a first wave that is not empty.
 const MOST_IDS: usize = 200;
 
@@ -88,7 +90,7 @@ pub fn job(
         waves: wish.waves.clone(),
         on_halt,
         repeat: wish.every.unwrap_or(0),
-        halt_above: ALL,
+        halt_above: wish.halt_above.unwrap_or(if wish.waves.is_empty() { ALL } else { USUAL_HALT_ABOVE }),
     };
     // Waves go by hash, so in a small fleet the first may be empty and try nothing: then another id is drawn.
     for _ in 0..MOST_IDS {

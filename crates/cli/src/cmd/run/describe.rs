@@ -34,7 +34,7 @@ pub fn describe(
     }
     if job.halt_above < ALL {
         let part = format!("{}.{:02} %", job.halt_above / 100, job.halt_above % 100);
-        text.push_str(&indent(&format!("the server halts it when more than {part} of its devices failed")));
+        text.push_str(&indent(&format!("the server halts it when more than {part} of the devices whose waves have begun failed or refused")));
     }
     match &job.targets {
         Targets::List(list) => text.push_str(&indent(&format!(

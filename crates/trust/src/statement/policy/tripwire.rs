@@ -4,6 +4,7 @@
 //! out. So they are a faster hand on the halt, never a promise. Source: docs/spec/3-statements.md, "policy".
 
 use alloc::collections::BTreeSet;
+use core::fmt;
 
 use crate::text::{Nothing, alternative, keyword, record};
 use crate::words::AbsolutePath;
@@ -58,3 +59,20 @@ pub const MAX_TRIPWIRES: usize = 16;
 pub const MAX_WITHIN_S: u64 = 86_400;
 /// How many files a device looks at, of all tripwires together.
 pub const MAX_CANARIES: usize = 64;
+
+impl fmt::Display for Tripwire {
+    /// In one line, as the tools have it: `refusals:50/300s:halt`, `canary:/srv/a,/srv/b:2/60s:tell`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.what {
+            Watched::Canary(Canary { paths }) => {
+                f.write_str("canary:")?;
+                for (place, path) in paths.iter().enumerate() {
+                    write!(f, "{}{path}", if place > 0 { "," } else { "" })?;
+                }
+            }
+            Watched::Refusals(_) => f.write_str("refusals")?,
+            Watched::Silence(_) => f.write_str("silence")?,
+        }
+        write!(f, ":{}/{}s:{}", self.count, self.within, self.then)
+    }
+}
