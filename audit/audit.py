@@ -6,15 +6,17 @@ Written from docs/spec/ alone, for an auditor who trusts neither the server nor 
 
     audit.py verify FOLDER     one evidence bundle: judge it again, check by check, and say what it does not prove
     audit.py bundle FOLDER     all bundles below it: who asked, who approved, which devices ran it, how it ended
+    audit.py span FOLDER       the evidence of a span of time: that it holds, what is missing, what it does not prove
     audit.py vectors FOLDER    a folder of such bundles: compare each verdict with the one written beside it
 
 For example:
     audit.py bundle evidence                            # a year of jobs, as `countersign audit JOB --out evidence` wrote them
     audit.py verify evidence/91c0a4.../dev-77f0...      # one job on one device
+    audit.py span incident                              # a day, as `countersign evidence --from 24h --to incident` wrote it
     audit.py vectors crates/trust/vectors               # does this program judge as the Rust does?
     cat evidence/*/*/org | sort -u                      # first: is this the organization that you were asked about?
 
-Exit: 0 it holds, 1 it does not, 2 it cannot be read. "[3]" in a comment is page 3 of docs/spec/. In what is printed "[3]" is check 3
+Exit: 0 it holds, 1 it does not, 2 it cannot be read, 3 it holds and something is missing, which is named. "[3]" in a comment is page 3 of docs/spec/. In what is printed "[3]" is check 3
 of docs/spec/6-acceptance.md, "[r]" a receipt; a word in brackets after a sentence is its stable code.
 """
 
@@ -2337,6 +2339,603 @@ def differences(folder: Path, verdict: Verdict) -> list[str]:
 
 
 # ---------------------------------------------------------------------------------------------------------------------
+# [8] Evidence of a span of time.
+# ---------------------------------------------------------------------------------------------------------------------
+
+STATEMENTS_WITHIN = ("policy", "job", "advance", "halt", "resume", "enroll")
+
+
+@dataclass(frozen=True, order=True)
+class Mark:
+    """A log of this size and root, as a quorum of witnesses saw it at this time."""
+
+    log: int
+    size: int
+    root: bytes
+    time: int
+
+
+def mark_of(chain: Chain, note: Note) -> Mark | None:
+    """What a checkpoint says, if the policy in force at its last leaf, the one before that, or a later one counts it; of several the
+    first."""
+    with suppress(Refused, UnicodeDecodeError):
+        origin, size, root = note.fields()[0], decimal(note.fields()[1]), hash_line(note.fields()[2])
+        named = [each for each in chain.policies if each.log.name == origin]
+        if not named or size == 0:
+            return None
+        before = [each.number for each in chain.policies if each.place < (named[-1].place[0], size - 1)]
+        for policy in named:
+            if policy.number >= max(before, default=1) - 1:
+                with suppress(Refused):
+                    return Mark(named[-1].place[0], size, root, witnessed(note, policy))
+    return None
+
+
+def witnessed(note: Note, policy: Held) -> int:
+    """The smallest time by which the cosignatures meet the quorum of `policy`, whose log signed."""
+    refuse_if(not note.is_signed_by(policy.log), "Log", f"a checkpoint not signed by the log {policy.log.name!r}")
+    cosigned = {key.raw: note.cosigned_at(key) for key in policy.note_keys("witnesses")}
+    times, need = sorted(time for time in cosigned.values() if time is not None), policy.value["witnesses"]["need"]
+    refuse_if(len(times) < need, "Log", f"cosigned by {len(times)} witnesses, {need} are needed")
+    return times[need - 1]
+
+
+Slot = tuple[str, str, str] | bytes | None  # type, hash of the statement, hash of the signatures; another's entry; or nobody showed it
+
+
+def entry_of(org: str, slot: Slot) -> bytes | None:
+    if isinstance(slot, tuple):
+        return f"countersign-leaf/v1\n{org}\n{slot[0]}\n{slot[1]}\n{slot[2]}\n".encode()
+    return slot
+
+
+def read_leaves(path: Path) -> list[Slot]:
+    slots: list[Slot] = []
+    for line in read_lines(path):
+        match line.split(" "):
+            case ["unknown", count] if re.fullmatch("[1-9][0-9]{0,9}", count, re.ASCII):
+                slots += [None] * int(count)
+            case ["other", entry]:
+                slots.append(base64.b64decode(entry))
+            case [kind, statement, signatures] if re.fullmatch("[0-9a-f]{64}", statement) and re.fullmatch("[0-9a-f]{64}", signatures):
+                slots.append((kind, statement, signatures))
+            case _:
+                raise Unreadable(f"{path}: not a leaf: {line!r:.80}")
+    return slots
+
+
+def roots_of(org: str, slots: list[Slot], sizes: set[int]) -> dict[int, bytes]:
+    """The root of the first leaves, for each of these sizes; as far as all leaves are shown."""
+    peaks: list[bytes] = []
+    roots: dict[int, bytes] = {0: tree_root([])}
+    for size, slot in enumerate(slots, 1):
+        entry = entry_of(org, slot)
+        if entry is None:
+            break
+        node, carry = leaf_hash(entry), size - 1
+        while carry & 1:
+            node, carry = node_hash(peaks.pop(), node), carry >> 1
+        peaks.append(node)
+        if size in sizes:
+            root = peaks[-1]
+            for peak in peaks[-2::-1]:
+                root = node_hash(peak, root)
+            roots[size] = root
+    return roots
+
+
+@dataclass(frozen=True)
+class ShownReceipt:
+    receipt: Receipt
+    batch: tuple[str, int, int, list[bytes]] | None  # root, index, size, path
+
+
+def read_sequence(path: Path) -> list[bytes]:
+    """[8], "Sequence of envelopes"."""
+    data, items = read_file(path), []
+    while data:
+        head, _, rest = data.partition(b"\n")
+        found = re.fullmatch(rb"envelope (0|[1-9][0-9]{0,9})", head)
+        if not found or int(found[1]) > len(rest):
+            raise Unreadable(f"{path}: no sequence of envelopes")
+        items.append(rest[: int(found[1])])
+        data = rest[int(found[1]) :]
+    return items
+
+
+def read_shown(path: Path) -> list[ShownReceipt]:
+    items = read_sequence(path)
+    if len(items) % 2:
+        raise Unreadable(f"{path}: a receipt without a place")
+    shown = []
+    for note, place in zip(items[::2], items[1::2]):
+        receipt, batch = Receipt.read(note), None
+        if place:
+            lines = place.decode("utf-8", "replace").split("\n")[:-1]
+            heads = [line.partition(" ")[0] for line in lines[:3]]
+            refuse_if(heads != ["batch", "index", "size"], "Receipt", f"{path.name}: a receipt whose place is none")
+            root, index, size = (line.partition(" ")[2] for line in lines[:3])
+            batch = (root, decimal(index), decimal(size), [hash_line(line) for line in lines[3:]])
+        shown.append(ShownReceipt(receipt, batch))
+    return shown
+
+
+class Evidence:
+    """A folder of evidence. What does not hold is gathered in `faults`; the rest is what the folder shows."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.faults = folder, []
+        self.org, self.begin, self.end, self.source = self.read_span()
+        self.chain = Chain(self.org)
+        self.read_chain()
+        self.envelopes: dict[str, Envelope] = {}
+        self.joins: dict[str, tuple[Note, Proof | None]] = {}
+        self.proofs: dict[str, Proof] = {}  # of batches, by root
+        self.read_statements()
+        self.read_joins()
+        for path in sorted(folder.glob("batches/*.tlog-proof")):
+            with self.told(path):
+                self.proofs[path.stem] = Proof.read(read_file(path))
+        self.logs = [read_leaves(folder / f"logs/{log}.leaves") for log in range(self.chain.newest.place[0] + 1)]
+        self.marks = self.read_marks()
+        self.within = [self.range_of(log) for log in range(len(self.logs))]
+        self.check_logs()
+        self.check_places()
+        self.devices = self.enrolled()
+        self.targets = self.read_targets()
+        self.receipts: dict[str, list[ShownReceipt]] = {}
+        self.batches: dict[str, tuple[int, dict[int, Receipt]]] = {}
+        self.read_receipts()
+
+    @contextmanager
+    def told(self, path: Path):
+        """What is refused within does not hold, and the rest is read on."""
+        try:
+            yield
+        except (Refused, UnicodeDecodeError) as refused:
+            self.faults.append(f"{path.relative_to(self.folder)}: {refused}")
+
+    def read_span(self) -> tuple[str, int, int, str]:
+        lines = read_lines(self.folder / "span")
+        found = re.fullmatch(r"(org-[0-9a-f]{64})\nfrom ([0-9]{1,20})\nuntil ([0-9]{1,20})\nof (server|records)", "\n".join(lines), re.ASCII)
+        if not found:
+            raise Unreadable(f"{self.folder}/span: not a span")
+        return found[1], int(found[2]), int(found[3]), found[4]
+
+    def read_chain(self) -> None:
+        for path in numbered(self.folder, "chain/*.txt"):
+            with self.told(path):
+                data = read_file(path)
+                if self.chain.policies and data.startswith(RECOVERED + b"\n"):
+                    self.chain.take_word(Note.read(data))
+                else:
+                    self.chain.take(Envelope.read(data))
+        if not self.chain.policies:
+            raise Unreadable(f"{self.folder}/chain: no genesis policy that holds")
+
+    def read_statements(self) -> None:
+        for path in sorted(self.folder.glob("statements/*.txt")):
+            with self.told(path):
+                envelope = Envelope.read(read_file(path))
+                refuse_if(envelope.hash != path.stem, "Statement", f"it holds the statement {envelope.hash}")
+                value = read_text(envelope.kind, envelope.text)
+                genesis = envelope.kind == "policy" and "org-" + envelope.hash == self.org
+                refuse_if(value["org"] not in (self.org, "") or (value["org"] == "" and not genesis and envelope.kind != "halt"),
+                          "Organization", f"a {envelope.kind} of {value['org'] or 'none'}")
+                self.envelopes[envelope.hash] = envelope
+
+    def read_joins(self) -> None:
+        for path in sorted(self.folder.glob("joins/*.note")):
+            with self.told(path):
+                note, beside = Note.read(read_file(path)), path.with_suffix(".tlog-proof")
+                refuse_if(hex256(note.text) != path.stem, "NotEnrolled", f"it holds the join {hex256(note.text)}")
+                self.joins[path.stem] = (note, Proof.read(read_file(beside)) if beside.exists() else None)
+
+    def read_marks(self) -> list[Mark]:
+        proofs = [each.proof for each in self.envelopes.values()] + [proof for _, proof in self.joins.values()] + list(self.proofs.values())
+        notes = [proof.checkpoint for proof in proofs if proof]
+        for path in sorted(self.folder.glob("logs/*")):
+            if path.suffix != ".leaves":
+                with self.told(path):
+                    notes.append(Note.read(read_file(path)))
+        return sorted({mark for note in notes if (mark := mark_of(self.chain, note))})
+
+    def bound(self, log: int, which: str) -> Mark | None:
+        path = self.folder / f"logs/{log}.{which}"
+        if not path.exists():
+            return None
+        mark = None
+        with self.told(path):
+            mark = mark_of(self.chain, Note.read(read_file(path)))
+            refuse_if(mark is None or mark.log != log, "Log", "no checkpoint of this log that witnesses vouch for")
+            good = mark.time < self.begin if which == "before" else mark.time >= self.end if which == "after" else True
+            refuse_if(not good, "Log", f"a checkpoint of {when(mark.time)}, which is not {which} the span")
+        return mark
+
+    def range_of(self, log: int) -> range:
+        """The leaves that may have been logged within the span: all but those that a quorum saw before it, or did not see yet when it
+        was over."""
+        before, after = self.bound(log, "before"), self.bound(log, "after")
+        end = min(after.size if after else len(self.logs[log]), len(self.logs[log]))
+        return range(min(before.size if before else 0, end), end)
+
+    def check_logs(self) -> None:
+        """Each log has the root that its checkpoint, or the policy that replaced it, says; and each checkpoint shown is of this log."""
+        for log, slots in enumerate(self.logs):
+            roots = roots_of(self.org, slots, {mark.size for mark in self.marks if mark.log == log} | {len(slots)})
+            ended = next((each for each in self.chain.policies if each.place[0] == log + 1), None)
+            newest = self.bound(log, "checkpoint")
+            size = ended.value["log"]["old_size"] if ended else newest.size if newest else None
+            if size is None and self.source == "server":
+                self.faults.append(f"log {log}: no checkpoint says how long it is")
+            if size is not None and size != len(slots):
+                self.faults.append(f"log {log}: {len(slots)} leaves are shown, it has {size}")
+            if ended and ended.value["log"]["old_root"] and len(slots) in roots and roots[len(slots)].hex() != ended.value["log"]["old_root"]:
+                self.faults.append(f"log {log}: its root is not the one that policy {ended.number} says it ended with")
+            for mark in self.marks:
+                if mark.log == log and mark.size <= len(slots) and roots.get(mark.size, mark.root) != mark.root:
+                    self.faults.append(f"log {log}: its first {mark.size} leaves have another root than witnesses signed at {when(mark.time)}")
+                    break
+
+    def slot(self, place: Place) -> Slot:
+        log, index = place
+        return self.logs[log][index] if log < len(self.logs) and index < len(self.logs[log]) else None
+
+    def check_places(self) -> None:
+        """Every statement, join and batch that is shown stands where its proof says, by a log and witnesses that count."""
+        items = [(f"statements/{hash_}.txt", each.proof, each.entry(self.org), each.kind) for hash_, each in self.envelopes.items()]
+        items += [(f"joins/{hash_}.note", proof, log_entry(self.org, "join", bytes.fromhex(hash_), b""), "join")
+                  for hash_, (_, proof) in self.joins.items()]
+        items += [(f"batches/{root}.tlog-proof", proof, log_entry(self.org, "receipts", bytes.fromhex(root), b""), "receipts")
+                  for root, proof in self.proofs.items()]
+        for name, proof, entry, kind in items:
+            with self.told(self.folder / name):
+                if proof is None and kind == "halt" and self.source == "records":
+                    continue
+                refuse_if(proof is None, "Log", "no proof that it stands in the log")
+                place = self.chain.place_of(proof)
+                root = root_by_path(leaf_hash(entry), proof.index, proof.size, proof.path)
+                refuse_if(root != proof.root, "Log", f"the proof leads to root {root.hex()}, the checkpoint's is {proof.root.hex()}")
+                if kind != "policy":  # its own place was judged when the chain took it
+                    self.chain.check_logged(proof, entry, self.chain.in_force_at(place))
+                refuse_if(entry_of(self.org, self.slot(place)) != entry, "Log", f"it is shown at leaf {place[0]}:{place[1]}, which says something else")
+
+    def enrolled(self) -> dict[str, NoteKey]:
+        """The key of each device that a statement or join enrolls which holds, at the first leaf where it stands; of a batch the first
+        so many."""
+        firsts: dict[tuple[str, str], Place] = {}
+        for log, slots in enumerate(self.logs):
+            for index, slot in enumerate(slots):
+                if isinstance(slot, tuple):
+                    firsts.setdefault(slot[:2], (log, index))
+        devices: dict[str, NoteKey] = {}
+        for hash_, envelope in self.envelopes.items():
+            if envelope.kind != "enroll" or not envelope.proof:
+                continue
+            with suppress(Refused):
+                what = check_enrollment(self.chain, envelope)
+                if firsts.get(("enroll", hash_)) != self.chain.place_of(envelope.proof):
+                    continue
+                if "device" in what:
+                    device = _device_of(self.chain, envelope, what["device"])
+                    devices[device.ident] = device.key
+                if "batch" in what:
+                    joined = {}
+                    for device in self.joined(envelope, firsts):
+                        joined.setdefault(device.ident, device.key)
+                    devices |= dict(list(joined.items())[: what["batch"]["count"]])
+        return devices
+
+    def joined(self, batch: Envelope, firsts: dict[tuple[str, str], Place]) -> list[Device]:
+        found = []
+        for hash_, (note, proof) in self.joins.items():
+            if proof and f"batch {batch.hash}".encode() in note.text.split(b"\n"):
+                with suppress(Refused):
+                    device = enrolled_by_join(self.chain, batch, note, proof)
+                    if firsts.get(("join", hash_)) == device.place:
+                        found.append(device)
+        return sorted(found, key=lambda device: device.place)
+
+    def read_targets(self) -> dict[str, list[str]]:
+        targets = {}
+        for path in sorted(self.folder.glob("targets/*")):
+            with self.told(path):
+                ids, job = read_lines(path), self.envelopes.get(path.name)
+                for each in ids:
+                    DEVICE(each, 0)
+                listed = read_text("job", job.text)["targets"].get("list") if job and job.kind == "job" else None
+                root = tree_root([bytes.fromhex(each.removeprefix("dev-")) for each in ids]).hex()
+                refuse_if(not listed or (listed["count"], listed["root"]) != (len(ids), root), "NotATarget", "not the list that was signed")
+                targets[path.name] = ids
+        return targets
+
+    def read_receipts(self) -> None:
+        for path in sorted(self.folder.glob("receipts/*")):
+            with self.told(path):
+                key = self.devices.get(path.name)
+                refuse_if(key is None, "Receipt", "of a device that nothing shown enrolls")
+                shown = read_shown(path)
+                self.receipts[path.name] = shown
+                check_receipts([each.receipt for each in shown], self.org, key)
+                check_accepted([each.receipt for each in shown])
+                for each in shown:
+                    if each.batch:
+                        self.add_to_batch(each)
+
+    def add_to_batch(self, shown: ShownReceipt) -> None:
+        root, index, size, path = shown.batch
+        found = root_by_path(leaf_hash(shown.receipt.note.text), index, size, path).hex()
+        refuse_if(found != root, "Receipt", f"receipt {shown.receipt.number} does not stand in the batch {root}")
+        refuse_if(root not in self.proofs, "Receipt", f"receipt {shown.receipt.number} is in the batch {root}, which is shown nowhere in the log")
+        self.batches.setdefault(root, (size, {}))[1][index] = shown.receipt
+
+    def leaves(self) -> list[tuple[Place, Slot]]:
+        return [((log, index), slots[index]) for log, slots in enumerate(self.logs) for index in self.within[log]]
+
+
+def check_accepted(receipts: list[Receipt]) -> None:
+    """[7]: of one job, occurrence and step there is at most one `accepted`. An end whose beginning is not shown may be older."""
+    steps = [(each.fields["job"], each.fields["occurrence"], each.fields["step"]) for each in receipts if each.fields["verdict"] == "accepted"]
+    for step in steps:
+        refuse_if(steps.count(step) > 1, "Receipt", f"step {step[2] + 1} of occurrence {step[1]} of {step[0]} was accepted twice")
+
+
+# What is missing: the lines of [8], in their order.
+
+
+def missing_of(evidence: Evidence) -> list[str]:
+    lines = []
+    for log, slots in enumerate(evidence.logs):
+        run = 0
+        for index, slot in enumerate([*slots, b""]):
+            if slot is None:
+                run += 1
+                continue
+            if run:
+                lines.append(f"leaves {log}:{index - run}-{index - 1}")
+            run = 0
+            if index < len(slots):
+                lines += missing_leaf(evidence, log, index, slot)
+        vouched = any(mark.log == log and mark.size == len(slots) for mark in evidence.marks)
+        if evidence.source == "records" and slots and not vouched:
+            lines.append(f"quorum {log}:{len(slots)}")
+    lines += missing_receipts(evidence) + missing_jobs(evidence)
+    if evidence.source == "records":
+        lines += [f"device {device}" for device in sorted(evidence.devices) if device not in evidence.receipts]
+    return lines
+
+
+def missing_leaf(evidence: Evidence, log: int, index: int, slot: Slot) -> list[str]:
+    within, before_end = index in evidence.within[log], index < evidence.within[log].stop
+    if not isinstance(slot, tuple):
+        return [f"other {log}:{index}"] if within else []
+    kind, statement, _ = slot
+    if kind == "receipts":
+        size, shown = evidence.batches.get(statement, (0, {}))
+        whole = size > 0 and len(shown) == size
+        return [f"batch {log}:{index} {statement} {len(shown)} of {size or '?'}"] if within and not whole else []
+    if kind == "join":
+        return [f"join {log}:{index} {statement}"] if before_end and statement not in evidence.joins else []
+    envelope = evidence.envelopes.get(statement)
+    hidden = envelope is None or envelope.entry(evidence.org) != entry_of(evidence.org, slot)
+    return [f"{kind} {log}:{index} {statement}"] if hidden and (before_end if kind == "enroll" else within) else []
+
+
+def missing_receipts(evidence: Evidence) -> list[str]:
+    lines = []
+    for device, shown in sorted(evidence.receipts.items()):
+        following = None
+        for each in shown:
+            number = each.receipt.number
+            if following is not None and number > following:
+                lines.append(f"receipts {device} {following}-{number - 1}")
+            if each.batch is None:
+                lines.append(f"unlogged {device} {number}")
+            following = number + 1
+    return lines
+
+
+def missing_jobs(evidence: Evidence) -> list[str]:
+    told = [each.receipt.fields["job"] for shown in evidence.receipts.values() for each in shown]
+    lines = [f"job - {job}" for job in sorted(set(told) - {"none"}) if job not in evidence.envelopes]
+    heard = {(each.receipt.fields["job"], device) for device, shown in evidence.receipts.items() for each in shown}
+    for _, slot in evidence.leaves():
+        envelope = evidence.envelopes.get(slot[1]) if isinstance(slot, tuple) and slot[0] == "job" else None
+        if envelope and envelope.kind == "job" and "list" in read_text("job", envelope.text)["targets"]:
+            targets = evidence.targets.get(envelope.hash)
+            lines += [f"targets {envelope.hash}"] if targets is None else [
+                f"silent {envelope.hash} {each}" for each in targets if (envelope.hash, each) not in heard]
+    return list(dict.fromkeys(lines))
+
+
+# The page for people, byte for byte as it must stand in `timeline.txt`.
+
+
+def moment(time: int) -> str:
+    """As [8] prints a time, however late."""
+    days, rest = divmod(time, 86_400)
+    shifted = days + 719_468
+    era, of_era = divmod(shifted, 146_097)
+    year_of_era = (of_era - of_era // 1_460 + of_era // 36_524 - of_era // 146_096) // 365
+    of_year = of_era - (365 * year_of_era + year_of_era // 4 - year_of_era // 100)
+    month = (5 * of_year + 2) // 153
+    day, month = of_year - (153 * month + 2) // 5 + 1, month + 3 if month < 10 else month - 9
+    year = year_of_era + era * 400 + (month <= 2)
+    return f"{year:04}-{month:02}-{day:02} {rest // 3_600:02}:{rest // 60 % 60:02}:{rest % 60:02}Z"
+
+
+def short(ident: str) -> str:
+    prefix, dash, digits = ident.rpartition("-")
+    return prefix + dash + digits[:12]
+
+
+def cut(text: str) -> str:
+    return text[:120].replace("\n", " ").replace("\t", " ")
+
+
+def timeline_of(evidence: Evidence) -> str:
+    text = f"Evidence of {evidence.org} from {moment(evidence.begin)} until {moment(evidence.end)}\n"
+    text += "In the order of the log. The time is when enough witnesses had seen it; of a receipt what the device says.\n\n"
+    for (log, index), slot in evidence.leaves():
+        times = [mark.time for mark in evidence.marks if mark.log == log and mark.size > index]
+        said = leaf_line(evidence, slot)
+        if said is not None:
+            text += f"{moment(min(times)) if times else '-'} {log}:{index} {said}\n"
+        if isinstance(slot, tuple) and slot[0] == "receipts":
+            for at, receipt in sorted(evidence.batches.get(slot[1], (0, {}))[1].items()):
+                text += f"{moment(receipt.fields['time'])} {log}:{index}.{at} {receipt_line(receipt)}\n"
+    for hash_, envelope in sorted(evidence.envelopes.items()):
+        if envelope.proof is None:
+            text += f"- - {statement_line(evidence, hash_, envelope)}\n"
+    for _, shown in sorted(evidence.receipts.items()):
+        text += "".join(f"{moment(each.receipt.fields['time'])} - {receipt_line(each.receipt)}\n" for each in shown if each.batch is None)
+    return text
+
+
+def leaf_line(evidence: Evidence, slot: Slot) -> str | None:
+    if not isinstance(slot, tuple):
+        return None if slot is None else "NONE OF THIS ORGANIZATION"
+    kind, statement, _ = slot
+    if kind == "receipts" and statement in evidence.batches:
+        size, shown = evidence.batches[statement]
+        return f"receipts {short(statement)}, {len(shown)} of {size} shown"
+    if kind == "join" and statement in evidence.joins:
+        fields = evidence.joins[statement][0].fields()
+        return f"join {short(fields[3].removeprefix('device ').split('+')[0])} by {short(fields[2].removeprefix('batch '))}"
+    envelope = evidence.envelopes.get(statement)
+    if envelope is None or envelope.entry(evidence.org) != entry_of(evidence.org, slot):
+        return f"{kind} {short(statement)} NOT SHOWN"
+    return statement_line(evidence, statement, envelope)
+
+
+def statement_line(evidence: Evidence, statement: str, envelope: Envelope) -> str:
+    people = sorted({each.name for policy in evidence.chain.policies for each in signers(envelope, policy)})
+    said = STATEMENT_LINES[envelope.kind](evidence, envelope, read_text(envelope.kind, envelope.text))
+    return f"{envelope.kind} {short(statement)}, signed by {', '.join(people) or 'nobody known'}{said}"
+
+
+def halt_line(evidence: Evidence, envelope: Envelope, value: dict) -> str:
+    ((scope, what),) = value["scope"].items()
+    stops = {"organization": "the organization", "component": f"{what['name']} below {what['below']}" if scope == "component" else ""}
+    stops = stops.get(scope) or f"{scope} {what if scope == 'person' else short(what)}"
+    return f", called by {called_by(evidence.chain, envelope)}, stops {stops}, made {moment(value['made'])}: {cut(value['reason'])}"
+
+
+def called_by(chain: Chain, envelope: Envelope) -> str:
+    """Everybody who may halt and signed, in the envelope's order."""
+    names = []
+    with suppress(Refused):
+        for call in chain.judge_halt(envelope).calls:
+            policy = chain.policies[call.made_under - 1]
+            people = [name for name, key, _ in policy.people_keys() if hex256(key.blob) == call.key]
+            machines = [name for name, key in policy.value["halt"]["machines"].items() if hex256(SshKey.read(key).blob) == call.key]
+            names.append("the vendor" if call.is_vendors else people[0] if people else f"the machine {machines[0]}")
+    return ", ".join(names) or "nobody who may"
+
+
+def resume_line(_evidence: Evidence, _envelope: Envelope, value: dict) -> str:
+    lifts = f"{len(value['lifts']['halts'])} halts" if "halts" in value["lifts"] else f"all of {len(value['lifts']['keys'])} keys"
+    cuts = "nothing" if "none" in value["cuts"] else "all" if "all" in value["cuts"] else ", ".join(value["cuts"]["people"])
+    return f", lifts {lifts}, cuts {cuts}, keeps {len(value['keeps'])}: {cut(value['why'])}"
+
+
+def enroll_line(_evidence: Evidence, _envelope: Envelope, value: dict) -> str:
+    ((which, what),) = value["what"].items()
+    if which == "device":
+        return f", of {short(what['key'].split('+')[0])} at {what['site']}"
+    return f", retires {short(what['device'])}" if which == "retire" else f", of {what['count']} at {what['site']} until {moment(what['until'])}"
+
+
+STATEMENT_LINES = {
+    "policy": lambda _evidence, _envelope, value: f", number {value['number']}",
+    "job": lambda _evidence, _envelope, value: f", asked for by {value['requester']}: {cut(value['why'])}",
+    "advance": lambda _evidence, _envelope, value: f", wave {value['wave']} of {short(value['job'])}, "
+    f"{value['well']} well, {value['failed']} failed, {value['missing']} missing",
+    "halt": halt_line, "resume": resume_line, "enroll": enroll_line,
+}
+
+
+def receipt_line(receipt: Receipt) -> str:
+    fields = receipt.fields
+    times = "" if fields["count"] == 1 else f", {fields['count']} times"
+    because = f": {cut(fields['because'])}" if fields["because"] else ""
+    return (f"{short(receipt.device)} {fields['number']} {fields['verdict']} job {short(fields['job'])}, "
+            f"occurrence {fields['occurrence']}, step {fields['step'] + 1}{times}{because}")
+
+
+def check_manifest(folder: Path, faults: list[str]) -> list[str]:
+    """Every file is listed with its hash, and every file that is listed is there. Gives what the list says is missing."""
+    listed, named = {}, []
+    for line in read_lines(folder / "MANIFEST"):
+        if line.startswith("# missing "):
+            named.append(line.removeprefix("# missing "))
+        elif not line.startswith("#"):
+            hash_, _, name = line.partition("  ")
+            listed[name] = hash_
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()} - {"MANIFEST"}
+    faults += [f"MANIFEST: {name} is not listed" for name in sorted(there - listed.keys())]
+    faults += [f"MANIFEST: {name} is listed and not there" for name in sorted(listed.keys() - there)]
+    faults += [f"MANIFEST: {name} is not what was listed" for name in sorted(there & listed.keys())
+               if hex256(read_file(folder / name)) != listed[name]]
+    return named
+
+
+def span_faults(folder: Path) -> tuple[Evidence, list[str], list[str]]:
+    """The evidence, every way in which it does not hold, and what is missing."""
+    evidence = Evidence(folder)
+    faults = evidence.faults
+    named, found = check_manifest(folder, faults), missing_of(evidence)
+    faults += [f"missing, and MANIFEST does not say so: {line}" for line in found if line not in named]
+    faults += [f"MANIFEST says that it is missing, and it is not: {line}" for line in named if line not in found]
+    if not (folder / "timeline.txt").exists() or read_file(folder / "timeline.txt").decode("utf-8", "replace") != timeline_of(evidence):
+        faults.append("timeline.txt does not say what the evidence says")
+    return evidence, faults, found
+
+
+MISSING_WORDS = {
+    "leaves": "leaves of the log that nobody showed", "quorum": "how long the log was: too few witnesses vouch for it",
+    "other": "what an entry of the log that is none of the organization's stands for", "batch": "receipts of a batch that stands in the log",
+    "receipts": "receipts between others of a device: hidden or lost", "unlogged": "a receipt's place in the log: its device signed it, nobody witnessed it",
+    "targets": "for which devices a job was", "silent": "what a device that a job was for said of it", "device": "anything that this device said",
+}
+
+
+def span(folder: Path) -> int:
+    """The evidence of a span of time: what holds, what is missing, what it does not show."""
+    evidence, faults, found = span_faults(folder)
+    print(f"{evidence.org}, if that is the id that you were given")
+    print(f"from {moment(evidence.begin)} until {moment(evidence.end)}, as {evidence.source} show it" if evidence.source == "records" else
+          f"from {moment(evidence.begin)} until {moment(evidence.end)}, as the server showed it")
+    for log, slots in enumerate(evidence.logs):
+        newest = max((mark.time for mark in evidence.marks if mark.log == log), default=None)
+        shown, within = sum(slot is not None for slot in slots), evidence.within[log]
+        seen = f"last witnessed {moment(newest)}" if newest is not None else "witnessed by too few"
+        print(f"log {log}: {shown} of {len(slots)} leaves shown, {seen}; {len(within)} may be of this time")
+    kinds = [slot[0] for _, slot in evidence.leaves() if isinstance(slot, tuple)]
+    print("  " + (", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds))) or "nothing"))
+    print(f"  {sum(map(len, evidence.receipts.values()))} receipts of {len(evidence.receipts)} devices, each signed by its device")
+    for line in found:
+        word = line.split(" ")[0]
+        print(f"MISSING: {line}: {MISSING_WORDS.get(word, f'the text of this {word}')}")
+    for line in not_shown(evidence):
+        print(f"Not proven: {line}")
+    for line in faults:
+        print(f"DOES NOT HOLD: {line}")
+    print("does not hold" if faults else "holds as far as it goes: what is missing is named" if found else "holds, nothing is missing")
+    return 1 if faults else 3 if found else 0
+
+
+def not_shown(evidence: Evidence) -> list[str]:
+    lines = ["that a device did what its receipts say: they are its word",
+             "by which Clears a device decided: `countersign audit JOB` and the device itself have them",
+             "when a halt was called: the time in it is its author's word; by when it was witnessed is proven"]
+    newest = max((mark.time for mark in evidence.marks), default=0)
+    if newest < evidence.end:
+        lines.append(f"anything after {moment(newest)}, when the log was witnessed last")
+    return lines
+
+
+# ---------------------------------------------------------------------------------------------------------------------
 # The commands.
 # ---------------------------------------------------------------------------------------------------------------------
 
@@ -2453,7 +3052,7 @@ def print_devices(verdicts: list[Verdict]) -> int:
     return wrong
 
 
-COMMANDS = {"verify": verify, "vectors": vectors, "bundle": bundle}
+COMMANDS = {"verify": verify, "vectors": vectors, "bundle": bundle, "span": span}
 
 
 def main(arguments: list[str]) -> int:

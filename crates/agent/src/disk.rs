@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `device-key` | the 32 bytes from which the device's key is made; never replaced |
 //! | `ledger` | what the device must remember, see [`ledger`] |
+//! | `kept/` | what it was brought and what it answered, as evidence, see [`kept`] |
 //! | `output/` | what runs wrote and no server has had, see [`output`] |
 //! | `canaries` | what was at the places where nobody should touch anything, and the notes about it, see [`canaries`] |
 //! | `inbox/` | halts that somebody brought by hand, see [`Folder::take_letters`] |
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 pub mod canaries;
 pub mod frames;
+pub mod kept;
 pub mod ledger;
 pub mod output;
 
@@ -232,6 +234,28 @@ fn read_letter(path: &Path) -> Option<String> {
     let mut text = String::new();
     let read = File::open(path).ok()?.take(MOST_IN_A_LETTER + 1).read_to_string(&mut text).ok()?;
     u64::try_from(read).is_ok_and(|read| read <= MOST_IN_A_LETTER).then_some(text)
+}
+
+/// Writes a file of a folder that is made for somebody else, such as one on a USB stick: nothing depends on it.
+///
+/// # Errors
+/// It cannot be written.
+pub fn put_file(path: &Path, bytes: &[u8]) -> Result<(), DiskError> {
+    let above = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(above).map_err(failed("create the folder", above))?;
+    fs::write(path, bytes).map_err(failed("write", path))
+}
+
+/// Takes a file or folder away that was made so, if it is there.
+///
+/// # Errors
+/// It cannot be removed.
+pub fn remove_all(path: &Path) -> Result<(), DiskError> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Creates a folder for its owner only, and is sure that its name lasts; one that is there already is fine.

@@ -25,6 +25,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::beacons::{self, Question};
 use crate::canary::{Said, Sights, Watch};
+use crate::disk::kept::Kept;
 use crate::disk::ledger::LedgerFile;
 use crate::disk::{DiskError, Folder};
 use crate::enroll::device_signer;
@@ -103,6 +104,7 @@ impl DriveError {
 struct Drive<'a> {
     folder: &'a Folder,
     file: LedgerFile,
+    kept: Kept,
     device: Device,
     clock: Clock,
     runs: Runs,
@@ -144,6 +146,7 @@ pub async fn live(
     let mut drive = Drive {
         folder,
         file,
+        kept: folder.kept(),
         device: Device::new(ledger, signer, VERSION.to_owned()),
         clock,
         canaries: Watch::new(folder, device_signer(&seed)?, to.clone()),
@@ -305,6 +308,9 @@ impl Drive<'_> {
                     self.runs.start(&job, &chain.policy().body);
                 }
             }
+            // What little room there is, is for the ledger.
+            Output::Keep(_) if self.file.is_full() => {}
+            Output::Keep(keep) => self.kept.keep(&keep, self.device.ledger().floor()),
             Output::Kill(key, refusal) => {
                 tracing::warn!(job.hash = %key.job, why = %refusal, "kills a step");
                 self.runs.kill(&key, refusal.to_string());

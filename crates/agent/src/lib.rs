@@ -6,6 +6,7 @@ pub mod config;
 pub mod disk;
 pub mod drive;
 pub mod enroll;
+pub mod evidence;
 pub mod link;
 pub mod os;
 pub mod run;

@@ -12,6 +12,7 @@ use clap::{Parser, Subcommand};
 use countersign_agent::config::Config;
 use countersign_agent::disk::{self, Folder, MOST_IN_A_LETTER};
 use countersign_agent::enroll::{self, device_signer};
+use countersign_agent::evidence;
 use countersign_trust::delivery::read_sequence;
 use countersign_trust::ids::OrgId;
 use countersign_trust::join::Enrolled;
@@ -58,6 +59,14 @@ enum Command {
     Key,
     /// Says what this machine holds, and every halt that stops something here. Asks nobody.
     Status,
+    /// Writes what this machine was brought and what it answered into a folder, such as one on a USB stick.
+    ///
+    /// `audit.py bundle` judges each job in it again; `countersign evidence rebuild` puts it together with what others hold. The agent
+    /// may go on working meanwhile.
+    Evidence {
+        /// The folder; it is made.
+        folder: PathBuf,
+    },
     /// Takes halts from a file, such as one on a USB stick. Also policies and resumes.
     ///
     /// `countersign halt --file` writes one. The agent need not run. What holds is taken, also if something else in the file does not.
@@ -87,6 +96,10 @@ fn main() -> anyhow::Result<()> {
         Command::Key => key(&config.data),
         Command::Status => {
             print!("{}", status::Status::read(&config.data)?);
+            Ok(())
+        }
+        Command::Evidence { folder } => {
+            println!("{}", evidence::write(&config.data, &folder)?);
             Ok(())
         }
         Command::Halt { file } => by_hand::take(&config.data, &file),

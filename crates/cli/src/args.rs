@@ -112,6 +112,7 @@ pub enum Command {
     #[command(subcommand)]
     Log(cmd::log::LogCommand),
     Audit(cmd::audit::AuditArgs),
+    Evidence(cmd::evidence::EvidenceArgs),
     /// Tokens for the server's API.
     #[command(subcommand)]
     Token(cmd::token::TokenCommand),

@@ -4,6 +4,7 @@ pub mod approve;
 pub mod audit;
 pub mod device;
 pub mod enroll;
+pub mod evidence;
 pub mod halt;
 pub mod inbox;
 pub mod init;
@@ -45,6 +46,7 @@ pub fn run(context: &Context, command: Command) -> anyhow::Result<ExitCode> {
         Command::Tripwire(command) => tripwire::run(context, &command),
         Command::Log(command) => log::run(context, command),
         Command::Audit(args) => audit::run(context, &args),
+        Command::Evidence(args) => evidence::run(context, &args),
         Command::Token(command) => token::run(context, command),
         Command::Status => status::run(context),
     };

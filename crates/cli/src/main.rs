@@ -9,6 +9,7 @@ mod cmd;
 mod context;
 mod despite;
 mod difference;
+mod evidence;
 mod home;
 mod os;
 mod output;

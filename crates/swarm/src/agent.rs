@@ -129,6 +129,7 @@ impl Agent {
                 let ends = Instant::now() + half + self.machine.share_of(half);
                 self.runs.push(Run { key: job.key(), ends, how: None });
             }
+            Output::Keep(_) => {}
             Output::Kill(key, refusal) => {
                 for run in self.runs.iter_mut().filter(|run| run.key == key) {
                     (run.ends, run.how) = (Instant::now(), Some(refusal.to_string()));

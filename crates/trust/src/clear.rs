@@ -135,12 +135,22 @@ impl Challenges {
         self.0.back().copied()
     }
 
+    /// The challenge that a Clear answers, and when it was drawn.
+    pub fn of(&self, answer: &AnsweredClear) -> Option<([u8; 32], Reading)> {
+        let clear: Clear = answer.clear.text().parse().ok()?;
+        self.shown(answer, &clear.root)
+    }
+
     /// When the challenge was drawn whose place in the tree `answer` shows.
     fn answered(&self, answer: &AnsweredClear, root: &Sha256) -> Option<Reading> {
+        self.shown(answer, root).map(|(_, drawn)| drawn)
+    }
+
+    fn shown(&self, answer: &AnsweredClear, root: &Sha256) -> Option<([u8; 32], Reading)> {
         let shows = |challenge: &[u8; 32]| {
             verify_inclusion(leaf_hash(challenge), answer.index, answer.size, &answer.path, *root).is_ok()
         };
-        self.0.iter().rev().find(|(challenge, _)| shows(challenge)).map(|(_, drawn)| *drawn)
+        self.0.iter().rev().find(|(challenge, _)| shows(challenge)).copied()
     }
 }
 

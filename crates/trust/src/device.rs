@@ -6,6 +6,7 @@
 mod clears;
 mod deliveries;
 mod exchange;
+mod keeping;
 mod news;
 mod receipts;
 mod refusals;
@@ -26,7 +27,7 @@ use crate::note::NoteSigner;
 use crate::time::{Reading, Time};
 use crate::verify::{Facts, Local, Refusal};
 use clears::no_clears;
-pub use exchange::{Acknowledged, Ending, Input, Moment, Output};
+pub use exchange::{Acknowledged, Ending, HeldClears, Input, Judged, Keep, Moment, Output};
 use refusals::Refusals;
 use standing::Turn;
 use steps::Running;
@@ -40,6 +41,8 @@ pub struct Device {
     version: String,
     challenges: Challenges,
     freshness: Result<Freshness, NotFresh>,
+    /// Those Clears as they came, for the evidence.
+    came: Option<HeldClears>,
     /// The last good Clears, however old: they still say what time it is.
     clock: Option<Freshness>,
     /// What Clears say of the time that is not believed yet.
@@ -67,6 +70,7 @@ impl Device {
             version,
             challenges: Challenges::default(),
             freshness,
+            came: None,
             clock: None,
             leap: None,
             running: BTreeMap::new(),

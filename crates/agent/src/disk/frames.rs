@@ -95,6 +95,22 @@ pub fn read(bytes: &[u8]) -> Result<Found<'_>, FramesError> {
     }
 }
 
+/// How many bytes the frame of this body takes.
+pub fn around(body: &[u8]) -> usize {
+    body.len() + AROUND
+}
+
+/// The bodies of the good frames up to the first that is none, for files that nothing depends on.
+pub fn good(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let begins = bytes.starts_with(&BEGIN);
+    let mut at = if begins { BEGIN.len() } else { bytes.len() };
+    std::iter::from_fn(move || {
+        let body = frame_at(bytes, at)?;
+        at += body.len() + AROUND;
+        Some(body)
+    })
+}
+
 /// The body of the good frame that begins at `at`, if there is one. No body is empty: zeros are no frame.
 fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let (length, rest) = bytes.get(at..)?.split_first_chunk::<4>()?;

@@ -98,7 +98,7 @@ fn take_all(org: OrgId, chain: &mut Option<Chain>, text: &str) -> Offered {
 }
 
 /// Offers one envelope to the chain, or begins it. Says what it was if it was new.
-fn take(org: OrgId, chain: &mut Option<Chain>, item: &str) -> anyhow::Result<Option<String>> {
+pub fn take(org: OrgId, chain: &mut Option<Chain>, item: &str) -> anyhow::Result<Option<String>> {
     let news = News::from_text(item)?;
     let what = match &news {
         News::Policy(logged) => format!("the policy {}", short(&logged.signed.hash())),

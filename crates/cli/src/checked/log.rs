@@ -22,7 +22,7 @@ const LOG: &str = "log.json";
 /// How many leaves that are none of the organization's are kept by place.
 const MOST_STRANGE: usize = 100;
 /// Entries in a full bundle.
-const BUNDLE: u64 = 256;
+pub const BUNDLE: u64 = 256;
 
 /// A log as far as it was read: enough to go on from there, and every leaf but those of receipts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,7 +146,8 @@ pub struct Edge {
 }
 
 impl Edge {
-    fn push(&mut self, leaf: Sha256) {
+    /// Adds a leaf by its hash.
+    pub fn push(&mut self, leaf: Sha256) {
         let mut node = leaf;
         // Two complete subtrees of one size become one of twice the size: as carrying in a sum.
         for _ in 0..self.size.trailing_ones() {
@@ -156,7 +157,8 @@ impl Edge {
         self.size += 1;
     }
 
-    fn root(&self) -> Sha256 {
+    /// The root of the tree of all leaves added.
+    pub fn root(&self) -> Sha256 {
         let joined = self.peaks.iter().rev().copied().reduce(|right, left| node_hash(&left, &right));
         joined.unwrap_or(EMPTY_ROOT)
     }
@@ -384,7 +386,7 @@ fn witnessed(chain: &Chain, note: &Note, vouched: u64) -> anyhow::Result<(Checkp
 /// The entries of a bundle, each after its length in two bytes.
 ///
 /// Source: c2sp.org/tlog-tiles, "Log entries".
-fn split_bundle(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
+pub fn split_bundle(mut bytes: &[u8]) -> Option<Vec<&[u8]>> {
     let mut entries = Vec::new();
     while !bytes.is_empty() {
         let (length, rest) = bytes.split_first_chunk::<2>()?;

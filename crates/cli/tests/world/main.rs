@@ -9,6 +9,7 @@
 
 mod beacons;
 mod clones;
+mod evidence;
 mod fooled;
 mod operating;
 mod people;

@@ -109,10 +109,16 @@ pub fn second() -> Vec<Attack> {
             promise: Promise::Once,
             how: vec![
                 How::Virtual(wiped),
-                How::Real(&[(
-                    "countersign-drills",
-                    "wiped_database::a_wiped_database_stops_new_work_and_nothing_runs_that_should_not_or_runs_twice",
-                )]),
+                How::Real(&[
+                    (
+                        "countersign-drills",
+                        "wiped_database::a_wiped_database_stops_new_work_and_nothing_runs_that_should_not_or_runs_twice",
+                    ),
+                    (
+                        "countersign-drills",
+                        "server_wiped::what_happened_is_proved_without_the_server_and_what_nobody_can_show_is_named",
+                    ),
+                ]),
             ],
         },
     ]

@@ -17,6 +17,7 @@ mod halt_key_stolen;
 mod halted;
 mod restarted_agent;
 mod server_frozen;
+mod server_wiped;
 mod silent_beacon;
 mod stolen_database;
 mod stolen_log_key;

@@ -314,6 +314,7 @@ impl Mind {
                     if self.holds { Vec::new() } else { self.hear(Input::Ended(key, ending(self.ends))) };
                 std::iter::once(said).chain(rest).collect()
             }
+            Output::Keep(_) => {}
             Output::Kill(key, _) => {
                 self.killed.push(key);
                 self.hear(Input::Ended(key, ending("halted")))

@@ -144,6 +144,18 @@ impl Chain {
         })
     }
 
+    /// Who called a halt, by the policies held; also of one that was lifted and is held no more.
+    ///
+    /// # Errors
+    /// Nobody who may: it is not the word of anybody that a policy held lets halt.
+    pub fn called_by(&self, signed: &Signed) -> Result<Halters, ChainError> {
+        if !self.is_by_a_halter(signed) {
+            return Err(ChainError::NotAHalter);
+        }
+        let halt: Halt = read(signed)?;
+        self.judge_halt(&halt, signed).map(Halters)
+    }
+
     /// Takes a halt, from wherever it comes; of one that is held, the signature of somebody else who may halt. So whoever signs
     /// another's halt too does not make it his.
     pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, ChainError> {

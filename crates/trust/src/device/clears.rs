@@ -86,6 +86,7 @@ impl Device {
         if held.is_some_and(worse) {
             return Ok(());
         }
+        self.came = fresh.is_ok().then(|| self.as_they_came(answers, now)).flatten();
         let before = self.lo(now);
         self.clock = fresh.as_ref().ok().cloned().or(self.clock.take());
         self.freshness = fresh;

@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use super::waiting::Waiting;
 use super::{Device, Output};
 use crate::delivery::Delivery;
-use crate::ids::Sha256;
 use crate::ledger::{LedgerError, Record};
 use crate::time::Reading;
 use crate::verify::{Refusal, judge};
@@ -54,22 +53,23 @@ impl Device {
                 self.waiting.insert(hash, brought.lightened());
                 Ok(())
             }
-            Err(refusal) => self.refuse_job(hash, &refusal, now, out),
+            Err(refusal) => self.refuse_job(&brought.delivery, &refusal, now, out),
         }
     }
 
     /// Refuses a job, and lets go of it if it is one that repeats and is over.
     pub(super) fn refuse_job(
         &mut self,
-        hash: Sha256,
+        delivery: &Delivery,
         refusal: &Refusal,
         now: Reading,
         out: &mut Vec<Output>,
     ) -> Result<(), LedgerError> {
+        let hash = delivery.job.signed.hash();
         if self.ledger.stands(&hash) && is_over(refusal) {
             self.persist(alloc::vec![Record::Over(hash)], out)?;
         }
-        self.refuse(Some(hash), refusal, now, out)
+        self.refuse_and_keep(delivery, refusal, now, out)
     }
 }
 

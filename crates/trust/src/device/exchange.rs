@@ -10,9 +10,9 @@ use crate::checkpoint::Proof;
 use crate::clear::AnsweredClear;
 use crate::delivery::{Delivery, News};
 use crate::ids::Sha256;
-use crate::ledger::{Record, StepKey};
+use crate::ledger::{Record, StepKey, StepState};
 use crate::note::Note;
-use crate::time::Reading;
+use crate::time::{Reading, Time};
 use crate::verify::{Refusal, VerifiedJob};
 
 /// A moment: what the clocks say, and 32 random bytes that nobody has seen.
@@ -96,4 +96,63 @@ pub enum Output {
     Run(Box<VerifiedJob>),
     /// Kill this and all it started.
     Kill(StepKey, Refusal),
+    /// Keep this as evidence, where there is room for it. Nothing depends on it, and it may be lost.
+    Keep(Keep),
+}
+
+/// What a device keeps so that, with the server's records wiped, people can still prove what happened.
+#[derive(Clone, Debug)]
+pub enum Keep {
+    /// What it was brought and how it judged that.
+    Judged(Box<Judged>),
+    /// A receipt that it was shown in the log.
+    Logged(Note, Box<Acknowledged>),
+}
+
+/// A delivery, and everything by which it was judged.
+#[derive(Clone, Debug)]
+pub struct Judged {
+    /// The number of the receipt that says how.
+    pub number: u64,
+    /// Whether it was accepted.
+    pub accepted: bool,
+    /// The earliest it can have been.
+    pub time: Time,
+    /// The job, the place among its targets, its advances. No news, no Clears: what counted of them follows.
+    pub delivery: Delivery,
+    /// The Clears that were held, if any were enough since the device started.
+    pub clears: Option<HeldClears>,
+    /// The clocks when it was judged.
+    pub now: Reading,
+    /// The lower bound of the time that was remembered.
+    pub floor: Time,
+    /// The agent's version.
+    pub version: String,
+    /// How many steps were running.
+    pub running: usize,
+    /// How many receipts waited.
+    pub receipts: usize,
+    /// Whether the disk was full.
+    pub disk_full: bool,
+    /// Steps of this job that had been accepted before: occurrence, number, and how it stood with each.
+    pub steps: Vec<(u64, u64, StepState)>,
+    /// The newest policy held.
+    pub policy: Sha256,
+    /// The newest resume held.
+    pub resume: Option<Sha256>,
+    /// The halts that were active.
+    pub halts: Vec<Sha256>,
+}
+
+/// Clears as they came.
+#[derive(Clone, Debug)]
+pub struct HeldClears {
+    /// The challenge that they answer.
+    pub challenge: [u8; 32],
+    /// When it was drawn.
+    pub drawn: Reading,
+    /// When they came.
+    pub arrived: Reading,
+    /// One of each beacon.
+    pub answers: Vec<AnsweredClear>,
 }

@@ -2,9 +2,10 @@
 //!
 //! Source: docs/spec/7-receipts.md.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::{Acknowledged, Device, Ending, Output};
+use super::{Acknowledged, Device, Ending, Keep, Output};
 use crate::envelope::leaf;
 use crate::ids::{DeviceId, Sha256};
 use crate::ledger::{LedgerError, Record, StepKey};
@@ -101,6 +102,12 @@ impl Device {
         }
         // Receipts are chained: one that is in the log names all before it, but only the oldest lets go of itself.
         let oldest = self.ledger.spool().next().map(Note::text) == Some(note.text());
-        if oldest { self.persist(alloc::vec![Record::Acknowledged(*number)], out) } else { Ok(()) }
+        if !oldest {
+            return Ok(());
+        }
+        let kept = Keep::Logged(note.clone(), Box::new(shown.clone()));
+        self.persist(alloc::vec![Record::Acknowledged(*number)], out)?;
+        out.push(Output::Keep(kept));
+        Ok(())
     }
 }

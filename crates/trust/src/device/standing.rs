@@ -95,7 +95,7 @@ impl Device {
                 let lack = Lack::of(before, until, now, &refusal);
                 self.lack(hash, until, lack, &refusal, now, out)
             }
-            Err(refusal) => self.refuse_job(hash, &refusal, now, out),
+            Err(refusal) => self.refuse_job(&delivery, &refusal, now, out),
         }
     }
 

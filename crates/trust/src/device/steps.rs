@@ -32,6 +32,7 @@ impl Device {
     ) -> Result<(), LedgerError> {
         let key = job.key();
         let said = Said { verdict: Verdict::Accepted, ..Said::of(Some(key.job)) }.at(key);
+        let kept = self.judged(&delivery, true, now);
         let receipt = self.sign(said, now)?;
         let (state, not_after) = (StepState::Started, job.job().not_after);
         let record = Record::Step { key, state, not_after, receipt: Some(receipt.clone()) };
@@ -45,6 +46,7 @@ impl Device {
         self.persist(records, out)?;
         out.push(Output::SendReceipt(receipt));
         out.push(Output::Run(Box::new(job.clone())));
+        out.extend(kept);
         self.running.insert(key, Running { job, delivery, killed: false });
         Ok(())
     }

@@ -40,9 +40,9 @@ impl Device {
         let given_up: Vec<Sha256> =
             self.waiting.iter().filter(|(_, waiting)| aged(waiting)).map(|(hash, _)| *hash).collect();
         for hash in given_up {
-            self.waiting.remove(&hash);
+            let Some(Waiting { delivery, .. }) = self.waiting.remove(&hash) else { continue };
             let refusal = self.lacking(now);
-            self.refuse(Some(hash), &refusal, now, out)?;
+            self.refuse_and_keep(&delivery, &refusal, now, out)?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use countersign_trust::clear::AnsweredClear;
 use countersign_trust::delivery::{Delivery, News};
-use countersign_trust::device::{Acknowledged, Device, Ending, Input, Moment, Output};
+use countersign_trust::device::{Acknowledged, Device, Ending, Input, Keep, Moment, Output};
 use countersign_trust::envelope::leaf;
 use countersign_trust::ids::Sha256;
 use countersign_trust::ledger::{Ledger, Record, StepKey};
@@ -29,6 +29,8 @@ pub struct Life {
     pub now: Reading,
     /// Every step it ever ran, in order.
     pub ran: Vec<StepKey>,
+    /// What it kept as evidence.
+    pub kept: Vec<Keep>,
     /// Every step it killed.
     pub killed: Vec<(StepKey, Refusal)>,
     /// Every receipt it sent.
@@ -57,8 +59,8 @@ impl Life {
     pub fn of(org: Organization, enrolled: Enrollment) -> Self {
         let disk: Vec<Vec<u8>> = org.records(&enrolled).iter().map(Record::encode).collect();
         let device = revive(&disk);
-        let (ran, killed, sent) = (Vec::new(), Vec::new(), Vec::new());
-        let mut life = Self { org, enrolled, device, disk, now: at(0), ran, killed, sent, draws: 0 };
+        let (ran, killed, sent, kept) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut life = Self { org, enrolled, device, disk, now: at(0), ran, kept, killed, sent, draws: 0 };
         life.hear(Input::Started);
         life.hear(Input::Connected);
         life
@@ -76,6 +78,7 @@ impl Life {
                     assert!(self.on_disk_as_accepted(job.key()), "it ran before it was on disk");
                     self.ran.push(job.key());
                 }
+                Output::Keep(keep) => self.kept.push(keep.clone()),
                 Output::Kill(key, refusal) => self.killed.push((*key, refusal.clone())),
                 Output::SendReceipt(note) => self.sent.push(note.clone()),
                 Output::LeaveChallenge(_) | Output::AskBeacons(_) => {}

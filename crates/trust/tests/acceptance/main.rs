@@ -17,6 +17,7 @@ mod cases;
 mod enrollment;
 mod folder;
 mod founding;
+mod judged;
 mod kept;
 mod keys;
 mod killing;
