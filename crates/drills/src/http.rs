@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use countersign_wire::http::Problem;
 use http_body_util::{BodyExt, Full};
-use hyper::Request;
 use hyper::body::Bytes;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -53,24 +53,33 @@ impl Http {
     /// # Errors
     /// Nobody answers, or not to the end.
     pub async fn fetch(&self, method: &str, path: &str, body: String) -> Result<(u16, Bytes), BoxError> {
+        let answer = self.whole(method, path, body).await?;
+        Ok((answer.status().as_u16(), answer.into_body()))
+    }
+
+    /// The same with everything that stands above the body.
+    ///
+    /// # Errors
+    /// Nobody answers, or not to the end.
+    pub async fn whole(&self, method: &str, path: &str, body: String) -> Result<Response<Bytes>, BoxError> {
         let tcp = TcpStream::connect(self.address).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::from(self.address.ip());
         let stream = TlsConnector::from(Arc::new(client())).connect(name, tcp).await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let connection = tokio::spawn(connection);
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost")
-            .header("authorization", format!("Bearer {}", self.token))
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        if !self.token.is_empty() {
+            request = request.header("authorization", format!("Bearer {}", self.token));
+        }
+        let request = request
             .header("content-type", if body.starts_with('{') { "application/json" } else { "text/plain" })
             .body(Full::<Bytes>::from(body))?;
         let response = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        let body = response.into_body().collect().await?.to_bytes();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await?.to_bytes();
         connection.abort();
-        Ok((status, body))
+        Ok(Response::from_parts(head, body))
     }
 
     /// GET of a JSON body.

@@ -11,6 +11,7 @@
 //! | [`forgetful`] | a disk that forgets what was not synced, for power cuts |
 //! | [`followers`], [`static_files`] | a vendor, and many servers that follow its feed |
 //! | [`http`] | requests to servers and beacons |
+//! | [`july`] | the second of July, whole, told beside what happened in 2021 |
 //! | [`keys`] | keys that are no plain Ed25519 ones |
 //! | [`organization`] | people and their keys, from fixed seeds |
 //! | [`thief`] | a good job bent in a hundred ways by the thief of a server, against real agents |
@@ -44,6 +45,7 @@ mod folder;
 pub mod followers;
 pub mod forgetful;
 pub mod http;
+pub mod july;
 #[path = "../../trust/tests/acceptance/keys.rs"]
 pub mod keys;
 #[path = "../../trust/tests/acceptance/organization.rs"]

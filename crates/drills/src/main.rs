@@ -1,17 +1,25 @@
-//! Plays one attack of the catalogue and tells what happens, or lists them all.
+//! Plays one attack of the catalogue, or the second of July as a whole, and tells what happens; or lists them all.
 #![allow(clippy::panic, reason = "a drill that meets the unexpected should stop there")]
 
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 
+use countersign_drills::catalogue::incidents::JULY;
 use countersign_drills::catalogue::{Attack, How, all, vectors};
+use countersign_drills::july::{self, Plan};
+use countersign_drills::part;
 use countersign_drills::unrehearsed::NOT_REHEARSED;
 
 fn main() -> ExitCode {
+    part::act();
     let Some(name) = std::env::args().nth(1) else {
         eprintln!("countersign-drill: name an attack, or say --list");
         return ExitCode::FAILURE;
     };
     let attacks = all();
+    if name == JULY {
+        return july_2(&std::env::args().skip(2).collect::<Vec<_>>());
+    }
     if name == "--list" {
         attacks.iter().for_each(|attack| println!("{}", row(attack)));
         println!("{}", count(&attacks));
@@ -24,6 +32,47 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Plays the second of July, as large as one likes.
+fn july_2(words: &[String]) -> ExitCode {
+    match sizes(words) {
+        Ok((plan, folder)) => {
+            july::play(&plan, &folder);
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("countersign-drill: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What stands behind its name: how large, and where what is told is written.
+fn sizes(words: &[String]) -> Result<(Plan, PathBuf), String> {
+    let mut plan = Plan { stores: 800, registers: 6_000, agents: 4 };
+    let mut folder = PathBuf::from("target/drills");
+    for pair in words.chunks(2) {
+        let [name, value] = pair else { return Err(format!("{} wants a value", pair.concat())) };
+        let number = || value.parse().map_err(|error| format!("{name} {value}: {error}"));
+        match name.as_str() {
+            "--stores" => plan.stores = number()?,
+            "--registers" => plan.registers = number()?,
+            "--to" => folder = PathBuf::from(value),
+            _ => {
+                return Err(format!(
+                    "{JULY} takes --stores NUMBER, --registers NUMBER and --to FOLDER, not {name}"
+                ));
+            }
+        }
+    }
+    if plan.stores < 20 || plan.registers < plan.stores * 3 {
+        return Err(format!(
+            "{JULY} needs 20 stores and three registers in each, not {} and {} in all: with fewer some acts have nobody",
+            plan.stores, plan.registers
+        ));
+    }
+    Ok((plan, folder))
 }
 
 fn ways(attack: &Attack) -> String {

@@ -1,15 +1,16 @@
 //! One part of a world: a beacon, a witness, a server or an agent, in a thread of this process or as a process of its own.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use countersign_agent::os::OsConfig;
 use countersign_agent::os::linux::Roots;
+use countersign_agent::os::{BootReading, OsConfig, boot_reading};
 use countersign_server::config::Config;
 use countersign_trust::ids::Sha256;
 use countersign_trust::time::{Reading, Time};
@@ -73,6 +74,49 @@ enum End {
 
 const FLAG: &str = "--countersign-part";
 
+/// How far this program's clocks, and those of its parts that are processes of it, are from the machine's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shift {
+    /// The wall clock's milliseconds, ahead or behind.
+    pub wall_ms: i64,
+    /// The milliseconds that have passed, beside those of the machine, since it came up.
+    pub boot_ms: u64,
+}
+
+static WALL_MS: AtomicI64 = AtomicI64::new(0);
+static BOOT_MS: AtomicU64 = AtomicU64::new(0);
+
+impl Shift {
+    /// The one in force.
+    pub fn now() -> Self {
+        Self { wall_ms: WALL_MS.load(Ordering::Relaxed), boot_ms: BOOT_MS.load(Ordering::Relaxed) }
+    }
+
+    /// From here on it is in force, in this process.
+    pub fn set(self) {
+        WALL_MS.store(self.wall_ms, Ordering::Relaxed);
+        BOOT_MS.store(self.boot_ms, Ordering::Relaxed);
+    }
+
+    fn words(self) -> [String; 2] {
+        [self.wall_ms.to_string(), self.boot_ms.to_string()]
+    }
+
+    fn read<'a>(mut words: impl Iterator<Item = &'a str>) -> Self {
+        let wall_ms = words.next().unwrap().parse().unwrap();
+        Self { wall_ms, boot_ms: words.next().unwrap().parse().unwrap() }
+    }
+}
+
+/// This machine's clocks, as far away as they are said to be.
+pub fn reading() -> BootReading {
+    let (BootReading { boot_ms, wall_ms }, shift) = (boot_reading(), Shift::now());
+    BootReading {
+        boot_ms: boot_ms.saturating_add(shift.boot_ms),
+        wall_ms: wall_ms.saturating_add_signed(shift.wall_ms),
+    }
+}
+
 /// Becomes a part, in a process that [`Part::start`] began; returns in every other. The part ends with the one who began it.
 ///
 /// # Panics
@@ -83,8 +127,12 @@ pub fn act() {
         return;
     }
     // Whoever started this holds the other end, and lets go of it however it ends.
+    Shift::read(words[5..].iter().map(String::as_str)).set();
     std::thread::spawn(|| {
-        let _read = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        // What is said meanwhile is how late it is.
+        for line in BufReader::new(std::io::stdin()).lines().map_while(Result::ok) {
+            Shift::read(line.split(' ')).set();
+        }
         std::process::exit(0);
     });
     let kinds = [Kind::Beacon, Kind::Witness, Kind::Server, Kind::Agent];
@@ -126,6 +174,7 @@ impl Part {
             Stage::Processes => {
                 let mut command = Command::new(std::env::current_exe().unwrap());
                 command.args([FLAG, &format!("{kind:?}")]).arg(folder).arg(address.to_string());
+                command.args(Shift::now().words());
                 // A reader of what this program prints does not wait for its parts.
                 Running::Process(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
             }
@@ -157,6 +206,18 @@ impl Part {
             command.arg("run");
         }
         command.stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    /// Tells it how far its clocks are from the machine's, if it is a process of this program that runs.
+    ///
+    /// # Panics
+    /// It has gone.
+    pub fn hear_clock(&mut self, shift: Shift) {
+        if let Some(Running::Process(child)) = &mut self.running
+            && let Some(input) = &mut child.stdin
+        {
+            writeln!(input, "{}", shift.words().join(" ")).unwrap();
+        }
     }
 
     /// Its process, if it is one that runs.
@@ -220,12 +281,13 @@ pub fn signal(pid: u32, name: &str) {
     assert!(sent.success(), "kill -{name} {pid}");
 }
 
-/// Milliseconds since 1970.
+/// Milliseconds since 1970, by this program's clock.
 ///
 /// # Panics
 /// This machine's clock shows an earlier time.
 pub fn now_ms() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap()
+    let ms: u64 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis().try_into().unwrap();
+    ms.saturating_add_signed(Shift::now().wall_ms)
 }
 
 /// The time in seconds.
@@ -238,21 +300,26 @@ pub fn now() -> Time {
 /// # Panics
 /// It gives nothing for half a minute.
 pub fn until<T>(what: &str, seen: impl FnMut() -> Option<T>) -> T {
-    until_within(Duration::from_secs(30), what, seen)
+    until_within(Duration::from_secs(30), Duration::from_millis(5), what, seen)
 }
 
-/// The same with more patience.
+/// The same with another patience, looking so often.
 ///
 /// # Panics
 /// It gives nothing for so long.
-pub fn until_within<T>(patience: Duration, what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
+pub fn until_within<T>(
+    patience: Duration,
+    pause: Duration,
+    what: &str,
+    mut seen: impl FnMut() -> Option<T>,
+) -> T {
     let deadline = std::time::Instant::now() + patience;
     loop {
         if let Some(seen) = seen() {
             return seen;
         }
-        assert!(std::time::Instant::now() < deadline, "not within {patience:?}: {what}");
-        std::thread::park_timeout(Duration::from_millis(5));
+        assert!(std::time::Instant::now() < deadline, "not within {} s: {what}", patience.as_secs());
+        std::thread::park_timeout(pause);
     }
 }
 
@@ -321,7 +388,7 @@ async fn live(
 async fn agent(folder: &Path, ahead: Arc<AtomicU64>, end: oneshot::Receiver<End>) {
     let config = countersign_agent::config::Config { data: folder.to_owned(), log: String::new() };
     let clock = move || {
-        let countersign_agent::os::BootReading { boot_ms, wall_ms } = countersign_agent::os::boot_reading();
+        let BootReading { boot_ms, wall_ms } = reading();
         let ahead = ahead.load(Ordering::Relaxed);
         Reading { boot_ms: boot_ms + ahead, wall_ms: wall_ms + ahead }
     };

@@ -7,7 +7,7 @@
 
 mod account;
 pub mod catalogue;
-mod lines;
+pub(crate) mod lines;
 mod round;
 mod stage;
 mod twin;

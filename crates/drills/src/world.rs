@@ -31,7 +31,7 @@ use tokio::runtime::Runtime;
 
 use crate::http::Http;
 use crate::organization::{everything, genesis_policy, labels, names, script, sign, word};
-use crate::part::{Kind, Part, Stage, now, until};
+use crate::part::{Kind, Part, Shift, Stage, now, until};
 
 /// How many beacons and witnesses there are; three of each are needed.
 const INDEPENDENT: usize = 4;
@@ -153,6 +153,17 @@ impl World {
         self.until_connected(self.machines.len());
     }
 
+    /// A machine joins by this token, and its agent is started.
+    ///
+    /// # Panics
+    /// It cannot join.
+    pub fn join_by(&mut self, token: &Token) {
+        let place = self.folder.path().join(format!("agent-{}", self.machines.len()));
+        let mut machine = self.enroll(place, token);
+        machine.agent.start();
+        self.machines.push(machine);
+    }
+
     /// A machine joins, whose agent somebody else starts, elsewhere, on what is in the folder `place`.
     ///
     /// # Panics
@@ -184,6 +195,13 @@ impl World {
     /// # Panics
     /// The server does not log its batch.
     pub fn token_for(&self, site: &str, pairs: &[(&str, &str)], count: usize) -> Token {
+        let (batch, token) = self.batch_for(site, pairs, count);
+        self.log(&batch, &[]);
+        token
+    }
+
+    /// What two people sign for such a token, and the token; it is good once that is logged.
+    pub fn batch_for(&self, site: &str, pairs: &[(&str, &str)], count: usize) -> (Signed, Token) {
         let id = self.id();
         let seed = Sha256::of(&id.0).0;
         let batch = Batch {
@@ -194,8 +212,9 @@ impl World {
             until: now().plus(3_600),
         };
         let enroll = Enroll { org: self.org, id, what: What::Batch(batch) };
-        let batch = self.log(&sign(&enroll, &["anna", "bo"]), &[]);
-        Token { org: self.org, server: self.server.address.to_string(), pin: Some(self.pin), batch, seed }
+        let signed = sign(&enroll, &["anna", "bo"]);
+        let (server, batch) = (self.server.address.to_string(), signed.hash());
+        (signed, Token { org: self.org, server, pin: Some(self.pin), batch, seed })
     }
 
     /// SHA-256 of the public key of the server's certificate.
@@ -397,6 +416,19 @@ impl World {
             why: word("It is over."),
         };
         sign(&resume, &["anna", "bo"])
+    }
+
+    /// Moves the clocks of all that is a process of this program, and this program's.
+    pub fn set_clock(&mut self, shift: Shift) {
+        shift.set();
+        let Self { server, beacons, witnesses, machines, .. } = self;
+        let agents = machines.iter_mut().map(|machine| &mut machine.agent);
+        beacons
+            .iter_mut()
+            .chain(witnesses)
+            .chain([server])
+            .chain(agents)
+            .for_each(|part| part.hear_clock(shift));
     }
 
     /// Time passes by the clocks of all machines.

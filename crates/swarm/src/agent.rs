@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use countersign_agent::drive::{VERSION, hello};
 use countersign_agent::enroll::device_signer;
-use countersign_agent::os::{BootReading, boot_reading};
+use countersign_agent::os::BootReading;
 use countersign_trust::chain::Chain;
 use countersign_trust::delivery::News;
 use countersign_trust::device::{Device, Ending, Input, Moment, Output};
 use countersign_trust::ids::{DeviceId, Name, Sha256};
 use countersign_trust::ledger::{Ledger, LedgerError, Record, StepKey};
 use countersign_trust::note::VerifierKeyError;
+use countersign_trust::statement::job::{Lines, Run as Runs, Script, Step};
 use countersign_trust::time::Reading;
 use countersign_wire::frame::encode;
 use countersign_wire::message::{Challenge, FromAgent, Hello, Receipt, StepOutput, from_agent};
@@ -62,10 +63,10 @@ impl Agent {
     ///
     /// # Errors
     /// Its seed makes no key.
-    pub fn new(machine: Machine, ledger: Ledger) -> Result<Self, AgentError> {
+    pub fn new(machine: Machine, ledger: Ledger, conduct: &Conduct) -> Result<Self, AgentError> {
         let device = Device::new(ledger, device_signer(&machine.seed)?, VERSION.to_owned());
         let mut agent = Self { device, machine, runs: Vec::new(), question: None, hello: 0 };
-        let started = agent.device.handle(Input::Started, moment()?)?;
+        let started = agent.device.handle(Input::Started, moment(conduct)?)?;
         agent.question = started.iter().find_map(|output| match output {
             Output::AskBeacons(challenge) => Some(*challenge),
             _ => None,
@@ -101,7 +102,7 @@ impl Agent {
     ) -> Result<(), AgentError> {
         let delivered = matches!(input, Input::Delivered(_));
         let began = Instant::now();
-        let outputs = self.device.handle(input, moment()?)?;
+        let outputs = self.device.handle(input, moment(conduct)?)?;
         if delivered {
             counts.delivered.fetch_add(1, Relaxed);
             counts.judged_us.fetch_add(micros(began.elapsed()), Relaxed);
@@ -126,7 +127,8 @@ impl Agent {
                 counts.ran.fetch_add(1, Relaxed);
                 counts.starts.note();
                 let half = conduct.takes / 2;
-                let ends = Instant::now() + half + self.machine.share_of(half);
+                let takes = sleeps(job.step()).unwrap_or_else(|| half + self.machine.share_of(half));
+                let ends = Instant::now() + takes;
                 self.runs.push(Run { key: job.key(), ends, how: None });
             }
             Output::Keep(_) => {}
@@ -222,8 +224,14 @@ fn frame(what: from_agent::What) -> Vec<u8> {
     encode(&FromAgent { what: Some(what) })
 }
 
-fn moment() -> Result<Moment, getrandom::Error> {
-    let BootReading { boot_ms, wall_ms } = boot_reading();
+/// How long a script takes by its own word: one whose first line is `sleep SECONDS`.
+fn sleeps(step: &Step) -> Option<Duration> {
+    let Step::Script(Script { run: Runs::Lines(Lines { lines, .. }), .. }) = step else { return None };
+    lines.first()?.as_str().strip_prefix("sleep ")?.parse().ok().map(Duration::from_secs)
+}
+
+fn moment(conduct: &Conduct) -> Result<Moment, getrandom::Error> {
+    let BootReading { boot_ms, wall_ms } = (conduct.clock)();
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
     Ok(Moment { now: Reading { boot_ms, wall_ms }, random })

@@ -75,6 +75,30 @@ const TOWNS: [&str; 64] = [
     "ystad",
     "smygehamn",
 ];
+/// The 21 counties in the order of their towns, and how many of these each has.
+const COUNTIES: [(&str, u64); 21] = [
+    ("norrbotten", 5),
+    ("vasterbotten", 4),
+    ("jamtland", 3),
+    ("vasternorrland", 3),
+    ("gavleborg", 3),
+    ("dalarna", 3),
+    ("uppsala", 2),
+    ("vastmanland", 2),
+    ("stockholm", 3),
+    ("orebro", 2),
+    ("varmland", 2),
+    ("sodermanland", 2),
+    ("ostergotland", 3),
+    ("vastra-gotaland", 5),
+    ("jonkoping", 2),
+    ("gotland", 2),
+    ("kalmar", 4),
+    ("kronoberg", 2),
+    ("halland", 3),
+    ("blekinge", 3),
+    ("skane", 6),
+];
 /// What stands in a store, as often as it stands here.
 const KINDS: [&str; 12] = [
     "till", "till", "till", "till", "till", "till", "selfscan", "selfscan", "scales", "kitchen", "office",
@@ -129,6 +153,18 @@ pub fn site(seed: u64, number: u64) -> Site {
         kind: pick(&KINDS, byte(&drawn, 0)),
         size: pick(&["kiosk", "store", "store", "market"], byte(&drawn, 1)),
     }
+}
+
+/// The county in which the `number`th site is.
+pub fn county(number: u64) -> &'static str {
+    let mut town = number % u64::try_from(TOWNS.len()).unwrap_or(1);
+    for (county, towns) in COUNTIES {
+        match town.checked_sub(towns) {
+            Some(rest) => town = rest,
+            None => return county,
+        }
+    }
+    ""
 }
 
 impl Machine {
@@ -187,6 +223,26 @@ mod tests {
         assert_eq!(Machine::new(1, 7), Machine::new(1, 7));
         assert_ne!(Machine::new(1, 7).seed, Machine::new(2, 7).seed);
         assert_ne!(Machine::new(1, 7).seed, Machine::new(1, 8).seed);
+    }
+
+    #[test]
+    fn every_town_is_in_its_county() {
+        let county_of = |town: &str| {
+            let (number, _) = (0..).zip(TOWNS).find(|(_, one)| *one == town).unwrap();
+            county(number)
+        };
+        let known = [
+            ("katterjokk", "norrbotten"),
+            ("are", "jamtland"),
+            ("stockholm", "stockholm"),
+            ("arvika", "varmland"),
+            ("hemse", "gotland"),
+            ("oskarshamn", "kalmar"),
+            ("smygehamn", "skane"),
+        ];
+        known.iter().for_each(|(town, expected)| assert_eq!(county_of(town), *expected, "{town}"));
+        assert_eq!((0..64).map(county).collect::<BTreeSet<_>>().len(), 21);
+        assert_eq!(county(64), county(0));
     }
 
     #[test]

@@ -175,7 +175,7 @@ async fn begin(
             let joined = timeout(PATIENCE, wire.joined()).await.map_err(|_| Failure::Slow)??;
             let ledger = crew.beginnings.ledger(token, joined, wish)?;
             crew.counts.joined.fetch_add(1, Relaxed);
-            agent.insert(Box::new(Agent::new(machine.clone(), ledger)?))
+            agent.insert(Box::new(Agent::new(machine.clone(), ledger, &crew.plan.conduct)?))
         }
     };
     let mut frames = agent.hello()?;
@@ -195,8 +195,12 @@ async fn open(machine: &Machine, server: &Server) -> io::Result<TcpStream> {
     socket.connect(to).await
 }
 
-/// Has beacons asked, if the device wants it and the swarm does so.
+/// Has beacons asked, if the device wants it and the swarm does so. One question at a time: where thousands wait for their turn, who
+/// gives up its place for a newer question is never answered.
 fn ask(crew: &Arc<Crew>, agent: &mut Agent, answers: &mut Option<mpsc::Receiver<Heard>>) {
+    if answers.is_some() {
+        return;
+    }
     let Some(challenge) = agent.take_question().filter(|_| crew.plan.conduct.asks_beacons) else { return };
     let Some(chain) = agent.chain() else { return };
     let question = Question::new(chain, &challenge);

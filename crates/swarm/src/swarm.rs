@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use countersign_agent::os::{BootReading, boot_reading};
 use countersign_agent::tls::{TlsError, to_beacon};
 use countersign_wire::message::from_server;
 use countersign_wire::token::Token;
@@ -22,7 +23,8 @@ use crate::link;
 /// How the machines behave.
 #[derive(Clone, Debug)]
 pub struct Conduct {
-    /// How long a step takes at most; each machine takes between half of it and all of it.
+    /// How long a step takes at most; each machine takes between half of it and all of it. A script that begins with
+    /// `sleep SECONDS` takes so long.
     pub takes: Duration,
     /// What a step prints; if nothing is said, each machine prints what it runs on.
     pub says: Option<String>,
@@ -30,6 +32,8 @@ pub struct Conduct {
     pub asks_beacons: bool,
     /// How often a device is told that time passes.
     pub tick: Duration,
+    /// What its clocks say; steps take as long as they take by this machine's.
+    pub clock: fn() -> BootReading,
 }
 
 /// What a swarm is made of.
@@ -141,6 +145,7 @@ impl Default for Conduct {
             says: None,
             asks_beacons: false,
             tick: Duration::from_secs(5),
+            clock: boot_reading,
         }
     }
 }

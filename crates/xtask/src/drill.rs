@@ -4,6 +4,9 @@ use crate::shell::{cargo, run as shell_run};
 use anyhow::bail;
 use std::path::Path;
 
+/// The drill that is a whole story, of any size.
+const JULY: &str = "july-2";
+
 /// What `cargo xtask drill` can be told.
 #[derive(clap::Args)]
 pub struct Args {
@@ -18,6 +21,12 @@ pub struct Args {
     /// What the attack `thief` draws its places and values by.
     #[arg(long, requires = "name")]
     seed: Option<u64>,
+    /// How many stores the drill `july-2` has.
+    #[arg(long, requires = "name")]
+    stores: Option<u64>,
+    /// How many registers it has.
+    #[arg(long, requires = "name")]
+    registers: Option<u64>,
 }
 
 /// Starts the program of the drills, which holds the catalogue.
@@ -30,9 +39,18 @@ pub fn run(root: &Path, args: &Args) -> anyhow::Result<()> {
         (Some(name), false) => name,
         _ => bail!("name one attack, or say --list"),
     };
-    let program =
-        ["run", "--quiet", "--locked", "--package=countersign-drills", "--bin=countersign-drill", "--", told];
-    shell_run(cargo(root).args(program))
+    let mut command = cargo(root);
+    command.args(["run", "--quiet", "--locked", "--package=countersign-drills", "--bin=countersign-drill"]);
+    // Six thousand registers, and times that are to say something.
+    command.args((told == JULY).then_some("--release")).args(["--", told]);
+    for (name, count) in [("--stores", args.stores), ("--registers", args.registers)] {
+        match count {
+            Some(_) if told != JULY => bail!("{name} is for the drill `{JULY}`"),
+            Some(count) => command.args([name, &count.to_string()]),
+            None => &mut command,
+        };
+    }
+    shell_run(&mut command)
 }
 
 /// Plays the thief as often as one likes, every part of it a process.

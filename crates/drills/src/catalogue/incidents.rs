@@ -2,6 +2,9 @@
 
 use super::{Attack, How, Promise};
 
+/// The drill that is a whole story: the program plays it as large as it is told to.
+pub const JULY: &str = "july-2";
+
 /// Attacks on parts that have no code yet: there is nothing to attack, and nothing that would hold.
 pub fn not_built() -> Vec<Attack> {
     let missing = |name, says, promise, why| Attack { name, says, promise, how: vec![How::Missing(why)] };
@@ -212,6 +215,12 @@ pub fn beyond_the_list() -> Vec<Attack> {
                     "tripwires::silence::long::a_server_that_started_anew_or_is_cut_off_calls_nobody_silent",
                 ),
             ],
+        ),
+        real(
+            JULY,
+            "The thief of the server does to the stores of a co-operative what was done to a fleet in July 2021; told in two columns.",
+            Promise::Signed,
+            &[("countersign-drills", "july::twenty_stores_live_through_the_second_of_july")],
         ),
         real(
             "full-disk",

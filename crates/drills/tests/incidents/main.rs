@@ -15,6 +15,7 @@ mod five_commands;
 mod full_disk;
 mod halt_key_stolen;
 mod halted;
+mod july;
 mod restarted_agent;
 mod server_frozen;
 mod server_wiped;
