@@ -188,6 +188,8 @@ fn read(file: &Path) -> anyhow::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use countersign_trust::ids::Sha256;
+
     use super::*;
 
     #[test]

@@ -205,7 +205,7 @@ async fn what_is_malformed_in_a_file_or_letter_is_named_and_the_halts_beside_it_
     let world = World::new().await;
     let agent = world.start();
     let [by_file, by_letter, alone] = [1, 2, 3].map(|number| {
-        let scope = Scope::Job(countersign_trust::ids::Sha256([number; 32]));
+        let scope = Scope::Job(Sha256([number; 32]));
         world.organization(|org| sign(&org.halt_of(scope), &["bo"]))
     });
     let altered = alone.to_string().replace("wrong", "right");

@@ -120,7 +120,11 @@ pub fn run(context: &Context, args: HaltArgs) -> anyhow::Result<ExitCode> {
     };
     let profile = context.profile()?;
     let reason = args.reason.unwrap_or_default();
-    call(context, &profile, Wish { scope, reason, advisory: args.advisory, file: args.file, wait: !args.no_wait })
+    call(
+        context,
+        &profile,
+        Wish { scope, reason, advisory: args.advisory, file: args.file, wait: !args.no_wait },
+    )
 }
 
 /// Stops one job, unless it is over: a halt of it would stop nothing, and take the room of one that does.
@@ -143,7 +147,13 @@ pub fn cancel(context: &Context, wish: &str, reason: &str) -> anyhow::Result<Exi
         }
     };
     context.ui.note(&format!("The job is {job}"));
-    let wish = Wish { scope: Scope::Job(job), reason: reason.to_owned(), advisory: String::new(), file: None, wait: true };
+    let wish = Wish {
+        scope: Scope::Job(job),
+        reason: reason.to_owned(),
+        advisory: String::new(),
+        file: None,
+        wait: true,
+    };
     call(context, &profile, wish)
 }
 

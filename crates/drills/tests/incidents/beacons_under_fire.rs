@@ -140,9 +140,12 @@ mod long {
         world.restart_agents();
         let job = order(&world, &given_up.line(), None);
         for machine in &world.machines {
-            let refusal = until_within(Duration::from_secs(LIFETIME + 60), Duration::from_millis(20), "a refusal", || {
-                world.receipt(&job, machine).filter(|receipt| receipt.verdict == Verdict::Refused)
-            });
+            let refusal = until_within(
+                Duration::from_secs(LIFETIME + 60),
+                Duration::from_millis(20),
+                "a refusal",
+                || world.receipt(&job, machine).filter(|receipt| receipt.verdict == Verdict::Refused),
+            );
             let because = refusal.because;
             assert!(because.as_str().starts_with("2 of 3 Clears"), "{}", because.as_str());
         }

@@ -24,6 +24,6 @@ mod stolen_database;
 mod stolen_log_key;
 mod stolen_server;
 mod systemd;
-mod vendor;
 mod tripwires;
+mod vendor;
 mod wiped_database;

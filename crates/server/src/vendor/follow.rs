@@ -6,7 +6,7 @@ use std::time::Duration;
 use countersign_trust::feed::{Feed, FeedError, MAX_HALT_BYTES, MAX_INDEX_BYTES, Step};
 use countersign_trust::ids::Sha256;
 
-use super::{Heard, locked, offer, report};
+use super::{locked, offer, report};
 use crate::app::App;
 use crate::config::Vendor;
 use crate::disk::Folder;
@@ -145,7 +145,7 @@ fn keep(app: &App, folder: &Folder) {
 /// For people to see; in the journal once, until it changes.
 fn note(app: &App, url: &str, seen: Option<u64>, asked: &Result<Next, Trouble>) {
     let mut heard = locked(&app.vendor.heard);
-    let heard = heard.entry(url.to_owned()).or_insert_with(Heard::default);
+    let heard = heard.entry(url.to_owned()).or_default();
     let trouble = asked.as_ref().err().map(ToString::to_string).unwrap_or_default();
     if trouble != heard.trouble {
         match trouble.as_str() {

@@ -314,13 +314,12 @@ impl Mind {
                     if self.holds { Vec::new() } else { self.hear(Input::Ended(key, ending(self.ends))) };
                 std::iter::once(said).chain(rest).collect()
             }
-            Output::Keep(_) => {}
             Output::Kill(key, _) => {
                 self.killed.push(key);
                 self.hear(Input::Ended(key, ending("halted")))
             }
             // The disk of these devices is their memory, and they ask nobody but their server.
-            Output::Persist(_) | Output::AskBeacons(_) => Vec::new(),
+            Output::Persist(_) | Output::Keep(_) | Output::AskBeacons(_) => Vec::new(),
         }
     }
 

@@ -30,7 +30,7 @@ mod records;
 mod recovery;
 #[path = "../../../drills/src/static_files.rs"]
 mod static_files;
-mod vendor;
 mod tripwires;
+mod vendor;
 mod wire;
 mod world;

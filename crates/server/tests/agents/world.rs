@@ -382,7 +382,7 @@ pub fn sorted(devices: &[DeviceId]) -> Vec<DeviceId> {
     sorted
 }
 
-fn add(addresses: &mut std::collections::BTreeMap<Line, Address>, key: &VerifierKey, at: SocketAddr) {
+fn add(addresses: &mut BTreeMap<Line, Address>, key: &VerifierKey, at: SocketAddr) {
     addresses.insert(word(key.name()), word(&format!("https://{at}")));
 }
 

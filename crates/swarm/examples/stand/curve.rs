@@ -44,7 +44,8 @@ pub fn svg(points: &[Point]) -> String {
         )
         .unwrap();
     }
-    let curves: [(&str, &str, fn(&Point) -> f64); 3] = [
+    type Curve = (&'static str, &'static str, fn(&Point) -> f64);
+    let curves: [Curve; 3] = [
         ("the halt", "stroke=\"#b00020\" stroke-width=\"2\"", |point| point.halt_ms),
         ("raw broadcast, one signature each", "stroke=\"#1f4e8c\"", |point| point.raw_ms),
         ("twice raw: the bar", "stroke=\"#1f4e8c\" stroke-dasharray=\"5 4\"", |point| 2.0 * point.raw_ms),

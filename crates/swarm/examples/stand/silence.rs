@@ -70,7 +70,7 @@ pub fn starts_after_a_lifetime() -> u64 {
 fn swarm(world: &World, asks_beacons: bool, first: u64) -> Swarm {
     let cast::Site { name, kind, size } = cast::site(1, first);
     let token = world.token_for(&name, &[("kind", kind), ("size", size)], EACH.try_into().unwrap());
-    let conduct = Conduct { takes: STEP, says: None, asks_beacons, tick: Duration::from_secs(1) };
+    let conduct = Conduct { takes: STEP, asks_beacons, tick: Duration::from_secs(1), ..Conduct::default() };
     let mut swarm = Swarm::new(Plan { conduct, first, ..Plan::new(vec![token]) }).unwrap();
     swarm.grow(EACH);
     swarm

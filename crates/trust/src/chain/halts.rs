@@ -153,7 +153,7 @@ impl Chain {
             return Err(ChainError::NotAHalter);
         }
         let halt: Halt = read(signed)?;
-        self.judge_halt(&halt, signed).map(Halters)
+        self.judge_halt(&halt, signed, None).map(Halters)
     }
 
     /// Takes a halt, from wherever it comes; of one that is held, the signature of somebody else who may halt. So whoever signs

@@ -72,7 +72,7 @@ async fn a_storm_on_two_devices_halts_once_and_not_again_after_the_resume() {
 
     // A start in the middle of it changes nothing.
     let world = world.restart().await;
-    assert_eq!(touches(&world).await, [touch.clone()]);
+    assert_eq!(touches(&world).await, std::slice::from_ref(&touch));
     assert_eq!(world.view().await.halts, [hash.to_string()]);
     resume(&world, &[hash]).await;
     until("it is over", async || touches(&world).await[0].over.is_some()).await;
