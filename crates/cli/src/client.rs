@@ -207,6 +207,11 @@ impl Client {
         self.call(Method::POST, path, "application/json", body.into()).and_then(|bytes| self.json(&bytes))
     }
 
+    /// DELETE.
+    pub fn delete(&self, path: &str) -> Result<(), ClientError> {
+        self.call(Method::DELETE, path, "", Bytes::new()).map(drop)
+    }
+
     /// POST, text to text.
     pub fn post_text(&self, path: &str, body: String) -> Result<String, ClientError> {
         self.call(Method::POST, path, "text/plain; charset=utf-8", body.into())

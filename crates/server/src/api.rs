@@ -86,7 +86,8 @@ fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(jobs::output))
         .routes(routes!(receipts::list))
         .routes(routes!(tripwires::list))
-        .routes(routes!(tokens::make))
+        .routes(routes!(tokens::list, tokens::make))
+        .routes(routes!(tokens::revoke))
         .routes(routes!(log::read))
         .routes(routes!(log::read_named))
         .routes(routes!(log::draw))
@@ -113,7 +114,7 @@ fn described(mut description: openapi::OpenApi) -> openapi::OpenApi {
     let problem =
         ResponseBuilder::new().description("A problem").content(problem::CONTENT_TYPE, content).build();
     for path in description.paths.paths.values_mut() {
-        for operation in [&mut path.get, &mut path.post].into_iter().flatten() {
+        for operation in [&mut path.get, &mut path.post, &mut path.delete].into_iter().flatten() {
             operation.responses.responses.insert("default".to_owned(), RefOr::T(problem.clone()));
         }
     }
@@ -160,7 +161,8 @@ mod tests {
     #[test]
     fn operations_have_names_of_their_own() {
         let description = routes().into_openapi();
-        let operations = description.paths.paths.values().flat_map(|path| [&path.get, &path.post]).flatten();
+        let operations =
+            description.paths.paths.values().flat_map(|path| [&path.get, &path.post, &path.delete]).flatten();
         let mut names: Vec<_> = operations.map(|operation| operation.operation_id.clone().unwrap()).collect();
         names.sort();
         let count = names.len();
@@ -190,6 +192,7 @@ mod tests {
             paths::RECEIPTS,
             paths::TRIPWIRES,
             paths::TOKENS,
+            paths::TOKEN,
             paths::LOG,
             paths::LOG_NAMED,
             paths::NEW_LOG,

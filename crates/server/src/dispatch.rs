@@ -2,6 +2,7 @@
 //! with one question to each beacon, however many devices and jobs it is for. What comes meanwhile waits for the next round,
 //! and what is not due yet waits for its time.
 
+mod again;
 mod evidence;
 mod later;
 mod plan;
@@ -49,6 +50,12 @@ pub enum Work {
     Device(DeviceId),
     /// A device has been there for a while: also for jobs it was sent and never said a word of.
     Unheard(DeviceId),
+    /// A device has refused what it may accept later: for those jobs, once their pauses are over.
+    Refused(DeviceId),
+    /// A resume or a policy is in force: for all devices that are connected.
+    Decided,
+    /// The same for one of them: for all jobs that wait for it, or that it may accept now.
+    Anew(DeviceId),
 }
 
 /// A job stands in the log and its rows in `job_device`: brings it to all its devices that are connected.
@@ -65,6 +72,19 @@ pub async fn device_ready(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) {
 /// A device came to the end of a step and may have room for what it was too busy for.
 pub async fn device_free(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) {
     bring(app, org, Work::Device(*device)).await;
+}
+
+/// A device has refused what it may accept later.
+pub async fn device_refused(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId) {
+    bring(app, org, Work::Refused(*device)).await;
+}
+
+/// A resume or a policy is in force: what devices refused before it they may accept now.
+///
+/// Waits for nothing: the very task that brings jobs may find out.
+pub fn decided(app: &Arc<App>, org: &Arc<Org>) {
+    let (app, org) = (app.clone(), org.clone());
+    tokio::spawn(async move { bring(&app, &org, Work::Decided).await });
 }
 
 /// A device was enrolled, as [`devices_enrolled`].
@@ -93,6 +113,11 @@ pub fn says_again(receipt: &Receipt) -> bool {
 /// Whether a receipt says that what was brought has to be brought again, with a newer proof.
 pub fn wants_a_proof(receipt: &Receipt) -> bool {
     receipt.verdict == Verdict::Refused && receipt.code.as_ref().is_some_and(Code::lacks_a_proof)
+}
+
+/// Whether a receipt says that the device may accept what was brought at another time.
+pub fn may_pass(receipt: &Receipt) -> bool {
+    receipt.verdict == Verdict::Refused && receipt.code.as_ref().is_some_and(Code::may_pass)
 }
 
 async fn bring(app: &Arc<App>, org: &Arc<Org>, work: Work) {
@@ -169,7 +194,9 @@ async fn run(app: Weak<App>, org: Arc<Org>, mut waiting: mpsc::Receiver<Work>) {
             continue;
         }
         if let Err(error) = round::round(&app, &org, &todo, &mut later).await {
-            tracing::error!(org.id = %org.id, %error, "jobs not delivered; they go out when their devices connect again");
+            let pause_ms = later.failed.next_ms();
+            tracing::error!(org.id = %org.id, %error, pause_ms, "jobs not delivered; it is tried again");
+            todo.iter().for_each(|work| later.put(now_ms() + pause_ms, *work));
         }
         drop(app);
         gather(todo.len()).await;

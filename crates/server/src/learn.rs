@@ -2,7 +2,8 @@
 //!
 //! Until the server brings that halt's text to the agents, they take no Clear that names it.
 
-use std::sync::{Arc, Weak};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use countersign_trust::chain::Taken;
 use countersign_trust::delivery::{News, read_sequence};
@@ -13,7 +14,7 @@ use crate::app::{App, Org};
 use crate::statements::{intake, settle};
 
 /// A beacon whose Clear names something else than is held here.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hint {
     /// The organization.
     pub org: OrgId,
@@ -21,12 +22,40 @@ pub struct Hint {
     pub url: String,
 }
 
-/// Follows hints until the server ends.
+/// Beacons that are being asked, and whether another hint came meanwhile.
+type Asking = Arc<Mutex<HashMap<Hint, bool>>>;
+
+/// Follows hints until the server ends. Each beacon is asked by a task of its own, and by one at a time: one that is slow, or that gives
+/// hint after hint, keeps nobody from hearing another.
 pub async fn follow(app: Weak<App>, mut hints: UnboundedReceiver<Hint>) {
+    let asking = Asking::default();
     while let Some(hint) = hints.recv().await {
         let Some(app) = app.upgrade() else { return };
-        if let Some(org) = app.orgs.get(&hint.org) {
-            ask(&app, &org, &hint.url).await;
+        let Some(org) = app.orgs.get(&hint.org) else { continue };
+        let is_asked =
+            asking.lock().unwrap_or_else(PoisonError::into_inner).insert(hint.clone(), true).is_some();
+        if !is_asked {
+            tokio::spawn(ask_until_still(app, org, hint, asking.clone()));
+        }
+    }
+}
+
+/// Asks as long as hints come.
+async fn ask_until_still(app: Arc<App>, org: Arc<Org>, hint: Hint, asking: Asking) {
+    loop {
+        {
+            let mut asking = asking.lock().unwrap_or_else(PoisonError::into_inner);
+            match asking.get_mut(&hint) {
+                Some(again) if *again => *again = false,
+                _ => {
+                    asking.remove(&hint);
+                    return;
+                }
+            }
+        }
+        tokio::select! {
+            () = ask(&app, &org, &hint.url) => {}
+            () = app.stopping() => return,
         }
     }
 }

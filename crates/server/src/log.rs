@@ -13,12 +13,13 @@ mod write;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use countersign_trust::checkpoint::Proof;
+use countersign_trust::checkpoint::{LogKeys, Proof, verify_checkpoint};
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::Sha256;
 use countersign_trust::merkle::MerkleError;
 use countersign_trust::note::{Note, NoteError, NoteSigner, VerifierKey};
-use tokio::sync::{oneshot, watch};
+use countersign_trust::statement::policy::Witnesses;
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::app::{App, Org};
 use crate::store::StoreError;
@@ -98,6 +99,8 @@ pub struct OrgLog {
     tiles: RwLock<Tiles>,
     queue: Mutex<Queue>,
     cosigned: watch::Sender<Option<Cosigned>>,
+    /// Called when other witnesses may be asked for than those of the round that goes on.
+    anew: Notify,
     round: tokio::sync::Mutex<Round>,
 }
 
@@ -118,6 +121,7 @@ impl OrgLog {
             tiles: RwLock::new(tiles),
             queue: Mutex::new(Queue { behind, ..Queue::default() }),
             cosigned: watch::Sender::new(newest),
+            anew: Notify::new(),
             round: tokio::sync::Mutex::default(),
         }
     }
@@ -166,6 +170,13 @@ impl OrgLog {
     /// The newest checkpoint that a quorum has cosigned.
     pub fn newest(&self) -> Option<Cosigned> {
         self.cosigned.borrow().clone()
+    }
+
+    /// Whether a checkpoint of this log has the cosignatures that the newest policy in force asks for.
+    fn is_vouched_for(&self, org: &Org, note: &Note) -> bool {
+        let chain = org.chain();
+        let Witnesses { keys: witnesses, need } = &chain.policy().body.witnesses;
+        verify_checkpoint(note, LogKeys { log: self.key(), witnesses, need: *need }).is_ok()
     }
 
     /// The hashes of a tile as far as the cosigned log reaches, `width` of them.
@@ -249,26 +260,39 @@ pub async fn append_to(
     let places = written.await.map_err(|_| AppendError::Stopping)??;
     let mut proofs = Vec::with_capacity(places.len());
     for place in places {
-        proofs.push(prove(log, place).await?);
+        proofs.push(prove(org, log, place).await?);
     }
     Ok(proofs)
 }
 
-/// The proof that the leaf at `place` stands in the newest cosigned log; waits until there is one.
+/// The proof that the leaf at `place` stands in the newest cosigned log; waits until there is one that convinces who holds the newest
+/// policy.
 ///
 /// # Errors
 /// The log has no such leaf, or is replaced before.
-async fn prove(log: &OrgLog, place: u64) -> Result<Proof, AppendError> {
+async fn prove(org: &Org, log: &OrgLog, place: u64) -> Result<Proof, AppendError> {
     let mut cosigned = log.cosigned.subscribe();
-    let covers = |newest: &Option<Cosigned>| newest.as_ref().is_some_and(|newest| newest.size > place);
-    let newest = tokio::select! {
-        biased;
-        newest = cosigned.wait_for(covers) => newest.map_err(|_| AppendError::Stopping)?.clone(),
-        () = log.ended() => return Err(AppendError::Replaced),
+    let Cosigned { size, note } = loop {
+        let newest = cosigned.borrow_and_update().clone().filter(|newest| newest.size > place);
+        if let Some(newest) = newest.filter(|newest| log.is_vouched_for(org, &newest.note)) {
+            break newest;
+        }
+        tokio::select! {
+            biased;
+            changed = cosigned.changed() => changed.map_err(|_| AppendError::Stopping)?,
+            () = log.ended() => return Err(AppendError::Replaced),
+        }
     };
-    let Cosigned { size, note } = newest.ok_or(AppendError::Stopping)?;
     let inclusion = log.read_tiles().inclusion(place, size)?;
     Ok(Proof { extra: None, index: place, inclusion, checkpoint: note })
+}
+
+/// The newest policy may ask for other witnesses than have cosigned: has them asked, also while the log is at rest.
+pub fn look_again(app: &Arc<App>, org: &Arc<Org>) {
+    let log = org.log();
+    log.queue().behind = true;
+    log.anew.notify_one();
+    kick(app, org, &log);
 }
 
 /// Starts a log's task if there is work for it and it is not at it: what waits, or leaves that a start found without a cosigned
@@ -294,6 +318,7 @@ async fn work_off(app: Arc<App>, org: Arc<Org>, log: Arc<OrgLog>) {
             cosigned = round::cosign(&app, &org, &log) => if let Err(error) = cosigned {
                 tracing::error!(org.id = %org.id, %error, "log not cosigned");
             },
+            () = log.anew.notified() => log.queue().behind = true,
             () = log.ended() => log.round.lock().await.dismiss(),
             () = app.stopping() => return,
         }

@@ -33,7 +33,8 @@ use connect::Connector;
 
 /// How long one request may take, connection included.
 const REQUEST_TIME: Duration = Duration::from_secs(5);
-/// How long Clears are waited for; a job is not sent with fewer than the policy asks for, but tried again.
+/// How long Clears are waited for; a job is not sent with fewer than the policy asks for, but tried again for a minute. After that
+/// devices that reach beacons themselves are left to gather the rest.
 const CLEAR_TIME: Duration = Duration::from_secs(3);
 /// How long an idle connection is kept: less than peers keep it.
 const IDLE_TIME: Duration = Duration::from_secs(45);
@@ -245,7 +246,13 @@ impl Peers {
     /// The Clear, if an agent that holds `chain` would count it. Whoever knows something else is told, and asked.
     fn judge_clear(&self, chain: &Chain, root: &Sha256, (answer, key, url): Asked) -> Option<Note> {
         match answer.and_then(|note| good_clear(chain, &key, root, note, &url)) {
-            Ok(note) => Some(note),
+            Ok(note) => {
+                // Agents that know the halt take the Clear all the same; whoever asks the beacon alone must hear of it.
+                if note.text().parse().is_ok_and(|clear: Clear| bring::unnamed(chain, &clear).is_some()) {
+                    self.tell(chain, key, url);
+                }
+                Some(note)
+            }
             Err(error) => {
                 tracing::warn!(beacon.name = key.name(), why = %error, "no Clear");
                 if matches!(error, PeerError::Answer { .. }) {
@@ -293,6 +300,11 @@ impl Peers {
     fn reconcile(&self, chain: &Chain, key: VerifierKey, url: String) {
         // Nobody follows hints while the server stops.
         let _ = self.hints.send(Hint { org: chain.org(), url: url.clone() });
+        self.tell(chain, key, url);
+    }
+
+    /// Tells one beacon what it lacks, in the background.
+    fn tell(&self, chain: &Chain, key: VerifierKey, url: String) {
         let (peers, chain) = (self.clone(), chain.clone());
         tokio::spawn(async move {
             if let Err(error) = peers.bring_one(&chain, &key, &url).await {

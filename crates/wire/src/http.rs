@@ -43,8 +43,10 @@ pub mod paths {
     pub const RECEIPTS: &str = "/v1/orgs/{org}/receipts";
     /// GET: pages of touched tripwires ([`super::TouchView`]), newest first.
     pub const TRIPWIRES: &str = "/v1/orgs/{org}/tripwires";
-    /// POST: a new API token.
+    /// GET: the API tokens, without what they are. POST: a new one.
     pub const TOKENS: &str = "/v1/orgs/{org}/tokens";
+    /// DELETE: takes one back, by its SHA-256; under the setup token, or under itself.
+    pub const TOKEN: &str = "/v1/orgs/{org}/tokens/{hash}";
     /// GET: the log, as c2sp.org/tlog-tiles: `checkpoint`, `tile/…`, `tile/entries/…`.
     pub const LOG: &str = "/v1/orgs/{org}/log/{*path}";
     /// GET: a log that a policy names or once named, the same way; by the SHA-256 of its origin.
@@ -544,6 +546,17 @@ pub struct NewToken {
     /// The token; shown once. Empty in a request.
     #[serde(default)]
     pub token: String,
+}
+
+/// An API token as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TokenView {
+    /// Its SHA-256, by which it is taken back.
+    pub hash: String,
+    /// For whom or what it was made.
+    pub name: String,
+    /// When, in seconds since 1970.
+    pub created: u64,
 }
 
 /// A page of a list.

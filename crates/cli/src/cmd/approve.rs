@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use countersign_trust::envelope::Signed;
 use countersign_trust::ids::{OrgId, Sha256};
+use countersign_trust::signers::passkey_rules;
 use countersign_trust::statement::policy::Policy;
 use countersign_trust::statement::{self, Kind};
 use countersign_wire::http::StatementView;
@@ -108,7 +109,8 @@ fn sign_genesis(
         return Err(Stop::Refused("nothing was signed".to_owned()).into());
     }
     let mine = Signed::new(signed.statement().to_owned(), [signer.sign(Kind::Policy, signed.statement())?])?;
-    let both = signed.join(&mine)?;
+    // Of two by one key the first is kept: what stands in the file under mine may be none of mine.
+    let both = mine.join(signed)?;
     write_private(path, both.to_string().as_bytes())
         .with_context(|| format!("cannot write {}", path.display()))?;
     let still = init::missing(policy, &both);
@@ -141,7 +143,7 @@ fn sign_known(
     }
     let signer = context.signer(&session.profile)?;
     counts(context, session, &signer);
-    if signed.signatures().iter().any(|signature| signature.key_blob() == signer.public_key().blob()) {
+    if has_signed(&session.checked.chain.policy().body, kind, signed, &signer) {
         context.ui.note("You have signed this already.");
         return Ok(());
     }
@@ -153,7 +155,8 @@ fn sign_known(
         return Err(Stop::Refused("nothing was signed".to_owned()).into());
     }
     let mine = Signed::new(signed.statement().to_owned(), [signer.sign(kind, signed.statement())?])?;
-    let view = session.post(&signed.join(&mine)?, targets)?;
+    // Mine first, and alone where there is no room: others may have put what counts for nothing in my place, or in all.
+    let view = session.post(&mine.join(signed).unwrap_or(mine), targets)?;
     session.hand_on(context, kind, &view);
     let hash: Sha256 = signed.hash();
     let answer = json!({"hash": hash.to_string(), "kind": kind.to_string(), "state": view.state, "missing": view.missing});
@@ -163,6 +166,13 @@ fn sign_known(
         format!("Signed {kind} {}; the server says: {}{missing}", short(&hash), plain(&view.state))
     });
     Ok(())
+}
+
+/// Whether a signature by this key verifies. That one names the key says nothing: anybody may have put it there.
+fn has_signed(policy: &Policy, kind: Kind, signed: &Signed, signer: &Signer) -> bool {
+    let (key, namespace, rules) = (signer.public_key(), kind.namespace(), passkey_rules(policy));
+    let text = signed.statement().as_bytes();
+    signed.signatures().iter().any(|signature| signature.verify(key, &namespace, text, &rules).is_ok())
 }
 
 /// Says so when a signature will count for nothing.

@@ -325,3 +325,34 @@ fn an_enrollment_that_too_few_signed_is_explained_and_counts_for_nothing() {
     world.anna(&["log", "verify"]).well();
     assert_eq!(world.anna(&["enroll", "list", "--json"]).json()["batches"], serde_json::json!([]));
 }
+
+/// A signature of bo's under something else stands under what anna asks for: whoever has a token can put it there.
+#[test]
+fn nobody_is_told_that_they_have_signed_what_they_have_not() {
+    let mut world = World::of_two();
+    let token = world.token(1);
+    world.join(&token, 1);
+    let approved = world.job(&["/bin/true"]);
+    world.until("the job stands in the log", |world| {
+        world.anna(&["job", "show", &approved, "--json"]).json()["logged"].is_u64()
+    });
+    let start = ["run", "--all", "--why", "look", "--detach", "--yes", "--", "/bin/false"];
+    let asked = world.command("anna").args(start).output().unwrap();
+    let asked = String::from_utf8(asked.stdout).unwrap().trim().to_owned();
+    world.stop_server();
+    // The signature that is not anna's of the job that both signed, in its place by the hash of its key.
+    world.tamper(
+        "WITH one AS (SELECT envelope AS e, instr(envelope, '-----BEGIN') AS b, instr(envelope, '-----END SSH') + 28 AS n \
+         FROM statement WHERE kind = 'job' AND missing = '') \
+         UPDATE statement SET envelope = (SELECT CASE \
+         WHEN substr(one.e, one.b, 95) = substr(envelope, instr(envelope, '-----BEGIN'), 95) \
+         THEN envelope || substr(one.e, one.n) \
+         ELSE substr(envelope, 1, instr(envelope, '-----BEGIN') - 1) || substr(one.e, one.b, one.n - one.b) || \
+         substr(envelope, instr(envelope, '-----BEGIN')) END FROM one) \
+         WHERE kind = 'job' AND missing <> ''",
+    );
+    world.start_server();
+    let said = world.bo(&["approve", &asked, "--yes"]);
+    println!("{}\n{}", said.out, said.err);
+    assert!(!said.err.contains("You have signed this already"), "{}\n{}", said.out, said.err);
+}

@@ -4,14 +4,51 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Work;
 
+/// The pause after the first failure, in milliseconds, and the longest.
+const PAUSES_MS: (u64, u64) = (1_000, 60_000);
+
 /// Work by the time at which it is due, in milliseconds since 1970.
 #[derive(Debug, Default)]
-pub struct Later(BTreeMap<u64, BTreeSet<Work>>);
+pub struct Later {
+    due: BTreeMap<u64, BTreeSet<Work>>,
+    /// How long is waited after the records or the log failed.
+    pub failed: Pause,
+    /// How long is waited where too few beacons give Clears.
+    pub few: Pause,
+}
+
+/// A pause that doubles.
+#[derive(Debug)]
+pub struct Pause(u64);
+
+impl Default for Pause {
+    fn default() -> Self {
+        Self(PAUSES_MS.0)
+    }
+}
+
+impl Pause {
+    /// How long to wait this time, in milliseconds.
+    pub fn next_ms(&mut self) -> u64 {
+        let doubled = (self.0 * 2).min(PAUSES_MS.1);
+        std::mem::replace(&mut self.0, doubled)
+    }
+
+    /// Whether it doubles no more.
+    pub fn is_longest(&self) -> bool {
+        self.0 >= PAUSES_MS.1
+    }
+
+    /// What it was waited for is over.
+    pub fn end(&mut self) {
+        *self = Self::default();
+    }
+}
 
 impl Later {
     /// Puts work off until `due_ms`.
     pub fn put(&mut self, due_ms: u64, work: Work) {
-        self.0.entry(due_ms).or_default().insert(work);
+        self.due.entry(due_ms).or_default().insert(work);
     }
 
     /// Puts off what gives devices time to speak first.
@@ -23,13 +60,13 @@ impl Later {
 
     /// When the next is due.
     pub fn next_ms(&self) -> Option<u64> {
-        self.0.first_key_value().map(|(due, _)| *due)
+        self.due.first_key_value().map(|(due, _)| *due)
     }
 
     /// Takes out what is due at `now_ms`.
     pub fn take_due(&mut self, now_ms: u64) -> impl Iterator<Item = Work> + use<> {
-        let rest = self.0.split_off(&now_ms.saturating_add(1));
-        std::mem::replace(&mut self.0, rest).into_values().flatten()
+        let rest = self.due.split_off(&now_ms.saturating_add(1));
+        std::mem::replace(&mut self.due, rest).into_values().flatten()
     }
 }
 
@@ -49,6 +86,17 @@ mod tests {
         assert_eq!(later.take_due(1_000).collect::<Vec<_>>(), [early]);
         assert_eq!(later.take_due(5_000).collect::<Vec<_>>(), [late]);
         assert_eq!(later.next_ms(), None);
+    }
+
+    #[test]
+    fn a_pause_doubles_up_to_a_minute_and_begins_anew() {
+        let mut pause = Pause::default();
+        let pauses: Vec<u64> = (0..8).map(|_| pause.next_ms()).collect();
+        assert_eq!(pauses, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]);
+        assert!(pause.is_longest());
+        pause.end();
+        assert!(!pause.is_longest());
+        assert_eq!(pause.next_ms(), 1_000);
     }
 
     #[test]

@@ -65,12 +65,33 @@ pub enum PlanError {
         /// What is wrong with it.
         why: String,
     },
+    /// What the log shows convinces nobody who holds the newest policy, which came into force meanwhile.
+    #[error("job {job}: {why}")]
+    Unproved {
+        /// The job.
+        job: Sha256,
+        /// What is wrong with the proof.
+        why: String,
+    },
+    /// It has expired.
+    #[error("job {0} is over")]
+    Over(Sha256),
     /// The log makes no proof.
     #[error(transparent)]
     Log(#[from] AppendError),
     /// The log is waiting for its witnesses.
     #[error("the log waits for its witnesses")]
     LogTime,
+}
+
+impl PlanError {
+    /// Whether it may go out later.
+    pub fn passes(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Unproved { .. } | Self::Log(_) | Self::LogTime => true,
+            Self::NotLogged(_) | Self::Unreadable { .. } | Self::Over(_) => false,
+        }
+    }
 }
 
 /// When a job is due on a device.
@@ -100,12 +121,18 @@ impl Plan {
         }
         let leaf = logged.signed.leaf(&org.id).map_err(|error| unreadable(&error))?;
         let job: Job = statement::read(logged.signed.statement()).map_err(|error| unreadable(&error))?;
+        // Before anything is asked of the log for it.
+        if app.now() >= job.not_after {
+            return Err(PlanError::Over(hash));
+        }
         if !holds(&org.chain(), &leaf, &logged.proof) {
             logged.proof = prove(app, org, leaf.clone()).await?;
         }
         let (witnessed, waves_wait_for_people) = {
             let chain = org.chain();
-            let witnessed = chain.logged(&leaf, &logged.proof).map_err(|error| unreadable(&error))?;
+            let unproved = |why| PlanError::Unproved { job: hash, why };
+            let witnessed =
+                chain.logged(&leaf, &logged.proof).map_err(|error| unproved(error.to_string()))?;
             (witnessed, needs_people(&chain.policy().body, &job))
         };
         let begins = job.not_before.max(witnessed.time());

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use countersign_trust::chain::Chain;
 use countersign_trust::clear::{Clear, MAX_SPREAD_S};
 use countersign_trust::ids::{DeviceId, Sha256};
 use countersign_trust::merkle::{MerkleError, Tree, leaf_hash};
 use countersign_trust::note::Note;
-use countersign_trust::receipt::Receipt;
 use countersign_trust::time::Time;
 use countersign_wire::http::JobEvent;
 use countersign_wire::message::{self, Delivery, from_server};
 
+use super::again::{When, when};
 use super::plan::{Due, Plan, PlanError};
 use super::{Later, Work, recovery};
 use crate::app::{App, Org};
@@ -21,8 +22,8 @@ use crate::store::{StoreError, round, stored};
 
 /// How many deliveries are noted in one transaction before they leave.
 const MOST_IN_A_TRANSACTION: usize = 256;
-/// How often a device that refused for a passing reason is asked again.
-const MOST_AGAIN: i64 = 3;
+/// To how many devices in a second what was decided makes jobs due: what they refused is read from the records.
+const MOST_IN_A_SECOND: usize = 1_024;
 
 /// Why a round came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,8 @@ struct Errand {
 /// What the records say of a job on a device.
 #[derive(Clone, Copy)]
 struct Before {
+    /// What made it due, and does again if it is put off.
+    by: Work,
     /// The device was never sent it.
     is_new: bool,
     /// The round in which it was sent the last time.
@@ -68,14 +71,22 @@ pub async fn round(
     todo: &[Work],
     later: &mut Later,
 ) -> Result<(), RoundError> {
-    let wanted = wanted(app, org, todo).await?;
-    let plans = plans(app, org, &wanted).await;
+    spread(app, org, todo, later);
+    let wanted = wanted(app, org, todo, later).await?;
+    let (plans, failed) = plans(app, org, &wanted).await;
+    if failed.is_empty() {
+        later.failed.end();
+    } else {
+        let due_ms = (app.now_ms)() + later.failed.next_ms();
+        let put_off = wanted.iter().filter(|((job, _), _)| failed.contains(job));
+        put_off.for_each(|(_, before)| later.put(due_ms, before.by));
+    }
     let now = Time((app.now_ms)() / 1_000);
     let mut errands = Vec::new();
     for ((job, device), before) in wanted {
         let Some(plan) = plans.get(&job) else { continue };
         match plan.due(&device, now) {
-            Due::At(due) if due > now => later.put(due.0.saturating_mul(1_000), Work::Job(job)),
+            Due::At(due) if due > now => later.put(due.0.saturating_mul(1_000), before.by),
             Due::At(due) => {
                 let connection = app.gate.connection(&org.id, &device);
                 let errand = |connection| Errand { plan: plan.clone(), connection, due, before };
@@ -88,13 +99,22 @@ pub async fn round(
     if challenges.places.is_empty() {
         return Ok(());
     }
-    let clears = clears(app, org, &challenges).await?;
+    let (clears, enough) = clears(app, org, &challenges).await?;
+    if enough {
+        later.few.end();
+    } else if !later.few.is_longest() {
+        // Not for ever: a device that reaches beacons itself gathers what is missing.
+        let pause_ms = later.few.next_ms();
+        tracing::warn!(org.id = %org.id, clears = clears.len(), pause_ms, "too few Clears; jobs are put off");
+        errands.iter().for_each(|errand| later.put((app.now_ms)() + pause_ms, errand.before.by));
+        return Ok(());
+    }
     // Devices go by the beacons' clocks: what these do not call due would be refused.
     let passed = certainly_passed(&clears).unwrap_or(now);
     errands.retain(|errand| {
         let due = errand.due <= passed;
         if !due {
-            later.put((app.now_ms)() + 1_000, Work::Job(errand.plan.hash));
+            later.put((app.now_ms)() + 1_000, errand.before.by);
         }
         due
     });
@@ -104,61 +124,78 @@ pub async fn round(
 /// Which jobs are for which devices.
 type Wanted = BTreeMap<(Sha256, DeviceId), Before>;
 
-/// What stands in the records of jobs and devices.
-async fn wanted(app: &App, org: &Org, todo: &[Work]) -> Result<Wanted, RoundError> {
+/// What was decided makes jobs due on all devices that are connected, and not on all at once.
+fn spread(app: &App, org: &Org, todo: &[Work], later: &mut Later) {
+    if !todo.contains(&Work::Decided) {
+        return;
+    }
+    let mut due_ms = (app.now_ms)();
+    let connected: Vec<DeviceId> = app.gate.who_is_connected(&org.id).into_iter().collect();
+    for devices in connected.chunks(MOST_IN_A_SECOND) {
+        devices.iter().for_each(|device| later.put(due_ms, Work::Anew(*device)));
+        due_ms += 1_000;
+    }
+}
+
+/// What stands in the records of jobs and devices. What a device refused is put off until its pause is over.
+async fn wanted(app: &App, org: &Org, todo: &[Work], later: &mut Later) -> Result<Wanted, RoundError> {
     let (id, mut wanted) = (org.id.to_string(), Wanted::new());
+    let (now_ms, halted) = ((app.now_ms)(), { org.chain().active_halts().next().is_some() });
     let mut works: BTreeMap<String, Vec<&Work>> = BTreeMap::new();
     for work in todo {
         match work {
             Work::Job(job) => {
                 let rows = job_device::waiting_for(&app.db, &id, &job.to_string()).await?;
-                wanted.extend(rows.iter().filter_map(parsed));
+                wanted.extend(rows.iter().filter_map(|row| parsed(row, *work)));
             }
-            Work::Device(device) | Work::Unheard(device) => {
+            Work::Device(device) | Work::Unheard(device) | Work::Refused(device) | Work::Anew(device) => {
                 works.entry(device.to_string()).or_default().push(work);
             }
+            Work::Decided => {}
         }
     }
     let devices: Vec<String> = works.keys().cloned().collect();
     let rows = job_device::open_on(&app.db, &id, &devices).await?;
-    let of = |row: &Waiting| works.get(&row.device).into_iter().flatten();
-    let rows = rows.iter().filter(|row| of(row).any(|work| is_wanted(work, row)));
-    wanted.extend(rows.filter_map(parsed));
+    for row in &rows {
+        for work in works.get(&row.device).into_iter().flatten() {
+            match when(work, row, now_ms, halted) {
+                When::Now => wanted.extend(parsed(row, **work)),
+                When::At(due_ms) => {
+                    let again = row.device.parse().ok().map(Work::Refused);
+                    again.into_iter().for_each(|again| later.put(due_ms, again));
+                }
+                When::Never => {}
+            }
+        }
+    }
     Ok(wanted)
 }
 
-fn parsed(row: &Waiting) -> Option<((Sha256, DeviceId), Before)> {
-    let before = Before { is_new: row.verdict == "waiting", round: row.round };
+fn parsed(row: &Waiting, by: Work) -> Option<((Sha256, DeviceId), Before)> {
+    let before = Before { by, is_new: row.verdict == "waiting", round: row.round };
     Some(((row.job.parse().ok()?, row.device.parse().ok()?), before))
 }
 
-fn is_wanted(work: &Work, row: &Waiting) -> bool {
-    match (row.verdict.as_str(), work) {
-        ("waiting", _) => true,
-        ("sent", Work::Unheard(_)) => true,
-        ("refused", Work::Device(_) | Work::Unheard(_)) => {
-            row.attempts < MOST_AGAIN && passes(row.note.as_deref())
-        }
-        _ => false,
-    }
-}
-
-/// Whether the device may accept what it refused: later, or with a newer proof. A receipt without a code that is known is final.
-fn passes(note: Option<&str>) -> bool {
-    let receipt = note.and_then(|note| note.parse::<Note>().ok()?.text().parse::<Receipt>().ok());
-    receipt.and_then(|receipt| receipt.code).is_some_and(|code| code.may_pass() || code.lacks_a_proof())
-}
-
-async fn plans(app: &Arc<App>, org: &Arc<Org>, wanted: &Wanted) -> HashMap<Sha256, Arc<Plan>> {
-    let mut plans = HashMap::new();
+/// The jobs as they go out, and those that cannot for now.
+async fn plans(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    wanted: &Wanted,
+) -> (HashMap<Sha256, Arc<Plan>>, BTreeSet<Sha256>) {
+    let (mut plans, mut failed) = (HashMap::new(), BTreeSet::new());
     for job in wanted.keys().map(|(job, _)| *job).collect::<BTreeSet<_>>() {
         match Plan::load(app, org, job).await {
             Ok(plan) => drop(plans.insert(job, Arc::new(plan))),
-            Err(PlanError::NotLogged(_)) => {}
-            Err(error) => tracing::error!(job.id = %job, %error, "job cannot go out"),
+            Err(PlanError::NotLogged(_) | PlanError::Over(_)) => {}
+            Err(error) => {
+                tracing::error!(job.id = %job, %error, again = error.passes(), "job cannot go out");
+                if error.passes() {
+                    failed.insert(job);
+                }
+            }
         }
     }
-    plans
+    (plans, failed)
 }
 
 impl Challenges {
@@ -189,15 +226,25 @@ impl Challenges {
     }
 }
 
-/// Clears of the policy in force; if there are too few, that may be because one of the recovery set has come into force.
-async fn clears(app: &Arc<App>, org: &Arc<Org>, challenges: &Challenges) -> Result<Vec<Note>, StoreError> {
-    let (chain, root) = (org.chain_now(), challenges.tree.root());
-    let clears = app.peers.clears(&chain, &root).await;
-    let enough = clears.len() >= usize::from(chain.policy().body.beacons.need.get());
-    if enough || !recovery::look(app, org).await? {
-        return Ok(clears);
+/// Clears of the policy in force, and whether they are enough; if not, that may be because one of the recovery set has come into
+/// force.
+async fn clears(
+    app: &Arc<App>,
+    org: &Arc<Org>,
+    challenges: &Challenges,
+) -> Result<(Vec<Note>, bool), StoreError> {
+    let (mut chain, root) = (org.chain_now(), challenges.tree.root());
+    let mut clears = app.peers.clears(&chain, &root).await;
+    if !are_enough(&chain, &clears) && recovery::look(app, org).await? {
+        chain = org.chain_now();
+        clears = app.peers.clears(&chain, &root).await;
     }
-    Ok(app.peers.clears(&org.chain_now(), &root).await)
+    let enough = are_enough(&chain, &clears);
+    Ok((clears, enough))
+}
+
+fn are_enough(chain: &Chain, clears: &[Note]) -> bool {
+    clears.len() >= usize::from(chain.policy().body.beacons.need.get())
 }
 
 /// The earliest time the beacons of a device's choice can call it: of those within the allowed spread of the latest.

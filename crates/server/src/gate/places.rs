@@ -112,10 +112,13 @@ async fn work_off(
     let (settled, new) = settle_all(&mut tx, &id, settles.0).await?;
     let taken = take_all(&mut tx, &id, takes.0).await?;
     tx.commit().await?;
-    dispatch::devices_enrolled(app, org, &new).await;
     // Who no longer waits asks again, and is answered as the first time.
     settles.1.into_iter().zip(settled).for_each(|(answer, settled)| drop(answer.send(settled)));
     takes.1.into_iter().zip(taken).for_each(|(answer, taken)| drop(answer.send(taken)));
+    // Not awaited: who waits for an answer keeps another log from taking this one's place, and the task that brings jobs may be
+    // waiting for just that.
+    let (app, org) = (app.clone(), org.clone());
+    tokio::spawn(async move { dispatch::devices_enrolled(&app, &org, &new).await });
     Ok(())
 }
 

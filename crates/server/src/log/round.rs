@@ -35,7 +35,10 @@ pub(super) async fn cosign(app: &Arc<App>, org: &Arc<Org>, log: &Arc<OrgLog>) ->
         let tiles = log.read_tiles();
         (tiles.size(), tiles.root(tiles.size())?)
     };
-    if size == 0 || log.newest().is_some_and(|newest| newest.size >= size) {
+    let is_done = |newest: Cosigned| newest.size >= size && log.is_vouched_for(org, &newest.note);
+    if size == 0 || log.newest().is_some_and(is_done) {
+        // Who waits may wait for a policy to which this checkpoint is enough.
+        log.cosigned.send_modify(|_| ());
         return Ok(());
     }
     let origin = log.key().name().to_owned();

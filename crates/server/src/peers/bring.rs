@@ -6,6 +6,7 @@ use std::future::Future;
 
 use countersign_trust::chain::Chain;
 use countersign_trust::clear::Clear;
+use countersign_trust::ids::Sha256;
 use countersign_trust::note::{Note, VerifierKey};
 use countersign_trust::told::{Holds, brought};
 use countersign_wire::beacon::State;
@@ -129,10 +130,17 @@ impl Peers {
 fn lack(chain: &Chain, said: Result<(Note, Clear), PeerError>) -> Option<String> {
     match said {
         Err(error) => Some(error.to_string()),
-        Ok((_, clear)) if clear.policy == chain.policy().hash && clear.resume == chain.resume() => None,
+        Ok((_, clear)) if clear.policy == chain.policy().hash && clear.resume == chain.resume() => {
+            unnamed(chain, &clear).map(|halt| format!("it does not name the halt {halt}"))
+        }
         Ok((_, Clear { policy, resume, .. })) => {
             let resume = countersign_trust::lines::or_none(&resume);
             Some(format!("it names the policy {policy} and the resume {resume}"))
         }
     }
+}
+
+/// An active halt that a Clear does not name.
+pub(super) fn unnamed(chain: &Chain, clear: &Clear) -> Option<Sha256> {
+    chain.active_halts().map(|halt| halt.hash).find(|halt| !clear.halts.contains(halt))
 }

@@ -30,6 +30,8 @@ const MOST_IN_A_BATCH: i64 = 2_048;
 const MOST_TOLD: i64 = 256;
 /// How long the log is left alone after it failed, at first and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// How long new proofs for receipts that were logged before are waited for.
+const RENEW_TIME: Duration = Duration::from_secs(60);
 
 /// Why a batch is not logged.
 #[derive(Debug, thiserror::Error)]
@@ -173,11 +175,21 @@ async fn tell(app: &App, org: &Org, batch: &BatchRow, root: Sha256, stand: Vec<S
     }
 }
 
-/// Tells a device, if it is connected, where its receipts from number `from` on stand, in their order; with new proofs where
-/// those in the records convince no more.
-pub async fn acknowledge(app: &Arc<App>, org: &Arc<Org>, device: &DeviceId, from: u64) {
-    if let Err(error) = try_acknowledge(app, org, device, from).await {
-        tracing::error!(device.id = %device, %error, "receipts not acknowledged");
+/// Tells devices, as far as they are connected, where their receipts from a number on stand, in their order; with new proofs where
+/// those in the records convince no more. Devices that are not reached in time ask again when they connect.
+pub async fn acknowledge(app: &Arc<App>, org: &Arc<Org>, from: BTreeMap<DeviceId, u64>) {
+    let all = async {
+        for (device, from) in from {
+            if let Err(error) = try_acknowledge(app, org, &device, from).await {
+                tracing::error!(device.id = %device, %error, "receipts not acknowledged");
+            }
+        }
+    };
+    tokio::select! {
+        in_time = tokio::time::timeout(RENEW_TIME, all) => if in_time.is_err() {
+            tracing::warn!(org.id = %org.id, "the log has made no new proofs in time; receipts wait to be acknowledged");
+        },
+        () = app.stopping() => {}
     }
 }
 

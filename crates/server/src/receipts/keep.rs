@@ -164,6 +164,7 @@ struct Duties {
     log: bool,
     acknowledge: BTreeMap<DeviceId, u64>,
     free: Vec<DeviceId>,
+    refused: Vec<DeviceId>,
 }
 
 async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Report, (Kept, Option<Fact>))>) {
@@ -183,11 +184,16 @@ async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Repor
     if duties.log {
         log_soon(app, org);
     }
-    for (device, least) in duties.acknowledge {
-        batch::acknowledge(app, org, &device, least).await;
+    if !duties.acknowledge.is_empty() {
+        // Not awaited: a proof may have to be renewed, and what others tell is kept meanwhile.
+        let (app, org) = (app.clone(), org.clone());
+        tokio::spawn(async move { batch::acknowledge(&app, &org, duties.acknowledge).await });
     }
     for device in duties.free {
         dispatch::device_free(app, org, &device).await;
+    }
+    for device in duties.refused {
+        dispatch::device_refused(app, org, &device).await;
     }
 }
 
@@ -199,6 +205,7 @@ fn tell_receipt(app: &App, org: &Org, heard: Heard, kept: Kept, duties: &mut Dut
         Verdict::Ended => receipt.because.as_str() == "exit 0",
         Verdict::Refused | Verdict::Interrupted => false,
     };
+    let may_pass = dispatch::may_pass(&receipt);
     let Receipt { device, number, job, verdict, .. } = receipt;
     match kept {
         Kept::New => {
@@ -210,6 +217,9 @@ fn tell_receipt(app: &App, org: &Org, heard: Heard, kept: Kept, duties: &mut Dut
             }
             if verdict == Verdict::Ended || wants_a_proof {
                 duties.free.push(device);
+            }
+            if may_pass {
+                duties.refused.push(device);
             }
             if let Some(job) = job {
                 let (device, note) = (device.to_string(), note.to_string());

@@ -1,5 +1,6 @@
 //! A signed statement on its way in: put together with the signatures that are stored, decided, kept.
 
+mod joined;
 mod waiting;
 
 use std::sync::Arc;
@@ -155,10 +156,13 @@ async fn take_alone(
         Some(row) if row.missing.is_empty() && !(kind == Kind::Halt && calls_anew) => return Ok(row),
         other => other,
     };
-    let (signed, targets) = match &known {
-        None => (signed.clone(), targets),
-        Some(row) => (Signed::from_text(&row.envelope)?.join(signed)?, either(targets, row)),
+    let earlier = known.as_ref().map(|row| Signed::from_text(&row.envelope)).transpose()?;
+    let signed = match kind {
+        // `stops` has judged it.
+        Kind::Halt => signed.clone(),
+        _ => joined::joined(&org.chain_now(), kind, signed, earlier.as_ref())?,
     };
+    let targets = known.iter().fold(targets, either);
     let decision = judge(app, org, kind, &signed, &targets).await?;
     let over = match (&known, &decision) {
         (None, Decision::Waiting(_)) => waiting::make_room(app, org, &signed).await?,

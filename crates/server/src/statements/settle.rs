@@ -87,7 +87,7 @@ pub fn spawn(app: &Arc<App>, org: &Arc<Org>, hash: &str) -> JoinHandle<()> {
 /// # Errors
 /// The records cannot be read.
 pub async fn go_on(app: &Arc<App>, org: &Arc<Org>) -> Result<(), StoreError> {
-    log::kick(app, org, &org.log());
+    log::look_again(app, org);
     // What another log's end took is not logged until it stands in the one that took its place.
     again::give_up(app, org).await?;
     for row in statement::open(&app.db, &org.id.to_string()).await? {
@@ -123,12 +123,17 @@ async fn follow_again(app: &Arc<App>, org: &Arc<Org>) {
 /// Hands a halt to agents and beacons, without waiting for either.
 pub fn spread_halt(app: &Arc<App>, org: &Arc<Org>, signed: &Signed) {
     app.gate.push_halt(&org.id, signed);
-    let (app, chain, signed) = (app.clone(), org.chain_now(), signed.clone());
+    let (app, org, chain, signed) = (app.clone(), org.clone(), org.chain_now(), signed.clone());
     tokio::spawn(async move {
+        let mut acknowledged_by_all = true;
         for (beacon, acknowledged) in app.peers.halt(&chain, &signed).await {
             if let Err(error) = acknowledged {
                 tracing::error!(beacon.name = beacon, why = %error, "halt not acknowledged by a beacon");
+                acknowledged_by_all = false;
             }
+        }
+        if !acknowledged_by_all {
+            reach::bring(&app, &org).await;
         }
     });
 }
@@ -302,6 +307,7 @@ async fn take_resume(
     held::offer(&app.db, org, &news, None).await??;
     drop(unreplaced);
     spread(app, org, news).await;
+    dispatch::decided(app, org);
     Ok(())
 }
 
@@ -318,7 +324,9 @@ async fn take_policy(app: &Arc<App>, org: &Arc<Org>, logged: Logged) -> Result<(
     }
     // Before anything is logged under the new policy its witnesses should know it; a new one is told again if it does not.
     app.peers.tell_witnesses(&org.chain_now()).await;
+    log::look_again(app, org);
     spread(app, org, news).await;
+    dispatch::decided(app, org);
     judge_again(app, org).await?;
     Ok(())
 }
@@ -354,7 +362,9 @@ pub async fn recovered(app: &Arc<App>, org: &Arc<Org>, word: &Note) -> Result<()
     app.gate.push_news(&org.id, &News::since(&chain, before.policy().body.number));
     app.tripwires.ring(&org.id);
     app.peers.tell_witnesses(&chain).await;
+    log::look_again(app, org);
     reach::bring(app, org).await;
+    dispatch::decided(app, org);
     judge_again(app, org).await
 }
 

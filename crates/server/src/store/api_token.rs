@@ -12,6 +12,18 @@ row! {
     }
 }
 
+row! {
+    /// A token in a list.
+    pub struct ListedRow {
+        /// Its SHA-256.
+        pub hash: String,
+        /// For whom or what it was made.
+        pub name: String,
+        /// When, milliseconds since 1970.
+        pub created_ms: i64,
+    }
+}
+
 /// Keeps a token by its hash, for an organization or for a draft of one.
 pub async fn insert(
     tx: &mut Tx,
@@ -45,4 +57,18 @@ pub async fn begin(tx: &mut Tx, draft: &str, org: &str) -> Result<u64, StoreErro
 pub async fn count(db: &Db, org: &str) -> Result<i64, StoreError> {
     let row = query!(db: fetch_one (i64,), db, "SELECT COUNT(*) FROM api_token WHERE org = $1", org)?;
     Ok(row.0)
+}
+
+/// The tokens of an organization, by hash.
+pub async fn all(db: &Db, org: &str) -> Result<Vec<ListedRow>, StoreError> {
+    query!(
+        db: fetch_all ListedRow, db,
+        "SELECT hash, name, created_ms FROM api_token WHERE org = $1 ORDER BY hash",
+        org,
+    )
+}
+
+/// Takes a token of an organization back; the number of those that there were.
+pub async fn delete(tx: &mut Tx, org: &str, hash: &str) -> Result<u64, StoreError> {
+    query!(tx: execute tx, "DELETE FROM api_token WHERE org = $1 AND hash = $2", org, hash)
 }

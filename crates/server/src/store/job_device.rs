@@ -49,6 +49,8 @@ row! {
         pub attempts: i64,
         /// The round in which it was sent the last time.
         pub round: Option<i64>,
+        /// When, milliseconds since 1970.
+        pub sent_ms: Option<i64>,
     }
 }
 
@@ -153,7 +155,7 @@ pub async fn evidence(
 pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, StoreError> {
     query!(
         db: fetch_all Waiting, db,
-        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts, at.round
+        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts, at.round, at.sent_ms
          FROM job_device AS at
          LEFT JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
          WHERE at.org = $1 AND at.job = $2 AND at.verdict = 'waiting'",
@@ -166,7 +168,7 @@ pub async fn waiting_for(db: &Db, org: &str, job: &str) -> Result<Vec<Waiting>, 
 pub async fn open_on(db: &Db, org: &str, devices: &[String]) -> Result<Vec<Waiting>, StoreError> {
     Ok(query!(
         db: fetch_each Waiting, db,
-        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts, at.round
+        "SELECT at.job, at.device, at.verdict, receipt.note, at.attempts, at.round, at.sent_ms
          FROM job_device AS at
          LEFT JOIN receipt ON receipt.org = at.org AND receipt.device = at.device AND receipt.number = at.receipt
          WHERE at.org = $1 AND at.verdict IN ('waiting', 'sent', 'refused') AND at.device IN ({rows TEXT})",
@@ -175,13 +177,15 @@ pub async fn open_on(db: &Db, org: &str, devices: &[String]) -> Result<Vec<Waiti
     ))
 }
 
-/// Notes what is about to be sent in a round. What the devices have said since stays, unless one refused and is asked again.
+/// Notes what is about to be sent in a round. What the devices have said since stays, unless one refused and is asked again: it may
+/// refuse once more.
 pub async fn sent(tx: &mut Tx, org: &str, round: i64, rows: &[Sent]) -> Result<(), StoreError> {
     query!(
         tx: execute_each tx,
         "UPDATE job_device SET
              challenge = going.column4, round = $1, clears = NULL, sent_ms = going.column5,
              attempts = attempts + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
+             receipts_left = receipts_left + CASE WHEN verdict = 'refused' THEN 1 ELSE 0 END,
              verdict = CASE WHEN verdict IN ('waiting', 'refused') THEN 'sent' ELSE verdict END
          FROM (VALUES {rows TEXT, TEXT, TEXT, TEXT, BIGINT}) AS going
          WHERE org = going.column1 AND job = going.column2 AND device = going.column3",

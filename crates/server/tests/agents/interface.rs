@@ -1,5 +1,7 @@
 //! The HTTP interface: who may ask, what is refused and why, and what people's statements become.
 
+use std::collections::BTreeSet;
+
 use countersign_trust::chain::{Chain, Inclusion};
 use countersign_trust::clear::Clear;
 use countersign_trust::delivery::{News, read_sequence};
@@ -11,6 +13,7 @@ use countersign_trust::text::Nothing;
 use countersign_trust::time::Time;
 use countersign_wire::http::{
     About, EnrollmentEvidence, JobEvent, JobSummary, NewToken, Page, PostStatement, Problem, StatementView,
+    TokenView,
 };
 
 use crate::http::Http;
@@ -57,6 +60,46 @@ async fn every_place_but_the_open_ones_wants_the_right_token() {
     let wish = NewToken { name: "bo".to_owned(), token: String::new() };
     let made: NewToken = world.http.post(&format!("{org}/tokens"), &wish).await;
     assert_eq!(with(&made.token).raw("GET", &org, "").await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_listed_and_taken_back_by_who_runs_the_server_or_who_has_it() {
+    let world = World::new().await;
+    let org = format!("/v1/orgs/{}", world.org);
+    let with = |token: &str| Http { server: world.server.address, token: token.to_owned() };
+    let make = async |name: &str| -> (String, String) {
+        let wish = NewToken { name: name.to_owned(), token: String::new() };
+        let made: NewToken = world.http.post(&format!("{org}/tokens"), &wish).await;
+        let hash = Sha256::of(made.token.as_bytes());
+        (made.token, format!("{org}/tokens/{hash}"))
+    };
+    let names = async || -> BTreeSet<String> {
+        let tokens: Vec<TokenView> = world.http.get(&format!("{org}/tokens")).await;
+        tokens.into_iter().map(|token| token.name).collect()
+    };
+    let (bos, bos_path) = make("bo").await;
+    let (mallorys, mallorys_path) = make("mallory").await;
+    let (_, cias_path) = make("cia").await;
+    let before = names().await;
+    assert!(["bo", "cia", "mallory"].iter().all(|name| before.contains(*name)), "{before:?}");
+    let listed = world.http.raw("GET", &format!("{org}/tokens"), "").await.2;
+    assert!(!String::from_utf8(listed).unwrap().contains(&bos), "what a token is stands nowhere");
+
+    // Mallory takes back nobody's but her own, and no token of an organization takes back a token of another.
+    for path in [&bos_path, &cias_path, &format!("{org}/tokens/nothing")] {
+        assert_eq!(with(&mallorys).refused("DELETE", path, "").await.code, "forbidden");
+    }
+    assert_eq!(with("none").refused("DELETE", &bos_path, "").await.code, "unauthorized");
+    assert_eq!(with(&bos).raw("DELETE", &bos_path, "").await.0, 204);
+    assert_eq!(with(&bos).refused("GET", &org, "").await.code, "unauthorized");
+
+    let setup = world.setup_token();
+    assert_eq!(setup.raw("DELETE", &mallorys_path, "").await.0, 204);
+    assert_eq!(with(&mallorys).refused("GET", &org, "").await.code, "unauthorized");
+    assert_eq!(setup.refused("DELETE", &mallorys_path, "").await.code, "not_found");
+    assert_eq!(setup.refused("GET", &format!("{org}/tokens"), "").await.code, "unauthorized");
+    let gone = ["bo", "mallory"].map(str::to_owned).into();
+    assert_eq!(names().await, before.difference(&gone).cloned().collect());
 }
 
 #[tokio::test(flavor = "multi_thread")]

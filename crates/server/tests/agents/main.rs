@@ -19,6 +19,7 @@ mod http;
 mod intake;
 mod interface;
 mod joins;
+mod later;
 mod log;
 mod moves;
 #[path = "../../../trust/tests/acceptance/organization.rs"]
@@ -28,6 +29,7 @@ mod postgres;
 mod receipts;
 mod records;
 mod recovery;
+mod signatures;
 #[path = "../../../drills/src/static_files.rs"]
 mod static_files;
 mod tripwires;

@@ -232,6 +232,16 @@ impl World {
         }
     }
 
+    /// Starts a beacon again that was stopped, where it was.
+    pub async fn revive_beacon(&mut self, number: u8) {
+        use countersign_beacon::{config, serve};
+        let name = format!("beacon-{number}.example");
+        let mut config = config::Config::read(&self.folder.path().join(format!("{name}.toml"))).unwrap();
+        let url = self.policy.addresses.beacons.get(&word(&name)).unwrap();
+        config.listen = url.as_str().strip_prefix("https://").unwrap().parse().unwrap();
+        self.beacons.push(serve::start(&config, now).await.unwrap());
+    }
+
     /// The key of the beacon with this number.
     pub fn beacon_key(&self, number: u8) -> NoteSigner {
         use countersign_beacon::config::Config;

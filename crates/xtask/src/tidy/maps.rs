@@ -24,7 +24,9 @@ fn check_map(tree: &Tree, map: &str, text: &str) -> Vec<Finding> {
 /// Whether `path` is meant as one below the root or below `crates`, and no file is it or stands in it.
 fn leads_nowhere(tree: &Tree, path: &str) -> bool {
     let of_a_path = |letter: char| letter.is_ascii_alphanumeric() || "._-/<>".contains(letter);
-    let Some((first, _)) = path.split_once('/').filter(|_| path.chars().all(of_a_path)) else { return false };
+    // What begins with a slash is below a URL.
+    let is_path = |(first, _): &(&str, &str)| !first.is_empty() && path.chars().all(of_a_path);
+    let Some((first, _)) = path.split_once('/').filter(is_path) else { return false };
     let stands = |path: &str| tree.files.iter().any(|file| is_in(file, path));
     let (in_crates, is_crate) = (format!("crates/{path}"), stands(&format!("crates/{first}")));
     (is_crate || stands(first)) && !stands(path) && !stands(&in_crates)
