@@ -1567,7 +1567,7 @@ def count_clear(shown: ShownClear, chain: Chain, now: Clocks) -> Counted:
     check_age(shown.drawn, policy, now, "NotFresh")
     if named_policy != policy.hash or resume != (chain.newest_resume or "none"):
         raise Refused("NotFresh", f"a Clear for policy {named_policy} and resume {resume}")
-    held = {halt.hash for halt in chain.halts}
+    held = {halt.hash for halt in chain.halts if not chain.is_lifted(halt)}
     for each in halts:
         refuse_if(each not in held, "NotFresh", f"a Clear that names the halt {each}, whose text is not here")
     return Counted(beacon.name, beacon.raw, decimal(time), tuple(halts), shown.drawn)

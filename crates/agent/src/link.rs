@@ -269,7 +269,7 @@ async fn hear<R: AsyncRead + Unpin>(
         let bytes = u32::try_from(what.encoded_len()).unwrap_or(u32::MAX);
         // The largest frame fits; nobody closes the semaphore.
         let room = room.clone().acquire_many_owned(bytes).await.map_err(|_| LinkError::Closed)?;
-        if let from_server::What::CanaryKept(kept) = &what {
+        if let from_server::What::Kept(kept) = &what {
             // A hash of another length is of no note.
             if let Ok(hash) = kept.hash.as_slice().try_into() {
                 to.send(Heard::CanaryKept(Sha256(hash))).await.map_err(|_| LinkError::Closed)?;
@@ -296,7 +296,7 @@ pub fn input(what: from_server::What) -> Result<Option<Input>, LinkError> {
         from_server::What::Acknowledged(shown) => Some(Input::Acknowledged(Box::new(shown.try_into()?))),
         from_server::What::Sorry(sorry) => return Err(LinkError::Sorry(sorry.why)),
         // Answers a question that only `enroll` asks; and what is no matter of the device.
-        from_server::What::Joined(_) | from_server::What::CanaryKept(_) => None,
+        from_server::What::Joined(_) | from_server::What::Kept(_) => None,
     })
 }
 

@@ -408,7 +408,7 @@ impl World {
     pub fn resume(&self, previous: Option<Sha256>, lifts: Lifts) -> Signed {
         let resume = Resume {
             org: self.org,
-            policy: Sha256(self.org.0),
+            policy: self.chain().policy().hash,
             previous: previous.into_iter().collect(),
             lifts,
             cuts: Cuts::All(Nothing),

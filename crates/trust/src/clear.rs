@@ -196,7 +196,7 @@ pub enum ClearFault {
         /// Mine, or `none`.
         held: String,
     },
-    /// A halt whose text I have not got.
+    /// A halt whose text I have not got, or that is lifted here and not there: somebody else has called it too.
     #[error("it names the halt {0}, whose text I do not hold")]
     UnknownHalt(Sha256),
     /// Its time lies too far from the others'.
@@ -382,7 +382,9 @@ fn check_clear(
         return Err(ClearFault::Stale { age_ms, lifetime_ms });
     }
     names_what_i_hold(chain, clear.policy, clear.resume)?;
-    if let Some(unknown) = clear.halts.iter().find(|halt| chain.halt(halt).is_none()) {
+    // Who names the same resume and a halt that is lifted here knows of somebody else who called it, or lies.
+    let unknown = |halt: &&Sha256| chain.halt(halt).is_none() || chain.has_lifted(halt);
+    if let Some(unknown) = clear.halts.iter().find(unknown) {
         return Err(ClearFault::UnknownHalt(*unknown));
     }
     if !spoken.insert(*beacon.raw()) {

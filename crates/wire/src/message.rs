@@ -17,7 +17,7 @@ use prost::{Message, Oneof};
 #[derive(Clone, PartialEq, Message)]
 pub struct FromAgent {
     /// Which message.
-    #[prost(oneof = "from_agent::What", tags = "1, 2, 3, 4, 5, 6")]
+    #[prost(oneof = "from_agent::What", tags = "1, 2, 3, 4, 5, 6, 7")]
     pub what: Option<from_agent::What>,
 }
 
@@ -203,7 +203,7 @@ pub mod from_server {
         Sorry(Sorry),
         /// A canary's note was written down.
         #[prost(message, tag = "6")]
-        CanaryKept(CanaryKept),
+        Kept(CanaryKept),
     }
 }
 

@@ -88,7 +88,7 @@ async fn told(server: &mut Connection) -> (Note, CanaryNote) {
 
 async fn acknowledge(server: &mut Connection, note: &Note) {
     let hash = Sha256::of(note.text().as_bytes()).0.to_vec();
-    server.send(from_server::What::CanaryKept(CanaryKept { hash })).await;
+    server.send(from_server::What::Kept(CanaryKept { hash })).await;
 }
 
 /// Waits until the disk remembers so many notes, of which so many are acknowledged.
@@ -117,7 +117,7 @@ async fn a_change_is_told_by_the_devices_key_until_it_is_acknowledged_also_over_
     })
     .await;
     // A server can ask for nothing: what it sends of canaries is of no note.
-    server.send(from_server::What::CanaryKept(CanaryKept { hash: b"/etc/shadow".to_vec() })).await;
+    server.send(from_server::What::Kept(CanaryKept { hash: b"/etc/shadow".to_vec() })).await;
 
     fs::write(&path, "encrypted").unwrap();
     let (changed, read) = told(&mut server).await;

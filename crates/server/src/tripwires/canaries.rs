@@ -103,7 +103,7 @@ impl Canaries {
                 facts::note(app, org, &Fact::new(device, Kind::Canaries, words)).await;
             }
             Ok(kept) => {
-                let kept_frame = frame(from_server::What::CanaryKept(CanaryKept { hash: hash.0.to_vec() }));
+                let kept_frame = frame(from_server::What::Kept(CanaryKept { hash: hash.0.to_vec() }));
                 connection.send(&kept_frame);
                 if matches!(kept, Kept::New) {
                     tracing::warn!(device.id = %device, canary.path = %read.path, canary.is = %read.is, "a canary is not what it was");

@@ -275,7 +275,7 @@ impl Mind {
             from_server::What::Acknowledged(shown) => {
                 Input::Acknowledged(Box::new(shown.try_into().unwrap()))
             }
-            from_server::What::CanaryKept(kept) => {
+            from_server::What::Kept(kept) => {
                 self.kept.push(kept.hash);
                 Input::Tick
             }

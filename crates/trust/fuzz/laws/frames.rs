@@ -79,9 +79,7 @@ pub fn from_server(data: &[u8]) {
         Some(from_server::What::News(news)) => {
             news.envelopes.iter().for_each(|text| drop(says_little(read_news(text))));
         }
-        Some(
-            from_server::What::Joined(_) | from_server::What::Sorry(_) | from_server::What::CanaryKept(_),
-        )
+        Some(from_server::What::Joined(_) | from_server::What::Sorry(_) | from_server::What::Kept(_))
         | None => {}
     }
 }

@@ -24,7 +24,7 @@ fn a_step_is_on_disk_before_its_receipt_leaves_and_before_it_starts() {
     let mut life = Life::new();
     let job = life.org.job();
     let outputs = life.bring(&job);
-    assert_eq!(kinds(&outputs), ["Persist", "Persist", "SendReceipt", "Run"]);
+    assert_eq!(kinds(&outputs), ["Persist", "Persist", "SendReceipt", "Run", "Keep"]);
     assert_eq!(life.last().0, Verdict::Accepted);
 }
 

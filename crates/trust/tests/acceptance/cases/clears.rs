@@ -1,12 +1,15 @@
 //! Whether it is certain that nobody has said stop.
 
 use countersign_trust::clear::{ClearFault, NotFresh};
+use countersign_trust::delivery::News;
 use countersign_trust::ids::{OrgId, Sha256};
 use countersign_trust::lines::LinesError;
+use countersign_trust::statement::resume::{Cuts, Lifts};
+use countersign_trust::text::Nothing;
 use countersign_trust::time::Time;
 use countersign_trust::verify::Refusal;
 
-use crate::organization::{BEACONS, CHALLENGE, NOON, answer, at, note_key};
+use crate::organization::{BEACONS, CHALLENGE, NOON, answer, at, note_key, sign, ssh_key};
 use crate::scene::{Case, Expected, accepted, refused};
 
 /// Two good Clears, and why the third is none.
@@ -264,6 +267,29 @@ fn liars() -> Vec<Case> {
                 bundle
             },
             expected: |_| third(ClearFault::UnknownHalt(Sha256([9; 32]))),
+        },
+        Case {
+            name: "clears-of-a-halt-that-is-lifted-only-here",
+            says: "Cia's halt was brought with a thief's signature alone, and lifted by the thief's key; all beacons have hers",
+            bend: |scene| {
+                let halt = scene.org.halt_of(crate::organization::everything());
+                scene.org.take(News::Halt(sign(&halt, &["server"])));
+                let keys = [ssh_key("server").public_key().clone()].into();
+                scene.org.resume(Lifts::Keys(keys), Cuts::All(Nothing), |_| ());
+                scene.job.resume = scene.org.chain.resume();
+                let mut bundle = scene.bundle();
+                let hash = sign(&halt, &["cia"]).hash();
+                for (at, beacon) in BEACONS[..3].iter().enumerate() {
+                    bundle.clears[at] = scene.clear(beacon, |clear| {
+                        clear.halts.insert(hash);
+                    });
+                }
+                bundle
+            },
+            expected: |scene| {
+                let fault = |name| (name, ClearFault::UnknownHalt(scene.org.news[0].hash()));
+                not_fresh(0, ["beacon-1", "beacon-2", "beacon-3"].map(fault))
+            },
         },
         Case {
             name: "clears-of-a-halt-withheld",
