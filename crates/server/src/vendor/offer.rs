@@ -35,6 +35,7 @@ async fn one(app: &Arc<App>, halt: &Signed) {
             Err(error) => say(app, &org, halt, &Err(error)),
         }
     }
+    let took = !taking.is_empty();
     let (mut writing, room) = (JoinSet::new(), Arc::new(Semaphore::new(WRITERS)));
     for org in taking {
         let (app, halt, room) = (app.clone(), halt.clone(), room.clone());
@@ -45,6 +46,10 @@ async fn one(app: &Arc<App>, halt: &Signed) {
         });
     }
     writing.join_all().await;
+    // An organization that began after an index came is stopped later than the others: the vendor hears of it too.
+    if took {
+        app.vendor.changed.notify_one();
+    }
 }
 
 /// Each answer is said once, until it is another.
