@@ -301,7 +301,7 @@ async fn set_up(
     let mut feed = VendorFeed::new(folder.join("feed"), web.clone());
     // There is a feed before anything is wrong: a halt of a version that nobody has.
     feed.publish(VendorFeed::halt(1, "0.0.1"));
-    let address = free_address();
+    let address = crate::part::free();
     let (url, interval) = match road {
         Road::Held => (format!("https://{address}/v1/feed"), 60),
         Road::Polled(interval) => (format!("{}/feed", web.url()), interval),
@@ -309,7 +309,7 @@ async fn set_up(
     let (independent, beacon, witness) = independent(folder, &url, interval).await;
     let (mut sites, mut number) = (Vec::new(), 0);
     for site in 0..=others {
-        let listen = if site == 0 { address } else { free_address() };
+        let listen = if site == 0 { address } else { crate::part::free() };
         let mut config = Config::at_home(folder.join(format!("server-{site}")), listen);
         config.vendor = Some(follow(&url, interval));
         config.feed = (site == 0).then(|| Feed { folder: feed.folder.clone(), followers: BTreeMap::new() });
@@ -326,10 +326,6 @@ async fn set_up(
         sites.push(Site { server, orgs });
     }
     (feed, sites, beacon, witness)
-}
-
-fn free_address() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn follow(url: &str, interval: u32) -> Vendor {

@@ -1,11 +1,12 @@
 //! One part of a world: a beacon, a witness, a server or an agent, in a thread of this process or as a process of its own.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -148,14 +149,24 @@ fn own_address() -> Ipv4Addr {
     Ipv4Addr::new(127, (high & 0x7f) + 1, middle, low)
 }
 
+/// An address where nobody listens and that no other part of this process was given: the system gives a port again as soon as it is free.
+pub(crate) fn free() -> SocketAddr {
+    static GIVEN: Mutex<BTreeSet<SocketAddr>> = Mutex::new(BTreeSet::new());
+    loop {
+        let address = TcpListener::bind((own_address(), 0)).unwrap().local_addr().unwrap();
+        if GIVEN.lock().unwrap().insert(address) {
+            return address;
+        }
+    }
+}
+
 impl Part {
     /// A part that does not run yet.
     ///
     /// # Panics
     /// The system has no port.
     pub fn new(kind: Kind, folder: PathBuf, stage: Stage) -> Self {
-        let address = TcpListener::bind((own_address(), 0)).unwrap().local_addr().unwrap();
-        Self { kind, folder, address, ahead_ms: Arc::default(), stage, running: None }
+        Self { kind, folder, address: free(), ahead_ms: Arc::default(), stage, running: None }
     }
 
     /// Starts it and waits until it listens.
