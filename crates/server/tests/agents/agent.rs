@@ -206,6 +206,11 @@ impl Agent {
         }
     }
 
+    /// Sends a frame, unless the server has ended the connection meanwhile.
+    pub fn send_if_there(&self, frame: Vec<u8>) {
+        let _gone = self.connection.as_ref().unwrap().1.send(frame);
+    }
+
     /// Sends a frame of the test's own making.
     pub fn send(&self, frame: Vec<u8>) {
         self.connection.as_ref().unwrap().1.send(frame).unwrap();
