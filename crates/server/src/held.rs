@@ -39,8 +39,10 @@ pub async fn offer(
     }
     let id = org.id.to_string();
     let mut tx = db.begin().await?;
-    if let Some(row) = halt {
-        statement::put(&mut tx, &id, row).await?;
+    if let Some(row) = halt
+        && statement::put(&mut tx, &id, row).await? == 0
+    {
+        statement::called_again(&mut tx, &id, &row.hash, &row.envelope).await?;
     }
     if let News::Recovered(word) = news {
         recovered::put(&mut tx, &id, &news.hash().to_string(), &word.to_string()).await?;

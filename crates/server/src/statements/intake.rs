@@ -153,13 +153,13 @@ async fn take_alone(
     let known = statement::get(&app.db, &id, &hash.to_string()).await?;
     let known = match known {
         // Decided: its signatures are what the log's leaf names.
-        Some(row) if row.missing.is_empty() && !(kind == Kind::Halt && calls_anew) => return Ok(row),
+        Some(row) if row.missing.is_empty() && !calls_anew => return Ok(row),
         other => other,
     };
     let earlier = known.as_ref().map(|row| Signed::from_text(&row.envelope)).transpose()?;
     let signed = match kind {
         // `stops` has judged it.
-        Kind::Halt => signed.clone(),
+        Kind::Halt => with_all_who_called(org, signed),
         _ => joined::joined(&org.chain_now(), kind, signed, earlier.as_ref())?,
     };
     let targets = known.iter().fold(targets, either);
@@ -194,6 +194,14 @@ async fn take_alone(
     }
     publish(app, org, &hash, &row);
     Ok(row)
+}
+
+/// A halt with the signatures of all who called it, as the chain keeps it: else a restart would forget those who came before.
+fn with_all_who_called(org: &Org, signed: &Signed) -> Signed {
+    let mut chain = org.chain_now();
+    // What it does not take it does not hold either.
+    let _taken = chain.take_halt(signed);
+    chain.halt(&signed.hash()).map_or_else(|| signed.clone(), |held| held.signed.clone())
 }
 
 async fn judge(

@@ -61,6 +61,17 @@ pub async fn put(tx: &mut Tx, org: &str, row: &StatementRow) -> Result<u64, Stor
     )
 }
 
+/// Somebody else has called a halt too: it is to be logged with the signatures of all.
+pub async fn called_again(tx: &mut Tx, org: &str, hash: &str, envelope: &str) -> Result<u64, StoreError> {
+    query!(
+        tx: execute tx,
+        "UPDATE statement SET envelope = $3, leaf = NULL, proof = NULL WHERE org = $1 AND hash = $2 AND envelope <> $3",
+        org,
+        hash,
+        envelope,
+    )
+}
+
 /// Stores where a decided statement stands in the log. Answers 0 if that was known.
 pub async fn logged(
     tx: &mut Tx,

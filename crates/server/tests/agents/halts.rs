@@ -7,6 +7,7 @@ use countersign_wire::http::{HaltDevice, HaltView, Page};
 use countersign_wire::message::{Halted, from_agent};
 
 use crate::agent::frame;
+use crate::organization::sign;
 use crate::world::{World, now, until};
 
 async fn view(world: &World) -> HaltView {
@@ -53,4 +54,17 @@ async fn the_server_shows_who_called_a_halt_what_it_covers_and_which_devices_hav
     until("it says otherwise", async || view(&world).await.have == 0).await;
     let unknown = format!("/v1/orgs/{}/halts/{}/devices", world.org, Sha256([9; 32]));
     assert_eq!(world.http.refused("GET", &unknown, "").await.code, "not_found");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_called_a_halt_is_known_after_a_start_too_whoever_came_last() {
+    let world = World::new().await;
+    let halt = world.halt_of(Scope::Organization(Nothing));
+    for key in ["cia", "bo"] {
+        world.log(&sign(&halt, &[key]), &[]).await;
+    }
+    let before = view(&world).await.by;
+    assert!(before.contains("bo") && before.contains("cia"), "{before}");
+    let world = world.restart().await;
+    assert_eq!(view(&world).await.by, before);
 }

@@ -344,7 +344,14 @@ impl World {
 
     /// Anna halts something.
     pub async fn halt(&self, scope: Scope) -> Sha256 {
-        let halt = Halt {
+        let signed = sign(&self.halt_of(scope), &["anna"]);
+        self.post(&signed, &[]).await;
+        signed.hash()
+    }
+
+    /// A halt that nobody has signed.
+    pub fn halt_of(&self, scope: Scope) -> Halt {
+        Halt {
             org: Some(self.org),
             id: self.id(),
             policy: Some(Sha256(self.org.0)),
@@ -352,10 +359,7 @@ impl World {
             made: now(),
             reason: word("Something is wrong."),
             advisory: word(""),
-        };
-        let signed = sign(&halt, &["anna"]);
-        self.post(&signed, &[]).await;
-        signed.hash()
+        }
     }
 
     /// What became of a job on a device.
