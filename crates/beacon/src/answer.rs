@@ -181,14 +181,10 @@ impl Organization {
     /// Takes a halt; one that stops nothing is not kept, so that nobody can fill the disk with such.
     pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, TakeError> {
         let hash = signed.hash();
-        // Whoever may halt nothing does not make anybody copy the chain.
-        if !self.chain.is_by_a_halter(signed) {
-            let known = self.chain.halt(&hash).is_some();
-            return if known {
-                stops(&self.chain, &hash).map(|()| Taken::Known)
-            } else {
-                Err(ChainError::NotAHalter.into())
-            };
+        // What is known makes nobody copy the chain, nor does whoever may halt nothing.
+        if self.chain.has_halt(signed) || !self.chain.is_by_a_halter(signed) {
+            self.chain.halt(&hash).ok_or(ChainError::NotAHalter)?;
+            return stops(&self.chain, &hash).map(|()| Taken::Known);
         }
         let mut chain = Chain::clone(&self.chain);
         let taken = chain.take_halt(signed)?;

@@ -74,7 +74,7 @@ pub fn outcome(receipt: &Receipt, steps: usize) -> Outcome {
         Verdict::Accepted => Outcome::Open,
         Verdict::Refused => refused(receipt.code.as_ref()),
         Verdict::Interrupted => Outcome::Failed,
-        Verdict::Ended if receipt.because.as_str() != "exit 0" => Outcome::Failed,
+        Verdict::Ended if !receipt.ended_well() => Outcome::Failed,
         Verdict::Ended if last => Outcome::Well,
         Verdict::Ended => Outcome::Open,
     }

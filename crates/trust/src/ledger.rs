@@ -296,12 +296,8 @@ impl Ledger {
         self.steps.get(key).map(|(state, _)| *state)
     }
 
-    /// The steps of a job that are remembered, and how it stands with each.
-    pub fn steps_so_far(&self, job: &Sha256) -> impl Iterator<Item = (&StepKey, &StepState)> {
-        self.steps_of(job)
-    }
-
-    fn steps_of(&self, job: &Sha256) -> impl DoubleEndedIterator<Item = (&StepKey, &StepState)> {
+    /// The steps of a job that are remembered, in their order, and how it stands with each.
+    pub fn steps_of(&self, job: &Sha256) -> impl DoubleEndedIterator<Item = (&StepKey, &StepState)> {
         let first = StepKey { job: *job, occurrence: 0, step: 0 };
         let last = StepKey { job: *job, occurrence: u64::MAX, step: u64::MAX };
         self.steps.range(first..=last).map(|(key, (state, _))| (key, state))

@@ -106,6 +106,13 @@ impl FromStr for Reason {
 
 const RECEIPT: &str = "countersign-receipt/v1";
 
+impl Receipt {
+    /// Whether its step ended well. Source: docs/spec/7-receipts.md: `because` says how it ended.
+    pub fn ended_well(&self) -> bool {
+        self.verdict == Verdict::Ended && self.because.as_str() == "exit 0"
+    }
+}
+
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { org, device, number, occurrence, step, verdict, count, because, kept, dropped, .. } = self;

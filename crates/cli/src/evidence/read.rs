@@ -20,7 +20,7 @@ use super::leaves::{self, Slot};
 use super::marks::{Mark, may_be_within};
 use super::{Folder, Span, span};
 
-pub use receipts::{Batch, ReceiptPlace, ShownReceipt, parse as parse_receipts, print_receipts};
+pub use receipts::{Batch, ReceiptPlace, ShownReceipt, parse as parse_receipts, print_receipts, read_place};
 
 /// What a folder shows.
 pub struct Evidence {

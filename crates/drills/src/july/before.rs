@@ -26,9 +26,7 @@ pub fn control(field: &Field, story: &mut Story) -> Sha256 {
     let began = Instant::now();
     field.world.post(&approval, &[]).unwrap();
     let (took, receipts) = field.until_ended(&approval.hash(), all.len(), 1, began);
-    let well =
-        receipts.values().filter(|one| one.verdict == Verdict::Ended && one.because.as_str() == "exit 0");
-    assert_eq!(well.count(), all.len());
+    assert_eq!(receipts.values().filter(|one| one.ended_well()).count(), all.len());
     let simulated = u64::try_from(field.swarm.size()).unwrap();
     assert_eq!(field.ran() - before, 2 * simulated, "both steps, once each");
     assert_eq!(nonce.lines().len(), field.world.machines.len());

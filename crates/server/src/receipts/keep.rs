@@ -200,11 +200,7 @@ async fn tell(app: &Arc<App>, org: &Arc<Org>, heard: impl Iterator<Item = (Repor
 fn tell_receipt(app: &App, org: &Org, heard: Heard, kept: Kept, duties: &mut Duties) {
     let Heard { receipt, note } = heard;
     let wants_a_proof = dispatch::wants_a_proof(&receipt);
-    let went_well = match receipt.verdict {
-        Verdict::Accepted => true,
-        Verdict::Ended => receipt.because.as_str() == "exit 0",
-        Verdict::Refused | Verdict::Interrupted => false,
-    };
+    let went_well = receipt.verdict == Verdict::Accepted || receipt.ended_well();
     let may_pass = dispatch::may_pass(&receipt);
     let Receipt { device, number, job, verdict, .. } = receipt;
     match kept {

@@ -110,13 +110,11 @@ fn failed((device, note): (String, String)) -> Option<(DeviceId, String)> {
     let passes = receipt.code.as_ref().is_some_and(|code| code.may_pass() || code.lacks_a_proof());
     let failed = match receipt.verdict {
         Verdict::Refused => !passes,
-        Verdict::Ended => {
-            receipt.because.as_str() != "exit 0" && !receipt.because.as_str().starts_with("halted")
-        }
+        Verdict::Ended => !receipt.ended_well() && !receipt.because.as_str().starts_with("halted"),
         Verdict::Interrupted => true,
         Verdict::Accepted => false,
     };
-    failed.then_some(()).and(Some((device.parse().ok()?, note)))
+    if failed { Some((device.parse().ok()?, note)) } else { None }
 }
 
 /// Whether so many of all are more than this part, in hundredths of a percent.

@@ -68,8 +68,8 @@ impl Halters {
         self.iter().any(|by| *by == Halter::Vendor)
     }
 
-    fn have(&self, key: &PublicKey) -> bool {
-        self.0.iter().any(|call| call.key == *key)
+    fn by_key(&self, key: &PublicKey) -> Option<&Call> {
+        self.0.iter().find(|call| call.key == *key)
     }
 }
 
@@ -133,6 +133,12 @@ impl Chain {
         self.halts.get(halt).is_some_and(|halt| self.is_lifted(halt))
     }
 
+    /// Whether this halt is held with all these signatures: then there is nothing to look at.
+    pub fn has_halt(&self, signed: &Signed) -> bool {
+        let held = self.halts.get(&signed.hash()).map(|held| held.signed.signatures());
+        held.is_some_and(|held| signed.signatures().iter().all(|signature| held.contains(signature)))
+    }
+
     /// Whether somebody signed it who may halt by one of the policies held: nobody else's is worth a second look.
     pub fn is_by_a_halter(&self, signed: &Signed) -> bool {
         self.newest_call(signed).is_some()
@@ -159,6 +165,9 @@ impl Chain {
     /// Takes a halt, from wherever it comes; of one that is held, the signature of somebody else who may halt. So whoever signs
     /// another's halt too does not make it his.
     pub fn take_halt(&mut self, signed: &Signed) -> Result<Taken, ChainError> {
+        if self.has_halt(signed) {
+            return Ok(Taken::Known);
+        }
         let hash = signed.hash();
         // A signature by somebody known comes before the first look at what it says.
         let Some(seen) = self.newest_call(signed) else {
@@ -173,11 +182,11 @@ impl Chain {
         // Of one that is held another signature by the same key may stand there.
         let seen = Some(&seen).filter(|_| held.is_none());
         let mut calls = self.judge_halt(&halt, &both, seen)?;
-        if held.is_some_and(|held| calls.iter().all(|call| held.by.have(&call.key))) {
+        if held.is_some_and(|held| calls.iter().all(|call| held.by.by_key(&call.key).is_some())) {
             return Ok(Taken::Known);
         }
         for call in &mut calls {
-            let before = held.and_then(|held| held.by.0.iter().find(|before| before.key == call.key));
+            let before = held.and_then(|held| held.by.by_key(&call.key));
             call.taken = match before {
                 Some(before) => before.taken,
                 None => is_of_all(&halt) || self.active_of(&call.key) < MAX_HALTS_OF_A_KEY,
@@ -271,8 +280,7 @@ impl Chain {
                 let Ok(mut calls) = self.judge_halt(&halt.body, &halt.signed, None) else { continue };
                 let taken = halt.by.0.iter().any(|call| call.taken);
                 for call in &mut calls {
-                    let before = halt.by.0.iter().find(|before| before.key == call.key);
-                    call.taken = before.map_or(taken, |before| before.taken);
+                    call.taken = halt.by.by_key(&call.key).map_or(taken, |before| before.taken);
                 }
                 halt.by = Halters(calls);
             }
@@ -282,14 +290,14 @@ impl Chain {
 
     /// A key that calls halts without end, or again what was lifted, fills nobody's disk.
     fn keep_halt(&mut self, halt: HeldHalt) -> Result<Taken, ChainError> {
-        if !self.stops(&halt, |_| true) {
+        if self.is_lifted(&halt) {
             return Ok(Taken::Lifted);
         }
         let of_all = is_of_all(&halt.body);
         let alike = |key: &PublicKey| {
-            let others = self.halts.values().filter(|other| other.hash != halt.hash);
-            let others = others.filter(|other| is_of_all(&other.body) == of_all && other.by.have(key));
-            others.filter(|other| self.stops(other, |_| true)).count()
+            let others =
+                self.halts.values().filter(|other| other.hash != halt.hash && !self.is_lifted(other));
+            others.filter(|other| is_of_all(&other.body) == of_all && other.by.by_key(key).is_some()).count()
         };
         let most = MAX_KNOWN_HALTS_OF_A_KEY;
         // One caller who may is enough; else who signs others' halts too would use up their room.

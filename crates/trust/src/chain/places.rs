@@ -41,11 +41,16 @@ impl Chain {
         let (at, governing) = before
             .and_then(|at| self.policies.get(at).map(|held| (at, held)))
             .ok_or(ChainError::UnknownSigners)?;
+        Ok((governing, place, self.logged_since(at, leaf, proof)?))
+    }
+
+    /// Checks that `leaf` stands in the log of the policy `at` or of a later one, cosigned by that policy's witnesses.
+    pub(super) fn logged_since(&self, at: usize, leaf: &str, proof: &Proof) -> Result<Witnessed, ChainError> {
         let mut last = Err(ChainError::UnknownSigners);
         for policy in self.policies.iter().skip(at).rev() {
             let keys = log_keys(&policy.body, &policy.body.witnesses);
             match verify_logged(proof, leaf.as_bytes(), keys) {
-                Ok(witnessed) => return Ok((governing, place, witnessed)),
+                Ok(witnessed) => return Ok(witnessed),
                 Err(error) => last = Err(error.into()),
             }
         }

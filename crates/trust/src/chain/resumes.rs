@@ -2,9 +2,8 @@
 //!
 //! Source: docs/spec/3-statements.md, "The chain", on resumes and cuts.
 
-use super::places::log_keys;
 use super::{Chain, ChainError, Held, Inclusion, Place, Taken, held, need, read};
-use crate::checkpoint::{Proof, verify_logged};
+use crate::checkpoint::Proof;
 use crate::envelope::Signed;
 use crate::ids::Sha256;
 use crate::signers::{Signers, signers};
@@ -36,15 +35,8 @@ impl Chain {
     fn judge_resume(&self, signed: &Signed, proof: &Proof) -> Result<(Resume, Place), ChainError> {
         let (resume, at) = self.next_resume(signed)?;
         let place = self.place(proof)?;
-        let leaf = signed.leaf(&self.org)?;
-        let mut last = ChainError::UnknownSigners;
-        for policy in self.policies.iter().skip(at).rev() {
-            match verify_logged(proof, leaf.as_bytes(), log_keys(&policy.body, &policy.body.witnesses)) {
-                Ok(_) => return Ok((resume, place)),
-                Err(error) => last = error.into(),
-            }
-        }
-        Err(last)
+        self.logged_since(at, &signed.leaf(&self.org)?, proof)?;
+        Ok((resume, place))
     }
 
     /// Whether a resume would be taken if it were logged next.
@@ -64,16 +56,14 @@ impl Chain {
         }
         let resume: Resume = read(signed)?;
         self.same_org(Some(resume.org))?;
-        let at = self.policies.iter().position(|policy| policy.hash == resume.policy);
-        let at = at.ok_or(ChainError::UnknownPolicy(resume.policy))?;
+        let mut policies = self.policies.iter().enumerate();
+        let named = policies.find(|(_, policy)| policy.hash == resume.policy);
+        let (at, Held { body, .. }) = named.ok_or(ChainError::UnknownPolicy(resume.policy))?;
         self.goes_on(&signed.hash(), at)?;
         if !self.is_next(&resume) {
             let expected = crate::lines::or_none(&self.resume());
             return Err(ChainError::NotNext { expected, found: resume.previous.into_iter().collect() });
         }
-        let Some(Held { body, .. }) = self.policies.get(at) else {
-            return Err(ChainError::UnknownPolicy(resume.policy));
-        };
         need(body, &body.quorums.resume, &signers(body, Kind::Resume, signed))?;
         Ok((resume, at))
     }

@@ -36,7 +36,7 @@ impl Device {
         let (chain, hash) = (self.ledger.chain()?, delivery.job.signed.hash());
         let none = BTreeSet::new();
         let theirs = self.freshness.as_ref().map_or(&none, Freshness::halts);
-        let steps = self.ledger.steps_so_far(&hash);
+        let steps = self.ledger.steps_of(&hash);
         let Delivery { job, target, advances, .. } = delivery;
         let judged = Judged {
             number: self.ledger.next_receipt().0,

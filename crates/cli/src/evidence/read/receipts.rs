@@ -81,7 +81,8 @@ fn print_place(ReceiptPlace { batch, index, size, path }: &ReceiptPlace) -> Stri
     format!("batch {batch}\nindex {index}\nsize {size}\n{path}")
 }
 
-fn read_place(text: &str) -> Option<ReceiptPlace> {
+/// Reads where a receipt stands, as it was printed.
+pub fn read_place(text: &str) -> Option<ReceiptPlace> {
     let mut lines = text.lines();
     let batch = lines.next()?.strip_prefix("batch ")?.parse().ok()?;
     let index = lines.next()?.strip_prefix("index ")?.parse().ok()?;

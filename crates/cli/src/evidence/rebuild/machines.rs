@@ -5,13 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use countersign_trust::checkpoint::Proof;
 use countersign_trust::ids::Sha256;
 use countersign_trust::note::Note;
 
-use crate::evidence::read::{ReceiptPlace, ShownReceipt};
+use crate::evidence::read::{ShownReceipt, read_place};
 use crate::output::Stop;
 
 /// How deep below what was named folders are looked into: device, job, part of a bundle.
@@ -77,20 +75,10 @@ impl Machines {
             self.batches.extend(root.zip(text.parse().ok()));
         }
         for (path, note) in texts(&folder.join("receipts"), "note") {
-            let place = text(&path.with_extension("place")).and_then(|text| place(&text));
+            let place = text(&path.with_extension("place")).and_then(|text| read_place(&text));
             self.receipts.extend(ShownReceipt::read(&note, place));
         }
     }
-}
-
-fn place(text: &str) -> Option<ReceiptPlace> {
-    let mut lines = text.lines();
-    let batch = lines.next()?.strip_prefix("batch ")?.parse().ok()?;
-    let index = lines.next()?.strip_prefix("index ")?.parse().ok()?;
-    let size = lines.next()?.strip_prefix("size ")?.parse().ok()?;
-    let path =
-        lines.map(|line| STANDARD.decode(line).ok()?.try_into().ok().map(Sha256)).collect::<Option<_>>()?;
-    Some(ReceiptPlace { batch, index, size, path })
 }
 
 fn text(path: &Path) -> Option<String> {
